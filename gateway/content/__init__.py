@@ -1,0 +1,1 @@
+"""What messages say: addresses, templates, SMS segments, MIME."""

@@ -1,0 +1,169 @@
+"""A message as it was accepted: checked, complete, and never changed after that.
+
+Its JSON form (`to_json`, `from_json` work on plain dicts) is what the store keeps as `body`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, NewType
+
+from gateway.model import wire
+from gateway.model.state import State
+
+MessageId = NewType("MessageId", str)
+
+
+class Priority(IntEnum):
+    """Served in this order; the number is what the store keeps."""
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 2
+    BULK = 3
+
+
+class OnUnknown(StrEnum):
+    """What to do when an attempt's outcome is unknown."""
+
+    RESEND = "resend"  # again, same reference, same channel
+    FALLBACK = "fallback"  # the next step
+    STOP = "stop"  # nothing; a receipt may resolve it
+
+
+class Mode(StrEnum):
+    CHAIN = "chain"  # steps one after another
+    ALL = "all"  # every step at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One channel of a chain, with where it goes."""
+
+    channel: wire.Channel
+    lane: str
+    #: one per device; never empty
+    parts: tuple[wire.Address, ...]
+    #: SENT, DELIVERED or READ: how far an attempt must get for the chain to end here
+    until: State = State.SENT
+    #: seconds from the start of the step after which the next one starts as well; None: no limit
+    within: float | None = None
+    #: what each part counts for in limits (SMS segments)
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A step of the chain that this message cannot take, and why."""
+
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What was asked for, after the gate: steps that cannot be taken are gone from `chain`."""
+
+    category: str
+    priority: Priority
+    chain: tuple[Step, ...]
+    skipped: tuple[Skipped, ...] = ()
+    mode: Mode = Mode.CHAIN
+    on_unknown: OnUnknown = OnUnknown.RESEND
+    #: name of a configured template, with `data` its variables; else `content`
+    template: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    #: the content as posted: texts for all channels, and by channel name those that differ
+    content: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """A dict of JSON values; fields at their default are left out to keep rows small."""
+    out: dict[str, Any] = {
+        "category": message.category,
+        "priority": int(message.priority),
+        "chain": [_step_to_json(step) for step in message.chain],
+    }
+    if message.skipped:
+        out["skipped"] = [[one.channel, one.reason] for one in message.skipped]
+    if message.mode is not Mode.CHAIN:
+        out["mode"] = message.mode
+    if message.on_unknown is not OnUnknown.RESEND:
+        out["on_unknown"] = message.on_unknown
+    for name in ("template", "data", "content", "metadata"):
+        if value := getattr(message, name):
+            out[name] = value
+    return out
+
+
+_ADDRESS_FIELDS = tuple(wire.Address.__dataclass_fields__)
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "channel": step.channel,
+        "lane": step.lane,
+        "parts": [
+            {name: value for name in _ADDRESS_FIELDS if (value := getattr(part, name))}
+            for part in step.parts
+        ],
+    }
+    if step.until is not State.SENT:
+        out["until"] = step.until
+    if step.within is not None:
+        out["within"] = step.within
+    if step.units != 1:
+        out["units"] = step.units
+    return out
+
+
+def from_json(value: Mapping[str, Any]) -> Message:
+    """The inverse of `to_json`."""
+    return Message(
+        category=value["category"],
+        priority=Priority(value["priority"]),
+        chain=tuple(_step_from_json(step) for step in value["chain"]),
+        skipped=_skipped_from_json(value.get("skipped", ())),
+        mode=Mode(value.get("mode", Mode.CHAIN)),
+        on_unknown=OnUnknown(value.get("on_unknown", OnUnknown.RESEND)),
+        template=value.get("template", ""),
+        data=value.get("data", {}),
+        content=value.get("content", {}),
+        metadata=value.get("metadata", {}),
+    )
+
+
+def _step_from_json(value: Mapping[str, Any]) -> Step:
+    return Step(
+        channel=wire.Channel(value["channel"]),
+        lane=value["lane"],
+        parts=tuple(wire.Address(**part) for part in value["parts"]),
+        until=State(value.get("until", State.SENT)),
+        within=value.get("within"),
+        units=value.get("units", 1),
+    )
+
+
+def _skipped_from_json(values: Sequence[Sequence[str]]) -> tuple[Skipped, ...]:
+    return tuple(Skipped(channel=channel, reason=reason) for channel, reason in values)
+
+
+def reference(message: str, *, redrive: int, step: int, part: int) -> str:
+    """Our name for a part in the provider's world, the same each time it is sent.
+
+    Receipts that carry it find their message without a look-up: see `read_reference`.
+    """
+    return f"{message}-{redrive:x}-{step:x}-{part:x}"
+
+
+def read_reference(value: str) -> tuple[MessageId, int, int, int] | None:
+    """(message, redrive, step, part) of a `reference`; None when it is not one of ours."""
+    head, *numbers = (value[:36], *value[36:].split("-")[1:])
+    if len(numbers) != 3 or len(value) > 60:
+        return None
+    try:
+        redrive, step, part = (int(number, 16) for number in numbers)
+    except ValueError:
+        return None
+    return MessageId(head), redrive, step, part

@@ -1,0 +1,139 @@
+"""What a caller asks for, read and type-checked but not yet judged, and what it is told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from gateway.model.errors import RequestError
+from gateway.model.message import MessageId, Mode, OnUnknown, Priority
+from gateway.model.state import State
+
+
+class Scope(StrEnum):
+    """What an API key may do."""
+
+    SEND = "send"
+    READ = "read"
+    ADMIN = "admin"  # webhooks, redrive, providers' health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is calling: a tenant and what its key allows."""
+
+    tenant: str
+    scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One app installation that takes pushes."""
+
+    app: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class To:
+    """The addresses of one person, by channel; empty where unknown."""
+
+    phone: str = ""
+    email: str = ""
+    push: tuple[Device, ...] = ()
+    wechat: str = ""
+    wecom: str = ""
+    chat: str = ""
+    #: webhook channel: URL of the person's own system
+    url: str = ""
+    recipient: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRequest:
+    """One step as asked for; `until` None means the default."""
+
+    channel: str
+    until: State | None = None
+    #: seconds
+    within: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dedupe:
+    """Send the same thing once within the window, whoever asks. Empty key: by content."""
+
+    key: str = ""
+    #: seconds
+    window: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One message as posted. None and empty mean: as the category says."""
+
+    to: To
+    category: str
+    priority: Priority | None = None
+    chain: tuple[StepRequest, ...] = ()
+    template: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    #: texts for all channels (`text`, `subject`, `html`, `title`) and by channel name those that
+    #: differ, as posted
+    content: Mapping[str, Any] = field(default_factory=dict)
+    dedupe: Dedupe | None = None
+    send_at: datetime | None = None
+    #: seconds
+    expires_in: float | None = None
+    on_unknown: OnUnknown | None = None
+    mode: Mode = Mode.CHAIN
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str = ""
+    #: hash of the body as posted, to tell a repeated request from a reused key
+    fingerprint: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """The answer to an accepted submission."""
+
+    id: MessageId
+    state: State
+    #: an earlier message with the same dedupe key stands for it
+    duplicate: bool = False
+    #: an earlier request with the same idempotency key made it
+    repeated: bool = False
+
+
+Verdict: TypeAlias = Ticket | RequestError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewStep:
+    """What one step of the chain would send."""
+
+    channel: str
+    lane: str = ""
+    #: in order of preference
+    providers: Sequence[str] = ()
+    parts: int = 0
+    #: rendered content: `text`, `subject`, `title`, `html`, those that are not empty
+    content: Mapping[str, str] = field(default_factory=dict)
+    #: SMS: `{"alphabet": "gsm7"|"ucs2", "length": n, "segments": n}`
+    sms: Mapping[str, Any] | None = None
+    #: why the step would be left out; empty when it would not
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What would happen to a submission. Nothing is stored or sent."""
+
+    #: `send`, `defer` or `suppress`
+    decision: str
+    reasons: Sequence[str]
+    category: str
+    priority: str
+    expires_in: float
+    chain: Sequence[PreviewStep]

@@ -1,0 +1,239 @@
+"""What providers and transports speak: messages out, requests, answers, results, receipts.
+
+A provider turns `Message`s into `HttpRequest`s or `Envelope`s and answers into `AttemptResult`s;
+a transport moves the bytes. Neither knows the other, nor the store.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+
+class Channel(StrEnum):
+    """How a message reaches somebody."""
+
+    SMS = "sms"
+    EMAIL = "email"
+    PUSH = "push"
+    WECHAT = "wechat"
+    WECOM = "wecom"
+    RCS = "rcs"
+    CHAT = "chat"
+    WEBHOOK = "webhook"
+
+
+class ReceiptEvent(StrEnum):
+    """What a provider reports about a message that it took. One vocabulary for all of them."""
+
+    ACCEPTED = "accepted"  # it holds the message; says no more than its answer did
+    SENT = "sent"  # handed on to the network, the mail server, the phone's platform
+    DELIVERED = "delivered"  # reached the device or mailbox
+    READ = "read"  # seen by the recipient
+    FAILED = "failed"  # will not arrive; another channel may
+    EXPIRED = "expired"  # not delivered in the time that it had; a failure too
+    OPTED_OUT = "opted_out"  # the recipient has refused messages from this sender; a failure too
+    BOUNCED = "bounced"  # came back, perhaps after delivery
+    COMPLAINED = "complained"  # delivered and reported as unwanted
+    UNKNOWN = "unknown"  # a code that is in no table; counted, changes nothing
+
+
+#: Events after which the message will not arrive by that attempt.
+FAILURES = frozenset(
+    {ReceiptEvent.FAILED, ReceiptEvent.EXPIRED, ReceiptEvent.OPTED_OUT, ReceiptEvent.BOUNCED}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where one part of a message goes. Only the fields of its channel are set."""
+
+    #: E.164, with `+`
+    phone: str = ""
+    email: str = ""
+    #: push: name of the app, as configured by the tenant, and the device's token
+    app: str = ""
+    token: str = ""
+    wechat: str = ""
+    wecom: str = ""
+    chat: str = ""
+    #: webhook: where to, and the name of the endpoint in the store
+    url: str = ""
+    endpoint: str = ""
+    #: the tenant's own id of the recipient
+    recipient: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What is said on one channel, rendered. Absent texts are empty."""
+
+    text: str = ""
+    #: email; push falls back to it when there is no title
+    subject: str = ""
+    #: push, RCS and chat
+    title: str = ""
+    html: str = ""
+    #: channel-specific values with no field of their own (image, link, data, badge …)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    #: by provider kind: their own template, sign and parameters, with variables filled in
+    provider_templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One part of one step of a message, as a provider sees it."""
+
+    id: str
+    #: ours, unique for (message, redrive, step, part) and the same when it is sent again;
+    #: `[0-9a-f-]`, at most 48 characters
+    reference: str
+    channel: Channel
+    category: str
+    to: Address
+    content: Content
+    #: no use in delivering it after this
+    expires_at: datetime
+    #: 0 critical, 1 high, 2 normal, 3 bulk
+    priority: int = 2
+    #: where the provider should report to; empty when the gateway has no public address
+    callback_url: str = ""
+    #: parts (SMS segments) that it counts for, as limits and cost see it
+    units: int = 1
+    #: the tenant's variables, for providers that fill in templates of their own
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One HTTP request: ours to a provider, or a provider's receipt to us.
+
+    Inbound, `url` is the public URL as the provider called it, with the query, and the keys of
+    `headers` are in lower case.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """A whole answer. Keys of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One SMTP transaction (RFC 5321 §3.3)."""
+
+    sender: str
+    recipients: Sequence[str]
+    #: canonical CRLF lines, not dot-stuffed, no final dot
+    content: bytes
+    #: of MAIL, such as `ENVID=…`; the transport adds SIZE, BODY and SMTPUTF8, and drops what
+    #: the server does not offer
+    mail_options: Sequence[str] = ()
+    rcpt_options: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpReply:
+    """The reply that decided one recipient's fate, and the stage at which it came."""
+
+    code: int
+    text: str
+    #: `connect`, `starttls`, `auth`, `mail`, `rcpt`, `data`, or `content` for the final dot's
+    stage: str
+    recipient: str = ""
+
+
+class Cause(StrEnum):
+    """Why an attempt may be repeated, which decides who is to blame for it."""
+
+    CONNECT = "connect"  # not one byte left
+    THROTTLED = "throttled"  # the account is over a limit: pause it
+    TEMPORARY = "temporary"  # the provider has trouble
+    CREDENTIAL = "credential"  # our account or key: pause the account and alert
+    RECIPIENT = "recipient"  # this recipient only, for now (mailbox full, handset off)
+
+
+class Scope(StrEnum):
+    """How far a refusal reaches."""
+
+    RECIPIENT = "recipient"  # this address will never do: next step
+    MESSAGE = "message"  # this content will never do here: next step
+    PROVIDER = "provider"  # this account cannot send it, another one might
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The provider took it."""
+
+    #: the provider's own id, by which its receipts name the message; may be empty
+    provider_id: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Permanent: never send this again this way."""
+
+    code: str
+    detail: str = ""
+    scope: Scope = Scope.MESSAGE
+    #: the address is dead or has refused (hard bounce, opt-out, token unregistered)
+    suppress: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """Not taken, and safe to repeat."""
+
+    code: str
+    detail: str = ""
+    cause: Cause = Cause.TEMPORARY
+    #: seconds, as the provider asked for; None when it did not
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The request left and there is no readable answer: it may or may not have been taken."""
+
+    code: str
+    detail: str = ""
+
+
+AttemptResult: TypeAlias = Accepted | Rejected | Deferred | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReceipt:
+    """What a provider reports about one message. At least one of the two names is set."""
+
+    event: ReceiptEvent
+    #: the provider's id, as its answer gave it
+    provider_id: str = ""
+    #: our reference, when the provider carries it
+    reference: str = ""
+    #: the provider's own code and words, short
+    code: str = ""
+    detail: str = ""
+    #: when it happened, by the provider's clock; None when it does not say
+    at: datetime | None = None
+    #: never send to this address again
+    suppress: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token and how long it may be used, in seconds from now."""
+
+    value: str
+    expires_in: float

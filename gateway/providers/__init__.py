@@ -1,0 +1,1 @@
+"""Adapters, one file per provider. `registry` finds them by the `kind` of an account."""

@@ -1,0 +1,129 @@
+"""What a provider is: a pure translation between our messages and one service's wire.
+
+A provider does no I/O, never awaits and keeps nothing between calls but its settings; what time
+it is, it asks the clock that it was given. Each file has a frozen dataclass `Settings`, whose
+fields are the keys of `[providers.<account>]` that belong to the kind, and a class `Provider`,
+built as `Provider(account, settings, clock)`. Settings that cannot work raise `SettingsError`.
+
+A provider must answer anything that a service may send, also nonsense, with a result: `Deferred`
+where it is certain that nothing was taken, `Unknown` where it is not.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import ClassVar, Protocol
+
+from gateway.model import wire
+
+
+class Credential(Protocol):
+    """How to get an access token that requests need. One refresh at a time is the caller's care."""
+
+    def token_request(self) -> wire.HttpRequest:
+        """The request that obtains a fresh token."""
+        ...
+
+    def read_token(self, response: wire.HttpResponse) -> wire.Token | wire.Deferred:
+        """The token, or why there is none: cause CREDENTIAL when asking again is useless."""
+        ...
+
+    def authorise(self, request: wire.HttpRequest, token: str) -> wire.HttpRequest:
+        """The request with the token where this service wants it."""
+        ...
+
+
+class Provider(Protocol):
+    """What all providers have in common."""
+
+    #: the kind, as configuration names it; equal to the module's name
+    name: ClassVar[str]
+    #: name of the account, as in `[providers.<account>]`
+    account: str
+    channel: wire.Channel
+    #: messages that one request can carry
+    batch_limit: ClassVar[int]
+    #: what its receipts can tell: a subset of DELIVERED and READ; empty when it has none
+    reports: frozenset[wire.ReceiptEvent]
+
+
+class HttpProvider(Provider, Protocol):
+    """A service with an HTTP API."""
+
+    credential: Credential | None
+
+    def build_requests(
+        self, messages: Sequence[wire.Message]
+    ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
+        """Requests that together carry every message once, `batch_limit` or fewer each."""
+        ...
+
+    def read_response(
+        self, messages: Sequence[wire.Message], response: wire.HttpResponse
+    ) -> Sequence[wire.AttemptResult]:
+        """One result for each message of the request, in their order."""
+        ...
+
+    def verify_receipt(self, request: wire.HttpRequest) -> bool:
+        """Whether the request proves to come from the service, now and for this account."""
+        ...
+
+    def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
+        """What a verified request reports. Raises UnreadableReceipt."""
+        ...
+
+    def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
+        """What the service wants to hear when its report has been stored."""
+        ...
+
+
+class SmtpProvider(Provider, Protocol):
+    """A mail relay. One envelope a message."""
+
+    def build_envelopes(
+        self, messages: Sequence[wire.Message]
+    ) -> Sequence[tuple[wire.Message, wire.Envelope]]: ...
+
+    def read_reply(self, message: wire.Message, reply: wire.SmtpReply) -> wire.AttemptResult: ...
+
+
+def retry_after(response: wire.HttpResponse, *, now_ms: int) -> float | None:
+    """Seconds of a Retry-After header in either form (RFC 9110 §10.2.3); None without one."""
+    from_header = response.headers.get("retry-after", "").strip()
+    if not from_header:
+        return None
+    if from_header.isdecimal():
+        return float(from_header[:9])
+    return _until_http_date(from_header, now_ms)
+
+
+def _until_http_date(value: str, now_ms: int) -> float | None:
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, at.timestamp() - now_ms / 1000)
+
+
+def result_of_status(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
+    """What an HTTP status means when the body says nothing better. 2xx is Accepted.
+
+    401 and 403 are about our credential, 408, 425 and 5xx may be repeated, 429 is a limit, other
+    4xx are permanent. A redirect is never followed: the address is configured wrongly.
+    """
+    status = response.status
+    code = f"http_{status}"
+    wait = retry_after(response, now_ms=now_ms)
+    if 200 <= status < 300:
+        return wire.Accepted()
+    if status == 429:
+        return wire.Deferred(code=code, cause=wire.Cause.THROTTLED, retry_after=wait)
+    if status in (401, 403):
+        return wire.Deferred(code=code, cause=wire.Cause.CREDENTIAL, retry_after=wait)
+    if status in (408, 425) or status >= 500:
+        return wire.Deferred(code=code, cause=wire.Cause.TEMPORARY, retry_after=wait)
+    if 300 <= status < 400:
+        return wire.Rejected(code=code, detail="redirected", scope=wire.Scope.PROVIDER)
+    return wire.Rejected(code=code)

@@ -1,0 +1,1 @@
+"""Simulators of providers that speak the providers' own wire."""

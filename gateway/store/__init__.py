@@ -1,0 +1,1 @@
+"""Where messages are kept: the protocols in base, one engine a module."""

@@ -1,0 +1,1 @@
+"""Pools of connections to providers. Every third-party network exception ends here."""
