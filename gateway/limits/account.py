@@ -1,0 +1,183 @@
+"""How much one provider account may be given now: tokens, slots, breaker, pauses, quota."""
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.clock import Clock
+from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
+from gateway.limits.bucket import TokenBucket
+from gateway.limits.limiter import Limiter
+
+#: How far ahead of its tokens an account claims, in seconds (design §5).
+PREFETCH = 0.1
+
+#: After a throttling answer without a time of its own: first and longest pause, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+
+#: The share of the rate never falls below this, and regains this much a second without trouble.
+_LEAST_FACTOR, _REGAIN = 0.1, 0.05
+
+#: Health is judged over the last so many minutes.
+_MINUTES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLimits:
+    """Configured limits of an account."""
+
+    #: tokens a second; None: no limit
+    rate: float | None = None
+    burst: float = 1.0
+    #: sends in flight
+    concurrency: int = 32
+    #: by priority number: share of the bucket kept for it
+    reserve: Mapping[int, float] = field(default_factory=dict)
+    breaker: BreakerRules = field(default_factory=BreakerRules)
+
+
+class Account:
+    """The state of one account in this process. All decisions are synchronous."""
+
+    def __init__(
+        self, limits: AccountLimits, clock: Clock, on_breaker: Callable[[BreakerState], None]
+    ) -> None:
+        self.limits = limits
+        self.breaker = Breaker(limits.breaker)
+        self.limiter = self._limiter(limits, clock)
+        self.in_flight = 0
+        self._clock = clock
+        self._on_breaker = on_breaker
+        self._paused_until = 0.0
+        self._pause = _FIRST_PAUSE
+        self._factor_since = clock.monotonic()
+        self._sent = _Throughput()
+        self.tally = Tally()
+
+    def _limiter(self, limits: AccountLimits, clock: Clock) -> Limiter | None:
+        if limits.rate is None:
+            return None
+        bucket = TokenBucket(rate=limits.rate, burst=limits.burst, now=clock.monotonic())
+        return Limiter(bucket, clock, limits.reserve)
+
+    def paused_for(self) -> float:
+        """Seconds for which nothing may be sent, by pause or breaker; 0 when something may."""
+        now = self._clock.monotonic()
+        return max(0.0, self._paused_until - now, self.breaker.wait(now))
+
+    def room(self, held: int) -> tuple[int, int]:
+        """(how many rows to hold beyond `held` waiting ones, how many of these could start now)."""
+        if self.paused_for() > 0.0:
+            return 0, 0
+        free = max(0, self.limits.concurrency - self.in_flight - held)
+        if self.breaker.state is not BreakerState.CLOSED:
+            probe = int(self.in_flight + held == 0)
+            return probe, probe
+        now = self._clock.monotonic()
+        if self.limiter is None:
+            ahead = math.ceil(self._sent.rate(now) * PREFETCH)
+            return max(0, free + ahead - max(0, held)), free
+        bucket = self.limiter.bucket
+        tokens = bucket.level(now)
+        soon = tokens + bucket.rate * bucket.factor * PREFETCH
+        return max(0, math.floor(soon) - held), max(0, min(free, math.floor(tokens) - held))
+
+    def next_room(self) -> float:
+        """Seconds until `room` may change by itself."""
+        paused = self.paused_for()
+        if paused > 0.0 or self.limiter is None:
+            return min(paused, _LONGEST_PAUSE)
+        bucket = self.limiter.bucket
+        missing = 1.0 - PREFETCH * bucket.rate * bucket.factor
+        level = bucket.level(self._clock.monotonic())
+        return max(0.001, (missing - level) / (bucket.rate * bucket.factor))
+
+    def start(self, count: int) -> None:
+        """`count` sends are on their way."""
+        self.in_flight += count
+        self._watching(lambda now: self.breaker.start(now))
+
+    def end(self, count: int) -> None:
+        self.in_flight -= count
+        self._sent.add(self._clock.monotonic(), count)
+
+    def succeed(self) -> None:
+        """The provider answered sensibly, whatever it said of the message."""
+        self._pause = _FIRST_PAUSE
+        self._regain()
+        self._watching(lambda now: self.breaker.succeed(now))
+
+    def fail(self, *, connect: bool) -> None:
+        """The provider did not answer, or only of its own trouble."""
+        self._watching(lambda now: self.breaker.fail(now, connect=connect))
+
+    def throttle(self, retry_after: float | None) -> None:
+        """It asked for less: pause, and go on at half the rate."""
+        now = self._clock.monotonic()
+        if now >= self._paused_until and self.limiter is not None:
+            bucket = self.limiter.bucket
+            bucket.set_factor(max(_LEAST_FACTOR, bucket.factor / 2), now)
+            self._factor_since = now
+        self.pause(retry_after if retry_after is not None else self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._watching(lambda now: self.breaker.abandon(now))
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for so long."""
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
+    def _regain(self) -> None:
+        if self.limiter is None or self.limiter.bucket.factor == 1.0:
+            return
+        now = self._clock.monotonic()
+        factor = self.limiter.bucket.factor + (now - self._factor_since) * _REGAIN
+        self.limiter.bucket.set_factor(min(1.0, factor), now)
+        self._factor_since = now
+
+    def _watching(self, act: Callable[[float], None]) -> None:
+        before = self.breaker.state
+        act(self._clock.monotonic())
+        if self.breaker.state is not before:
+            self._on_breaker(self.breaker.state)
+
+
+class _Throughput:
+    """Sends a second, over about the last second."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._count = 0
+        self._last = 0.0
+
+    def add(self, now: float, count: int) -> None:
+        self.rate(now)
+        self._count += count
+
+    def rate(self, now: float) -> float:
+        elapsed = now - self._since
+        if elapsed >= 1.0:
+            self._last = self._count / elapsed if elapsed < 10.0 else 0.0
+            self._since = now
+            self._count = 0
+        return max(self._last, float(self._count))
+
+
+class Tally:
+    """What happened in the last minutes, by name."""
+
+    def __init__(self) -> None:
+        self._minutes: deque[tuple[int, Counter[str]]] = deque(maxlen=_MINUTES)
+
+    def add(self, name: str, now: float) -> None:
+        minute = int(now // 60)
+        if not self._minutes or self._minutes[-1][0] != minute:
+            self._minutes.append((minute, Counter()))
+        self._minutes[-1][1][name] += 1
+
+    def counts(self, now: float) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for minute, counter in self._minutes:
+            if minute > int(now // 60) - _MINUTES:
+                total += counter
+        return total

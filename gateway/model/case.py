@@ -1,0 +1,221 @@
+"""What a decision about a message starts from (`Case`, `Claimed`) and what it does (`Transition`).
+
+The store reads cases and writes transitions, whole and atomically; what belongs into a transition
+is for `dispatch` to decide. A transition is refused when the message has changed since its case
+was read, so a decision never rests on evidence that is out of date.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.model.message import Message, MessageId
+from gateway.model.state import AttemptEvidence, ReceiptEvidence, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """Work to put into the queue: one part of a step."""
+
+    message: MessageId
+    step: int
+    part: int
+    lane: str
+    priority: int
+    #: who shares the lane fairly, and its share
+    flow: str
+    weight: float
+    #: UTC epoch milliseconds; in the past: ready at once
+    due_ms: int
+    expires_ms: int
+    #: '' or the only provider account that may take it
+    pin: str = ""
+    attempts: int = 0
+    units: int = 1
+    #: at most once: claimed only when it can start at once
+    once: bool = False
+    #: number of the latest attempt
+    epoch: int = 0
+    #: ready at the lane's current virtual time, not at the end of its flow: for retries
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRow:
+    """A row of the message that is in the queue."""
+
+    step: int
+    part: int
+    claimed: bool
+    due_ms: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One message with all that is known about it."""
+
+    id: MessageId
+    tenant: str
+    internal: bool
+    created_ms: int
+    expires_ms: int
+    message: Message
+    state: State
+    version: int
+    redrive: int
+    #: why it was given up, if it was
+    ending: State | None
+    live: Sequence[LiveRow]
+    attempts: Sequence[AttemptEvidence]
+    receipts: Sequence[ReceiptEvidence]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A queue row that this node holds, with its case."""
+
+    case: Case
+    step: int
+    part: int
+    lane: str
+    pin: str
+    priority: int
+    rank: float
+    flow: str
+    weight: float
+    due_ms: int
+    #: tries that count, this one included
+    attempts: int
+    units: int
+    once: bool
+    #: number of this attempt, and the guard of its result
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """An attempt with what came of it, as it is kept."""
+
+    evidence: AttemptEvidence
+    code: str = ""
+    detail: str = ""
+    started_ms: int
+    ended_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRecord:
+    """A receipt as it is kept."""
+
+    evidence: ReceiptEvidence
+    code: str = ""
+    detail: str = ""
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """A decision, and why."""
+
+    at_ms: int
+    event: str
+    channel: str = ""
+    provider: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A provider's id for one attempt."""
+
+    provider: str
+    reference: str
+    redrive: int
+    step: int
+    part: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The claim that a transition ends; it must still be ours."""
+
+    step: int
+    part: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message to store, with its first queue rows."""
+
+    id: MessageId
+    tenant: str
+    category: str
+    internal: bool
+    created_ms: int
+    expires_ms: int
+    #: model.message.to_json, serialised
+    body: str
+    state: State
+    rows: Sequence[QueueRow]
+    #: events known from the start
+    events: Sequence[EventRecord] = ()
+    ending: State | None = None
+    idempotency: "IdempotencyKey | None" = None
+    dedupe: "DedupeKey | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    key: str
+    #: of the request's body, to notice a key that is used for another
+    fingerprint: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupeKey:
+    key: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One atomic change of a message: its evidence, queue rows, status, and what these cause."""
+
+    message: MessageId
+    #: when it was decided, UTC epoch milliseconds
+    at_ms: int
+    #: of the case that it was decided on
+    version: int
+    state: State
+    redrive: int
+    ending: State | None
+    expires_ms: int
+    guard: Guard | None = None
+    attempts: Sequence[AttemptRecord] = ()
+    receipts: Sequence[ReceiptRecord] = ()
+    events: Sequence[EventRecord] = ()
+    #: (step, part) of rows to drop; the guarded row is dropped unless it is put again
+    drop: Sequence[tuple[int, int]] = ()
+    put: Sequence[QueueRow] = ()
+    references: Sequence[Reference] = ()
+    #: our reports to the tenant
+    webhooks: Sequence[NewMessage] = ()
+    #: the message ended without success: the same content may be sent again
+    free_dedupe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Receipts for one attempt, found by its provider's id, in the form in which they are parked."""
+
+    provider: str
+    reference: str
+    message: MessageId
+    redrive: int
+    step: int
+    part: int
+    number: int
+    receipts: Sequence[Mapping[str, str]] = field(default_factory=list)

@@ -1,0 +1,73 @@
+-- name: list_keys
+-- Gives [[id, tenant, hash, scopes, created_ms, revoked_ms], …]
+SELECT coalesce(json_group_array(json_array(id, tenant, hash, scopes, created_ms, revoked_ms)),
+                '[]')
+FROM tenant_key;
+
+-- name: put_key
+INSERT INTO tenant_key (id, tenant, hash, scopes, created_ms)
+VALUES (:id, :tenant, :hash, :scopes, :created_ms);
+
+-- name: revoke_key
+UPDATE tenant_key SET revoked_ms = :now_ms WHERE id = :id AND revoked_ms IS NULL;
+
+-- name: list_endpoints
+-- Gives [[id, tenant, url, secrets, events, created_ms, failing_ms, disabled_ms, reason,
+-- configured], …]
+SELECT coalesce(json_group_array(json_array(id, tenant, url, json(secrets), json(events),
+                                            created_ms, failing_ms, disabled_ms, reason,
+                                            configured)), '[]')
+FROM endpoint;
+
+-- name: put_endpoint
+INSERT OR REPLACE INTO endpoint (id, tenant, url, secrets, events, created_ms, failing_ms,
+                                 disabled_ms, reason, configured)
+VALUES (:id, :tenant, :url, :secrets, :events, :created_ms, :failing_ms, :disabled_ms, :reason,
+        :configured);
+
+-- name: delete_endpoint
+DELETE FROM endpoint WHERE id = :id;
+
+-- name: suppressed
+-- rows: [[channel, hash], …]; gives [[channel, hash, reason], …]
+SELECT coalesce(json_group_array(json_array(s.channel, s.hash, s.reason)), '[]')
+FROM json_each(:rows) r
+JOIN suppression s ON s.channel = r.value ->> 0 AND s.hash = r.value ->> 1;
+
+-- name: suppress
+-- The first reason stays. rows: [[channel, hash], …]
+INSERT OR IGNORE INTO suppression (channel, hash, reason, source, created_ms)
+SELECT value ->> 0, value ->> 1, :reason, :source, :now_ms FROM json_each(:rows);
+
+-- name: unsuppress
+DELETE FROM suppression WHERE channel = :channel AND hash = :hash;
+
+-- name: consented
+-- rows: [[channel, hash], …]; gives those with a recorded permission
+SELECT coalesce(json_group_array(json_array(c.channel, c.hash)), '[]')
+FROM json_each(:rows) r
+JOIN consent c ON c.tenant = :tenant AND c.category = :category
+              AND c.channel = r.value ->> 0 AND c.hash = r.value ->> 1;
+
+-- name: put_consent
+INSERT OR REPLACE INTO consent (tenant, category, channel, hash, source, created_ms)
+VALUES (:tenant, :category, :channel, :hash, :source, :now_ms);
+
+-- name: withdraw_consent
+DELETE FROM consent
+WHERE tenant = :tenant AND category = :category AND channel = :channel AND hash = :hash;
+
+-- name: used_quota
+SELECT used FROM quota WHERE provider = :provider AND day = :day;
+
+-- name: put_quota
+INSERT OR REPLACE INTO quota (provider, day, used) VALUES (:provider, :day, :used);
+
+-- name: purge_quota
+DELETE FROM quota WHERE provider = :provider AND day < :day;
+
+-- name: get_meta
+SELECT value FROM meta WHERE key = :key;
+
+-- name: put_meta
+INSERT OR IGNORE INTO meta (key, value) VALUES (:key, :value);

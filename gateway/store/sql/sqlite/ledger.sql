@@ -1,0 +1,161 @@
+-- name: known_references
+-- Attempts by their providers' names. rows: [[provider, reference], …]; gives [[provider,
+-- reference, message, redrive, step, part, number], …]
+SELECT coalesce(json_group_array(json_array(x.provider, x.reference, x.message, x.redrive, x.step,
+                                            x.part, x.number)), '[]')
+FROM json_each(:rows) r
+JOIN reference x ON x.provider = r.value ->> 0 AND x.reference = r.value ->> 1
+WHERE x.message IS NOT NULL;
+
+-- name: park
+-- Keep receipts until their attempt has a name. rows: [[provider, reference, receipt], …]
+INSERT INTO reference (provider, reference, parked, at_ms)
+SELECT value ->> 0, value ->> 1, json_array(json(value -> 2)), :now_ms
+FROM json_each(:rows)
+WHERE true
+ON CONFLICT (provider, reference) DO UPDATE
+SET parked = json_insert(coalesce(parked, '[]'), '$[#]', json(excluded.parked ->> '$[0]'));
+
+-- name: parked
+-- Early receipts of attempts that have a name by now. Gives [[provider, reference, message,
+-- redrive, step, part, number, [receipt, …]], …]
+SELECT coalesce(json_group_array(json_array(provider, reference, message, redrive, step, part,
+                                            number, json(parked))), '[]')
+FROM (SELECT * FROM reference INDEXED BY reference_parked
+      WHERE parked IS NOT NULL AND message IS NOT NULL LIMIT :limit);
+
+-- name: clear_parked
+-- rows: [[provider, reference], …]
+UPDATE reference SET parked = NULL
+WHERE (provider, reference) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:rows));
+
+-- name: message_head
+-- One message of a tenant. Gives [id, state, category, created_ms, expires_ms, body, ready,
+-- claimed, attempts]
+SELECT json_array(m.id, s.state, m.category, m.created_ms, s.expires_ms, json(m.body),
+    EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL),
+    EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL))
+FROM message m JOIN status s ON s.message = m.id
+WHERE m.id = :message AND m.tenant = :tenant AND m.internal = 0;
+
+-- name: message_attempts
+-- Gives [[step, part, number, provider, outcome, code, detail, started_ms, ended_ms], …]
+SELECT coalesce(json_group_array(json_array(step, part, number, provider, outcome, code, detail,
+                                            started_ms, ended_ms)), '[]')
+FROM attempt WHERE message = :message;
+
+-- name: message_receipts
+-- Gives [[step, part, provider, event, code, detail, at_ms], …]
+SELECT coalesce(json_group_array(json_array(step, part, provider, event, code, detail, at_ms)),
+                '[]')
+FROM receipt WHERE message = :message;
+
+-- name: message_events
+-- Gives [[at_ms, event, channel, provider, detail], …]
+SELECT coalesce(json_group_array(json_array(at_ms, event, channel, provider, detail)), '[]')
+FROM event WHERE message = :message;
+
+-- name: list_messages
+-- A page of a tenant's messages, newest first. Gives [[id, state, category, created_ms,
+-- expires_ms, metadata, ready, claimed], …]
+SELECT coalesce(json_group_array(json_array(id, state, category, created_ms, expires_ms,
+                                            json(metadata), ready, claimed)), '[]')
+FROM (
+    SELECT m.id, s.state, m.category, m.created_ms, s.expires_ms,
+           coalesce(m.body -> '$.metadata', '{}') AS metadata,
+           EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL) AS ready,
+           EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL) AS claimed
+    FROM message m JOIN status s ON s.message = m.id
+    WHERE m.tenant = :tenant AND m.internal = 0
+      AND (:cursor = '' OR m.id < :cursor)
+      AND (:category = '' OR m.category = :category)
+      AND m.created_ms >= :since_ms AND m.created_ms < :until_ms
+      AND (:state = '' OR s.state = :state)
+      AND (:phase = '' OR :phase = CASE
+            WHEN EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL)
+            THEN 'sending'
+            WHEN EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL)
+            THEN 'queued' ELSE 'scheduled' END)
+    ORDER BY m.id DESC
+    LIMIT :limit
+);
+
+-- name: dead_messages
+-- Dead letters, oldest first. Gives [[tenant, id, state, category, created_ms, expires_ms,
+-- metadata], …]
+SELECT coalesce(json_group_array(json_array(tenant, id, state, category, created_ms, expires_ms,
+                                            json(metadata))), '[]')
+FROM (
+    SELECT m.tenant, m.id, s.state, m.category, m.created_ms, s.expires_ms,
+           coalesce(m.body -> '$.metadata', '{}') AS metadata
+    FROM status s INDEXED BY status_dead JOIN message m ON m.id = s.message
+    WHERE s.state IN ('failed', 'expired', 'unknown') AND s.message > :cursor
+      AND m.internal = 0 AND (:tenant = '' OR m.tenant = :tenant)
+    ORDER BY s.message
+    LIMIT :limit
+);
+
+-- name: webhooks_of
+-- Webhook messages for an endpoint, oldest first. Gives [id, …]
+SELECT coalesce(json_group_array(id), '[]')
+FROM (
+    SELECT m.id
+    FROM message m JOIN status s ON s.message = m.id
+    WHERE m.id >= :first AND m.internal = 1 AND m.body ->> '$.chain[0].parts[0].endpoint' = :endpoint
+      AND (:only_failed = 0 OR s.state IN ('failed', 'expired', 'unknown', 'cancelled'))
+    ORDER BY m.id
+    LIMIT :limit
+);
+
+-- name: depths
+-- Rows of the queue and the oldest due time. Gives [[lane, phase, rows, due_ms], …]
+SELECT coalesce(json_group_array(json_array(lane, phase, rows, due_ms)), '[]')
+FROM (
+    SELECT lane, CASE WHEN owner IS NOT NULL THEN 'claimed' WHEN rank IS NULL THEN 'waiting'
+                      ELSE 'ready' END AS phase,
+           count(*) AS rows, min(due_ms) AS due_ms
+    FROM queue GROUP BY 1, 2
+);
+
+-- name: old_messages
+-- Messages older than :before that have no work left. Gives [id, …]
+SELECT coalesce(json_group_array(id), '[]')
+FROM (
+    SELECT id FROM message m
+    WHERE m.id < :before AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id)
+    ORDER BY id LIMIT :limit
+);
+
+-- name: purge_message
+DELETE FROM message WHERE id IN (SELECT value FROM json_each(:rows));
+
+-- name: purge_status
+DELETE FROM status WHERE message IN (SELECT value FROM json_each(:rows));
+
+-- name: purge_attempt
+DELETE FROM attempt WHERE message IN (SELECT value FROM json_each(:rows));
+
+-- name: purge_receipt
+DELETE FROM receipt WHERE message IN (SELECT value FROM json_each(:rows));
+
+-- name: purge_event
+DELETE FROM event WHERE message IN (SELECT value FROM json_each(:rows));
+
+-- name: purge_reference
+DELETE FROM reference WHERE message IN (SELECT value FROM json_each(:rows));
+
+-- name: purge_parked
+-- Receipts whose attempt never got a name.
+DELETE FROM reference WHERE (provider, reference) IN (
+    SELECT provider, reference FROM reference INDEXED BY reference_parked
+    WHERE parked IS NOT NULL AND message IS NULL AND at_ms < :before_ms LIMIT :limit);
+
+-- name: purge_keys
+-- Idempotency keys whose time is over.
+DELETE FROM idempotency WHERE (tenant, key) IN (
+    SELECT tenant, key FROM idempotency WHERE until_ms <= :now_ms LIMIT :limit);
+
+-- name: purge_dedupe
+-- Dedupe entries whose window is over.
+DELETE FROM dedupe WHERE (tenant, key) IN (
+    SELECT tenant, key FROM dedupe WHERE until_ms <= :now_ms LIMIT :limit);

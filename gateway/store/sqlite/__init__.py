@@ -1,0 +1,1 @@
+"""SQLite engine: one process, one writing connection."""

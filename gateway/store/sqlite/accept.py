@@ -1,0 +1,127 @@
+"""Storing new messages, unless earlier ones stand for them."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import apsw
+
+from gateway.model.case import NewMessage
+from gateway.store import base
+from gateway.store.sqlite import rows as shapes
+from gateway.store.sqlite.engine import call_json, dump, run
+from gateway.store.sqlite.ranks import put_queue
+
+
+def accept(
+    connection: apsw.Connection, messages: Sequence[NewMessage]
+) -> Sequence[base.Acceptance]:
+    verdicts = _earlier(connection, messages)
+    fresh = [one for one, verdict in zip(messages, verdicts, strict=True) if verdict is None]
+    insert(connection, fresh)
+    return [
+        verdict if verdict is not None else base.Stored(id=one.id, state=one.state)
+        for one, verdict in zip(messages, verdicts, strict=True)
+    ]
+
+
+def _earlier(
+    connection: apsw.Connection, messages: Sequence[NewMessage]
+) -> list[base.Acceptance | None]:
+    """For each message, what stands for it already: in the store, or before it in the batch."""
+    keyed = [one for one in messages if one.idempotency is not None or one.dedupe is not None]
+    if not keyed:
+        return [None] * len(messages)
+    by_key, by_content = _stored_keys(connection, keyed)
+    verdicts: list[base.Acceptance | None] = []
+    for one in messages:
+        verdict = _verdict(one, by_key, by_content)
+        if verdict is None:
+            stored = base.Existing(id=one.id, state=one.state, by_key=True)
+            if one.idempotency is not None:
+                by_key[one.tenant, one.idempotency.key] = (one.idempotency.fingerprint, stored)
+            if one.dedupe is not None:
+                by_content[one.tenant, one.dedupe.key] = stored
+        verdicts.append(verdict)
+    return verdicts
+
+
+_ByKey = dict[tuple[str, str], tuple[str, base.Existing]]
+_ByContent = dict[tuple[str, str], base.Existing]
+
+
+def _stored_keys(
+    connection: apsw.Connection, messages: Sequence[NewMessage]
+) -> tuple[_ByKey, _ByContent]:
+    now_ms = messages[0].created_ms
+    keys = [(one.tenant, one.idempotency.key) for one in messages if one.idempotency is not None]
+    found = call_json(connection, "seen_keys", rows=dump(keys), now_ms=now_ms) if keys else []
+    by_key = {
+        (tenant, key): (print_, base.Existing(id=message, state=state, by_key=True))
+        for tenant, key, print_, message, state in found
+    }
+    contents = [(one.tenant, one.dedupe.key) for one in messages if one.dedupe is not None]
+    found = (
+        call_json(connection, "seen_dedupe", rows=dump(contents), now_ms=now_ms) if contents else []
+    )
+    by_content = {
+        (tenant, key): base.Existing(id=message, state=state, by_key=False)
+        for tenant, key, message, state in found
+    }
+    return by_key, by_content
+
+
+def _verdict(one: NewMessage, by_key: _ByKey, by_content: _ByContent) -> base.Acceptance | None:
+    if one.idempotency is not None and (one.tenant, one.idempotency.key) in by_key:
+        fingerprint, existing = by_key[one.tenant, one.idempotency.key]
+        return existing if fingerprint == one.idempotency.fingerprint else base.KeyTaken()
+    if one.dedupe is not None and (one.tenant, one.dedupe.key) in by_content:
+        existing = by_content[one.tenant, one.dedupe.key]
+        return base.Existing(id=existing.id, state=existing.state, by_key=False)
+    return None
+
+
+def insert(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
+    """Store messages that nothing stands for."""
+    if not messages:
+        return
+    run(
+        connection,
+        "accept_messages",
+        [
+            (one.id, one.tenant, one.category, int(one.internal), one.created_ms, one.body)
+            for one in messages
+        ],
+    )
+    run(
+        connection,
+        "accept_statuses",
+        [(one.id, one.state, one.ending, one.expires_ms) for one in messages],
+    )
+    put_queue(
+        connection,
+        list(chain.from_iterable(one.rows for one in messages)),
+        now_ms=max(one.created_ms for one in messages),
+    )
+    run(
+        connection,
+        "put_events",
+        [shapes.event_values(one.id, event) for one in messages for event in one.events],
+    )
+    run(
+        connection,
+        "put_keys",
+        [
+            (one.tenant, key.key, key.fingerprint, one.id, key.until_ms)
+            for one in messages
+            if (key := one.idempotency) is not None
+        ],
+    )
+    run(
+        connection,
+        "put_dedupe",
+        [
+            (one.tenant, content.key, one.id, content.until_ms)
+            for one in messages
+            if (content := one.dedupe) is not None
+        ],
+    )

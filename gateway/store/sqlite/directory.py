@@ -1,0 +1,176 @@
+"""Tenants' settings on SQLite. Small tables, read whole or by a handful of keys."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+import apsw
+
+from gateway.model import view
+from gateway.store import base
+from gateway.store.sqlite.engine import Engine, call, call_json, dump
+
+
+class SqliteDirectory:
+    """Implements store.base.Directory."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def keys(self) -> Sequence[base.TenantKey]:
+        found = await self._engine.read(lambda connection: call_json(connection, "list_keys"))
+        return [
+            base.TenantKey(
+                id=id_,
+                tenant=tenant,
+                hash=hash_,
+                scopes=frozenset(filter(None, scopes.split(","))),
+                created_ms=created_ms,
+                revoked_ms=revoked_ms,
+            )
+            for id_, tenant, hash_, scopes, created_ms, revoked_ms in found
+        ]
+
+    async def put_key(self, key: base.TenantKey) -> None:
+        await self._engine.write(
+            lambda connection: call(
+                connection,
+                "put_key",
+                id=key.id,
+                tenant=key.tenant,
+                hash=key.hash,
+                scopes=",".join(sorted(key.scopes)),
+                created_ms=key.created_ms,
+            )
+        )
+
+    async def revoke_key(self, key: str, *, now_ms: int) -> bool:
+        return await self._changed("revoke_key", id=key, now_ms=now_ms)
+
+    async def endpoints(self) -> Sequence[base.EndpointRecord]:
+        found = await self._engine.read(lambda connection: call_json(connection, "list_endpoints"))
+        return [
+            base.EndpointRecord(
+                endpoint=view.Endpoint(
+                    id=row[0],
+                    tenant=row[1],
+                    url=row[2],
+                    secrets=tuple(row[3]),
+                    events=tuple(row[4]),
+                    created_ms=row[5],
+                    disabled_ms=row[7],
+                    reason=row[8],
+                    configured=bool(row[9]),
+                ),
+                failing_ms=row[6],
+            )
+            for row in found
+        ]
+
+    async def put_endpoint(self, record: base.EndpointRecord) -> None:
+        one = record.endpoint
+        await self._engine.write(
+            lambda connection: call(
+                connection,
+                "put_endpoint",
+                id=one.id,
+                tenant=one.tenant,
+                url=one.url,
+                secrets=dump(list(one.secrets)),
+                events=dump(list(one.events)),
+                created_ms=one.created_ms,
+                failing_ms=record.failing_ms,
+                disabled_ms=one.disabled_ms,
+                reason=one.reason,
+                configured=int(one.configured),
+            )
+        )
+
+    async def delete_endpoint(self, endpoint: str) -> None:
+        await self._changed("delete_endpoint", id=endpoint)
+
+    async def suppressed(
+        self, addresses: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], str]:
+        found = await self._engine.read(
+            lambda connection: call_json(connection, "suppressed", rows=dump(addresses))
+        )
+        return {(channel, hash_): reason for channel, hash_, reason in found}
+
+    async def suppress(
+        self, addresses: Sequence[tuple[str, str]], *, reason: str, source: str, now_ms: int
+    ) -> None:
+        await self._engine.write(
+            lambda connection: call(
+                connection,
+                "suppress",
+                rows=dump(addresses),
+                reason=reason,
+                source=source,
+                now_ms=now_ms,
+            )
+        )
+
+    async def unsuppress(self, channel: str, address: str) -> bool:
+        return await self._changed("unsuppress", channel=channel, hash=address)
+
+    async def consented(
+        self, tenant: str, category: str, addresses: Sequence[tuple[str, str]]
+    ) -> frozenset[tuple[str, str]]:
+        found = await self._engine.read(
+            lambda connection: call_json(
+                connection, "consented", tenant=tenant, category=category, rows=dump(addresses)
+            )
+        )
+        return frozenset((channel, hash_) for channel, hash_ in found)
+
+    async def put_consent(
+        self,
+        tenant: str,
+        category: str,
+        address: tuple[str, str],
+        *,
+        source: str,
+        now_ms: int,
+    ) -> None:
+        await self._changed(
+            "put_consent",
+            tenant=tenant,
+            category=category,
+            channel=address[0],
+            hash=address[1],
+            source=source,
+            now_ms=now_ms,
+        )
+
+    async def withdraw_consent(self, tenant: str, category: str, address: tuple[str, str]) -> bool:
+        return await self._changed(
+            "withdraw_consent",
+            tenant=tenant,
+            category=category,
+            channel=address[0],
+            hash=address[1],
+        )
+
+    async def take_quota(self, provider: str, day: str, *, amount: int, limit: int) -> int:
+        def work(connection: apsw.Connection) -> int:
+            used = call(connection, "used_quota", provider=provider, day=day) or 0
+            granted = max(0, min(amount, limit - used))
+            call(connection, "put_quota", provider=provider, day=day, used=used + granted)
+            call(connection, "purge_quota", provider=provider, day=day)
+            return granted
+
+        return await self._engine.write(work)
+
+    async def secret(self, name: str) -> bytes:
+        def work(connection: apsw.Connection) -> str:
+            call(connection, "put_meta", key=f"secret.{name}", value=secrets.token_hex(32))
+            return str(call(connection, "get_meta", key=f"secret.{name}"))
+
+        return bytes.fromhex(await self._engine.write(work))
+
+    async def _changed(self, query: str, **values: object) -> bool:
+        def work(connection: apsw.Connection) -> bool:
+            call(connection, query, **values)
+            return connection.changes() > 0
+
+        return await self._engine.write(work)

@@ -1,0 +1,172 @@
+"""What became of messages, on SQLite."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from gateway.model import view
+from gateway.model.case import Case, Parked
+from gateway.model.message import MessageId
+from gateway.model.state import State
+from gateway.store import base
+from gateway.store.sqlite import rows as shapes
+from gateway.store.sqlite import timeline
+from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
+
+#: Later than any time that a message can have.
+_FOREVER_MS = 2**53
+
+_PHASES = frozenset({State.SCHEDULED, State.QUEUED, State.SENDING})
+
+
+class SqliteLedger:
+    """Implements store.base.Ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def cases(self, messages: Sequence[MessageId]) -> Mapping[MessageId, Case]:
+        found = await self._engine.read(
+            lambda connection: call_json(connection, "cases", rows=dump(messages))
+        )
+        return {one.id: one for one in map(shapes.read_case, found)}
+
+    async def find_attempts(
+        self, receipts: Sequence[base.Named], *, now_ms: int
+    ) -> Sequence[Parked | None]:
+        return await self._engine.write(
+            lambda connection: _find_attempts(connection, receipts, now_ms)
+        )
+
+    async def parked(self, *, limit: int) -> Sequence[Parked]:
+        found = await self._engine.read(
+            lambda connection: call_json(connection, "parked", limit=limit)
+        )
+        return [_parked(row[0], row[1:7], row[7]) for row in found]
+
+    async def clear_parked(self, receipts: Sequence[Parked]) -> None:
+        names = [(one.provider, one.reference) for one in receipts]
+        await self._engine.write(lambda connection: run(connection, "clear_parked", names))
+
+    async def read(self, tenant: str, message: MessageId) -> view.MessageView | None:
+        return await self._engine.read(
+            lambda connection: timeline.read(connection, tenant, message)
+        )
+
+    async def list(self, tenant: str, query: view.MessageFilter) -> view.MessagePage:
+        found = await self._engine.read(
+            lambda connection: call_json(connection, "list_messages", **_filter(tenant, query))
+        )
+        messages = [
+            view.MessageView(
+                id=row[0],
+                state=timeline.shown_state(State(row[1]), ready=row[6], claimed=row[7]),
+                category=row[2],
+                created_ms=row[3],
+                expires_ms=row[4],
+                metadata=row[5],
+            )
+            for row in found[: query.limit]
+        ]
+        more = len(found) > query.limit
+        return view.MessagePage(messages=messages, next_cursor=messages[-1].id if more else "")
+
+    async def dead(
+        self, *, tenant: str | None, cursor: str, limit: int
+    ) -> Sequence[tuple[str, view.MessageView]]:
+        found = await self._engine.read(
+            lambda connection: call_json(
+                connection, "dead_messages", tenant=tenant or "", cursor=cursor, limit=limit
+            )
+        )
+        return [
+            (
+                row[0],
+                view.MessageView(
+                    id=row[1],
+                    state=State(row[2]),
+                    category=row[3],
+                    created_ms=row[4],
+                    expires_ms=row[5],
+                    metadata=row[6],
+                ),
+            )
+            for row in found
+        ]
+
+    async def webhooks_of(
+        self, endpoint: str, *, since_ms: int, only_failed: bool, limit: int
+    ) -> Sequence[MessageId]:
+        found: list[MessageId] = await self._engine.read(
+            lambda connection: call_json(
+                connection,
+                "webhooks_of",
+                endpoint=endpoint,
+                first=_first_id(since_ms),
+                only_failed=int(only_failed),
+                limit=limit,
+            )
+        )
+        return found
+
+    async def depths(self) -> Mapping[tuple[str, str], tuple[int, int | None]]:
+        found = await self._engine.read(lambda connection: call_json(connection, "depths"))
+        return {(lane, phase): (count, due_ms) for lane, phase, count, due_ms in found}
+
+    async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
+        def work(connection: apsw.Connection) -> int:
+            call(connection, "purge_parked", before_ms=parked_before_ms, limit=limit)
+            call(connection, "purge_keys", now_ms=now_ms, limit=limit)
+            call(connection, "purge_dedupe", now_ms=now_ms, limit=limit)
+            old = call_json(connection, "old_messages", before=_first_id(before_ms), limit=limit)
+            for table in ("reference", "event", "receipt", "attempt", "status", "message"):
+                run(connection, f"purge_{table}", old)
+            return len(old)
+
+        return await self._engine.write(work)
+
+
+def _find_attempts(
+    connection: apsw.Connection, receipts: Sequence[base.Named], now_ms: int
+) -> Sequence[Parked | None]:
+    names = [(one.provider, one.reference) for one in receipts]
+    found = {
+        (row[0], row[1]): row[1:]
+        for row in call_json(connection, "known_references", rows=dump(names))
+    }
+    early = [
+        (*name, one.parked) for name, one in zip(names, receipts, strict=True) if name not in found
+    ]
+    if early:
+        call(connection, "park", rows=dump(early), now_ms=now_ms)
+    return [
+        _parked(name[0], found[name], [one.parked]) if name in found else None
+        for name, one in zip(names, receipts, strict=True)
+    ]
+
+
+def _parked(provider: str, attempt: Sequence[Any], receipts: Sequence[Mapping[str, str]]) -> Parked:
+    """attempt: (reference, message, redrive, step, part, number)."""
+    reference, message, redrive, step, part, number = attempt
+    return Parked(provider, reference, message, redrive, step, part, number, receipts)
+
+
+def _filter(tenant: str, query: view.MessageFilter) -> dict[str, Any]:
+    in_work = query.state in _PHASES
+    return {
+        "tenant": tenant,
+        "cursor": query.cursor,
+        "category": query.category,
+        "since_ms": query.since_ms or 0,
+        "until_ms": query.until_ms if query.until_ms is not None else _FOREVER_MS,
+        "state": State.QUEUED if in_work else (query.state or ""),
+        "phase": query.state if in_work else "",
+        "limit": query.limit + 1,
+    }
+
+
+def _first_id(at_ms: int) -> str:
+    """The smallest UUIDv7 of a time: ids are ordered by it (RFC 9562 §5.7)."""
+    digits = f"{max(0, at_ms):012x}"
+    return f"{digits[:8]}-{digits[8:]}"

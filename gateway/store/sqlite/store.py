@@ -1,0 +1,44 @@
+"""The SQLite store as a whole."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.store.sqlite.directory import SqliteDirectory
+from gateway.store.sqlite.engine import Engine
+from gateway.store.sqlite.ledger import SqliteLedger
+from gateway.store.sqlite.queue import SqliteQueue
+
+
+class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory):
+    """Implements store.base.Store in one file.
+
+    owner: names this process in claims; a new one each time, so that the claims of a process
+    that died are told apart.
+    exclusive: hold the file against other gateways; the command line goes without for short writes.
+    migrate: bring an older schema up to date; a new file is always set up.
+    on_commit: gets (seconds, pieces of work) after each commit, in the writer's thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        owner: str,
+        exclusive: bool = True,
+        migrate: bool = True,
+        on_commit: Callable[[float, int], None] = lambda seconds, works: None,
+    ) -> None:
+        engine = Engine(path, migrate=migrate, exclusive=exclusive, on_commit=on_commit)
+        SqliteQueue.__init__(self, engine, owner)
+        SqliteLedger.__init__(self, engine)
+        SqliteDirectory.__init__(self, engine)
+
+    async def __aenter__(self) -> "SqliteStore":
+        await self._engine.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._engine.close()
+
+    async def check(self) -> None:
+        await self._engine.check()
