@@ -1,0 +1,245 @@
+"""An email as bytes, built by joining: a hundred times cheaper than the standard library's way.
+
+`build` gives canonical lines (CRLF, at most 998 octets), the same bytes for the same arguments,
+and only ASCII, save for addresses that are not (RFC 6531). It does not sign.
+
+RFC 5322 §2.1.1, §3.6 (lines, headers), RFC 2045 §6 (encodings), RFC 2046 §5.1 (multipart),
+RFC 2047 (encoded words), RFC 8058 (one-click unsubscription), RFC 3834 §5 (Auto-Submitted).
+"""
+
+import binascii
+import functools
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: RFC 5322 §2.1.1: octets of a line that no relay may refuse, without CRLF.
+MAX_LINE = 998
+
+#: Lines should be no longer than this (RFC 5322 §2.1.1, RFC 2047 §2).
+FOLD_LINE = 76
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PRINTABLE = re.compile(r"[ -~]*")
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]"
+_PHRASE = re.compile(rf"{_ATEXT}+(?: {_ATEXT}+)*", re.ASCII)
+_LOCAL = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
+_QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*"'
+_ADDRESS = re.compile(rf"(?:{_LOCAL}|{_QUOTED})@[^\s<>@,;:\"()\\\x00-\x20\x7f]+")
+_URI = re.compile(r"[!-;=?-~]+")
+
+#: Octets that travel as they are in 7bit (RFC 2045 §2.7), line ends apart.
+_PLAIN = bytes(range(0x20, 0x7F)) + b"\t\r\n"
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailbox:
+    """Who a message is from: `Example <no-reply@example.com>`."""
+
+    address: str
+    #: display name; may be empty
+    name: str = ""
+
+
+def build(
+    *,
+    sender: Mailbox,
+    to: str,
+    reference: str,
+    now_ms: int,
+    subject: str = "",
+    text: str = "",
+    html: str = "",
+    reply_to: Mailbox | None = None,
+    unsubscribe: Sequence[str] = (),
+    automatic: bool = True,
+) -> bytes:
+    """The whole message, ready for DATA but not dot-stuffed.
+
+    reference: names the message at the sender's domain, `<reference@example.com>`; the same each
+    time it is sent, so that mailboxes can tell a repetition. now_ms: its Date.
+    unsubscribe: URIs of List-Unsubscribe; one-click if exactly one of them is https.
+    automatic: marked as auto-generated, which keeps vacation notices away.
+    Raises ValueError for control characters in a header, an address or URI that could be
+    misread, and text that is not Unicode (lone surrogates).
+    """
+    domain = sender.address.rpartition("@")[2]
+    lines = [
+        b"Date: " + _date(now_ms // 1000),
+        b"From: " + mailbox(sender, indent=len("From: ")),
+        b"To: " + _address(to),
+        b"Message-ID: <" + _address(f"{reference}@{domain}") + b">",
+        b"Subject: " + unstructured(subject, indent=len("Subject: ")),
+    ]
+    if reply_to is not None:
+        lines.append(b"Reply-To: " + mailbox(reply_to, indent=len("Reply-To: ")))
+    lines += _list_headers(unsubscribe)
+    if automatic:
+        lines.append(b"Auto-Submitted: auto-generated")
+    lines.append(b"MIME-Version: 1.0")
+    lines += _body(text, html, reference)
+    return b"\r\n".join(lines)
+
+
+def _list_headers(uris: Sequence[str]) -> list[bytes]:
+    if not uris:
+        return []
+    for uri in uris:
+        if not _URI.fullmatch(uri) or len(uri) > MAX_LINE - len("List-Unsubscribe: <>,"):
+            raise ValueError("not a URI for List-Unsubscribe")
+    joined = ",\r\n ".join(f"<{uri}>" for uri in uris)
+    lines = [b"List-Unsubscribe: " + joined.encode("ascii")]
+    if sum(uri.lower().startswith("https:") for uri in uris) == 1:
+        lines.append(b"List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+    return lines
+
+
+def _body(text: str, html: str, reference: str) -> list[bytes]:
+    """Header lines, the empty line and the content, the last ending with CRLF."""
+    if not html:
+        return [*_part(text, b"plain"), b""]
+    if not text:
+        return [*_part(html, b"html"), b""]
+    parts = _part(text, b"plain"), _part(html, b"html")
+    boundary = b"=_" + reference.encode("ascii")[:60]
+    while any(boundary in part[-1] for part in parts):
+        boundary += b"_"
+    delimiter = b"--" + boundary
+    return [
+        b'Content-Type: multipart/alternative; boundary="' + boundary + b'"',
+        b"",
+        *(line for part in parts for line in (delimiter, *part)),
+        delimiter + b"--",
+        b"",
+    ]
+
+
+def _part(text: str, subtype: bytes) -> list[bytes]:
+    """Header lines, the empty line and the content without its last CRLF."""
+    encoding, content = _encode(text)
+    return [
+        b"Content-Type: text/" + subtype + b"; charset=utf-8",
+        b"Content-Transfer-Encoding: " + encoding,
+        b"",
+        content,
+    ]
+
+
+def _encode(text: str) -> tuple[bytes, bytes]:
+    """The cheapest encoding that every relay leaves alone: 7bit, quoted-printable or base64."""
+    raw = _canonical(text).encode("utf-8")
+    special = len(raw.translate(None, _PLAIN))
+    if not special and _is_short(raw):
+        return b"7bit", raw.removesuffix(b"\r\n")
+    # Quoted-printable takes three octets for a special one, base64 four for any three.
+    if special * 6 < len(raw):
+        return b"quoted-printable", binascii.b2a_qp(raw).removesuffix(b"\r\n")
+    return b"base64", _base64_lines(raw)
+
+
+def _canonical(text: str) -> str:
+    """All line ends CRLF, the last one too (RFC 2046 §4.1.1)."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.endswith("\n"):
+        text += "\n"
+    return text.replace("\n", "\r\n")
+
+
+def _is_short(raw: bytes) -> bool:
+    """Whether no line exceeds the limit. Looks at every thousandth octet or so, not at lines."""
+    at, window = 0, MAX_LINE + len("\r\n")
+    while at + window <= len(raw):
+        at = raw.rfind(b"\n", at, at + window) + 1
+        if not at:
+            return False
+    return True
+
+
+def _base64_lines(raw: bytes) -> bytes:
+    encoded = binascii.b2a_base64(raw, newline=False)
+    return b"\r\n".join([encoded[at : at + 76] for at in range(0, len(encoded), 76)])
+
+
+@functools.lru_cache(maxsize=8)
+def _date(seconds: int) -> bytes:
+    """RFC 5322 §3.3, in UTC."""
+    at = time.gmtime(seconds)
+    day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    return (
+        f"{day}, {at.tm_mday:02} {month} {at.tm_year:04}"
+        f" {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000"
+    ).encode("ascii")
+
+
+def _address(value: str) -> bytes:
+    """An addr-spec that reads as one address in a header and in an envelope."""
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("not an email address that a header can hold")
+    return value.encode("utf-8")
+
+
+def mailbox(value: Mailbox, *, indent: int) -> bytes:
+    """A name-addr (RFC 5322 §3.4). indent: octets before it on its line."""
+    address = _address(value.address)
+    if not value.name:
+        return address
+    _refuse_control(value.name)
+    if _PHRASE.fullmatch(value.name) and _fits(value.name, indent):
+        name = value.name.encode("ascii")
+    elif _fits(value.name, indent):
+        name = b'"' + re.sub(r'(["\\])', r"\\\1", value.name).encode("ascii") + b'"'
+    else:
+        name = _encoded_words(value.name, indent)
+    last = name.rpartition(b"\r\n")[2]
+    room = FOLD_LINE - len(last) - (indent if last == name else 0)
+    fold = b" <" if len(address) + len(" <>") <= room else b"\r\n <"
+    return name + fold + address + b">"
+
+
+def unstructured(value: str, *, indent: int) -> bytes:
+    """The body of a header such as Subject. indent: octets before it on its line."""
+    _refuse_control(value)
+    if _fits(value, indent):
+        return value.encode("ascii")
+    return _encoded_words(value, indent)
+
+
+def _refuse_control(value: str) -> None:
+    if _CONTROL.search(value):
+        raise ValueError("control characters in a header")
+
+
+def _fits(value: str, indent: int) -> bool:
+    """Whether it can stand in a header as it is, and comes out of any parser unchanged."""
+    return (
+        indent + len(value) <= FOLD_LINE
+        and _PRINTABLE.fullmatch(value) is not None
+        and "=?" not in value
+        and value == value.strip()
+    )
+
+
+def _encoded_words(value: str, indent: int) -> bytes:
+    """RFC 2047 §2: words of at most 75 characters, none of which splits a character."""
+    raw = value.encode("utf-8")
+    words, at, room = [], 0, _octets_in(FOLD_LINE - indent)
+    while at < len(raw):
+        end = at + room
+        while end < len(raw) and raw[end] & 0xC0 == 0x80:
+            end -= 1
+        words.append(b"=?utf-8?B?" + binascii.b2a_base64(raw[at:end], newline=False) + b"?=")
+        at, room = end, _octets_in(FOLD_LINE - 1)
+    return b"\r\n ".join(words)
+
+
+def _octets_in(columns: int) -> int:
+    """How many octets an encoded word of so many columns holds, four at least."""
+    return max(4, (columns - len("=?utf-8?B??=")) // 4 * 3)

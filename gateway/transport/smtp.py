@@ -1,0 +1,292 @@
+"""A bounded pool of SMTP connections to one relay.
+
+aiosmtplib connects, starts TLS, greets and logs in; then the connection is handed over to a
+`Session`, because the library pairs a late or unasked-for reply with the wrong command.
+
+RFC 5321 §4.5.3.2 (timeouts), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Literal, TypeAlias, cast
+
+import aiosmtplib
+
+from gateway.clock import Clock
+from gateway.model import errors, wire
+from gateway.transport import base
+from gateway.transport.smtp_session import CONTENT_TIMEOUT, Session, Stale
+
+Security: TypeAlias = Literal["none", "starttls", "tls"]
+
+#: Postfix waits 30 s; a relay on our side of the world answers in less.
+CONNECT_TIMEOUT = 30.0
+
+#: Seconds that connections get to say goodbye when the pool closes.
+QUIT_TIMEOUT = 1.0
+
+_Step: TypeAlias = tuple[str, Callable[[aiosmtplib.SMTP], Awaitable[None]]]
+
+
+class _NotOffered(aiosmtplib.SMTPException):
+    """The relay lacks what the configuration insists on."""
+
+
+class PooledSmtpTransport:
+    """Connections are lent to one message at a time, the last used first; waiters are served in
+    their order."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        clock: Clock,
+        security: Security = "starttls",
+        username: str = "",
+        password: str = "",
+        connections: int = 10,
+        messages_per_connection: int = 100,
+        max_age: float = 300.0,
+        max_idle: float = 20.0,
+        local_hostname: str = "",
+        connect_timeout: float = CONNECT_TIMEOUT,
+        content_timeout: float = CONTENT_TIMEOUT,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """security: `starttls` and `tls` never fall back to plain text.
+
+        username: logs in if not empty; over plain text only to a loopback host, else ValueError.
+        max_age, max_idle: seconds after which a connection carries nothing more. max_idle must
+        be less than the relay's own, or each message after a pause finds a closed connection.
+        connect_timeout: for each step until the connection is ready. content_timeout: for the
+        reply to the final dot. tls: for authorities other than the system's.
+        """
+        if username and security == "none" and not is_loopback(host):
+            raise ValueError("a password needs TLS")
+        self._host = host
+        self._port = port
+        self._clock = clock
+        self._security = security
+        self._username = username
+        self._password = password
+        self._messages_per_connection = messages_per_connection
+        self._max_age = max_age
+        self._max_idle = max_idle
+        self._local_hostname = local_hostname or socket.gethostname()
+        self._connect_timeout = connect_timeout
+        self._content_timeout = content_timeout
+        self._tls = tls
+        self._slots = asyncio.Semaphore(connections)
+        #: oldest first
+        self._idle: deque[Session] = deque()
+        self._sessions: set[Session] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+        self._is_open = False
+
+    async def __aenter__(self) -> "PooledSmtpTransport":
+        if self._tls is None and self._security != "none":
+            # Reads the system's certificates, once.
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
+        self._is_open = True
+        self._sweeper = asyncio.create_task(self._sweep())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Idle connections say QUIT; those in use are dropped, their sends fail."""
+        self._is_open = False
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for session in self._sessions - set(self._idle):
+            session.abort()
+        for session in self._idle:
+            session.quit()
+        self._idle.clear()
+        if self._sessions:
+            await asyncio.wait([one.closed for one in self._sessions], timeout=QUIT_TIMEOUT)
+        for session in self._sessions:
+            session.abort()
+        self._sessions.clear()
+
+    async def send(
+        self, envelope: wire.Envelope, *, timeout: float, admit: base.Admit | None = None
+    ) -> wire.SmtpReply:
+        """See `base.SmtpTransport`. What `admit` raises goes through; the connection is kept.
+
+        A message that its relay could not carry is answered by us, without asking `admit`.
+        """
+        async with self._slots:
+            if not self._is_open:
+                raise errors.NotSent("closed")
+            session = self._take_idle() or await self._open()
+            if isinstance(session, wire.SmtpReply):
+                return session
+            with self._lent(session), contextlib.suppress(Stale):
+                if (objection := session.objection(envelope)) is not None:
+                    return objection
+                if admit is not None:
+                    await admit()
+                return await self._transact(session, envelope, timeout)
+            # The relay had closed it, and nothing of this message was taken: once more.
+            fresh = await self._open()
+            if isinstance(fresh, wire.SmtpReply):
+                return fresh
+            with self._lent(fresh):
+                return await self._transact(fresh, envelope, timeout)
+
+    async def _transact(
+        self, session: Session, envelope: wire.Envelope, timeout: float
+    ) -> wire.SmtpReply:
+        return await session.transact(
+            envelope, timeout=timeout, content_timeout=self._content_timeout
+        )
+
+    def _take_idle(self) -> Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            if self._is_fit(session):
+                return session
+            self._discard(session)
+        return None
+
+    def _is_fit(self, session: Session) -> bool:
+        now = self._clock.monotonic()
+        return (
+            session.is_usable
+            and session.carried < self._messages_per_connection
+            and now - session.opened_at < self._max_age
+            and now - session.idle_since < self._max_idle
+        )
+
+    def _discard(self, session: Session) -> None:
+        self._sessions.discard(session)
+        session.quit()
+
+    @contextlib.contextmanager
+    def _lent(self, session: Session) -> Iterator[None]:
+        """Puts it back afterwards, unless it has broken or has done enough."""
+        try:
+            yield
+        finally:
+            session.idle_since = self._clock.monotonic()
+            if self._is_open and self._is_fit(session):
+                self._idle.append(session)
+            else:
+                self._discard(session)
+
+    async def _sweep(self) -> None:
+        """Closes what nobody asked for in time, rather than let the relay do it."""
+        while True:
+            await self._clock.sleep(self._max_idle / 2)
+            unfit = [session for session in self._idle if not self._is_fit(session)]
+            for session in unfit:
+                self._idle.remove(session)
+                self._discard(session)
+
+    async def _open(self) -> Session | wire.SmtpReply:
+        """A connection that is ready for MAIL, or the reply by which the relay declined."""
+        client = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            local_hostname=self._local_hostname,
+            timeout=self._connect_timeout,
+            use_tls=self._security == "tls",
+            start_tls=False,
+            tls_context=self._tls,
+        )
+        stage = "connect"
+        try:
+            for name, step in self._steps():
+                stage = name
+                await step(client)
+            return self._take_over(client)
+        except aiosmtplib.SMTPResponseException as error:
+            client.close()
+            return _declined(error, stage)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            client.close()
+            raise errors.NotSent(_reason(error)) from None
+        except BaseException:
+            client.close()
+            raise
+
+    def _steps(self) -> Iterator[_Step]:
+        yield "connect", _greet
+        if self._security == "starttls":
+            yield "starttls", _secure
+        if self._username:
+            yield "auth", self._log_in
+
+    async def _log_in(self, client: aiosmtplib.SMTP) -> None:
+        """One mechanism, once: a wrong password tried three ways can lock the account."""
+        if "plain" in client.server_auth_methods:
+            await client.auth_plain(self._username, self._password)
+        elif "login" in client.server_auth_methods:
+            await client.auth_login(self._username, self._password)
+        else:
+            raise _NotOffered("auth not offered")
+
+    def _take_over(self, client: aiosmtplib.SMTP) -> Session:
+        """From here on the library sees neither data nor the end of the connection."""
+        if not client.is_connected or client.transport is None:
+            raise aiosmtplib.SMTPServerDisconnected("closed")
+        session = Session(
+            cast(asyncio.Transport, client.transport),  # uvloop's are not of that class
+            extensions=dict(client.esmtp_extensions),
+            opened_at=self._clock.monotonic(),
+        )
+        self._sessions.add(session)
+        return session
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    await client.connect()
+    await client.ehlo()
+
+
+async def _secure(client: aiosmtplib.SMTP) -> None:
+    if not client.supports_extension("starttls"):
+        raise _NotOffered("starttls not offered")
+    await client.starttls()
+    await client.ehlo()  # RFC 3207 §4.2: what was offered in plain text is forgotten
+
+
+def _declined(error: aiosmtplib.SMTPResponseException, stage: str) -> wire.SmtpReply:
+    if not 200 <= error.code <= 599:  # the library's own code for what it cannot read
+        raise errors.NotSent("malformed reply")
+    return wire.SmtpReply(code=error.code, text=error.message, stage=stage)
+
+
+#: More special types first.
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (ssl.SSLCertVerificationError, "tls certificate"),
+    (ssl.SSLError, "tls"),
+    (socket.gaierror, "dns"),
+    (ConnectionRefusedError, "connect refused"),
+    (TimeoutError, "connect timeout"),
+    (aiosmtplib.SMTPServerDisconnected, "disconnected"),
+)
+
+
+def _reason(error: BaseException) -> str:
+    """A constant for the error or for what caused it."""
+    if isinstance(error, _NotOffered):
+        return error.message
+    chain = (error.__cause__, error)
+    return next(
+        (reason for one in chain for kind, reason in _REASONS if isinstance(one, kind)),
+        "connect failed",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there never leaves the machine. Names but `localhost` are not asked."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,121 @@
+"""The reply stream of an SMTP connection (RFC 5321 §4.2).
+
+Replies are matched to commands by their count alone (RFC 2920 §3.1), so a reply that nobody
+waits for, or a wait that is given up, leaves the stream out of step: the connection ends there.
+"""
+
+import asyncio
+import re
+from collections import deque
+from dataclasses import dataclass
+
+#: RFC 5321 §4.5.3.1.5 asks servers for 512 octets a line; this is for all lines of a reply.
+MAX_REPLY_BYTES = 64 * 1024
+
+#: The server ends the connection (RFC 5321 §3.8).
+CLOSING = 421
+
+_REPLY_LINE = re.compile(rb"([2-5]\d\d)([ -]?)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    code: int
+    text: str
+
+
+class ReplyStream(asyncio.Protocol):
+    """Takes over a transport that is connected and secured."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        #: set when the socket is gone
+        self.closed = asyncio.get_running_loop().create_future()
+        #: why it cannot be used any more; empty while it can
+        self.broken = ""
+        self._transport = transport
+        self._buffer = bytearray()
+        self._lines: list[str] = []
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        transport.set_protocol(self)
+
+    @property
+    def is_usable(self) -> bool:
+        """In step, and not told to go away."""
+        return (
+            not (self.broken or self._waiting or self._buffer or self._lines)
+            and not self._transport.is_closing()
+        )
+
+    def quit(self) -> None:
+        """Take leave without waiting for the reply; what is written still goes out."""
+        if self.is_usable:
+            self._transport.write(b"QUIT\r\n")
+        self.broken = self.broken or "closed"
+        self._transport.close()
+
+    def abort(self, reason: str = "closed") -> None:
+        """Drop the connection, and fail whoever waits for a reply."""
+        self.broken = self.broken or reason
+        self._transport.abort()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(ConnectionError(self.broken))
+                waiter.exception()  # perhaps nobody is left to hear of it
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) + sum(map(len, self._lines)) > MAX_REPLY_BYTES:
+            self.abort("reply too long")
+            return
+        while not self.broken and (end := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[:end]).rstrip(b"\r")
+            del self._buffer[: end + 1]
+            self._read_line(line)
+
+    def _read_line(self, line: bytes) -> None:
+        match = _REPLY_LINE.fullmatch(line)
+        if match is None:
+            self.abort("malformed reply")
+            return
+        code, separator, text = match.groups()
+        self._lines.append(text.decode("utf-8", "replace"))
+        if separator == b"-":
+            return
+        reply = Reply(int(code), "\n".join(self._lines))
+        self._lines.clear()
+        self._deliver(reply)
+
+    def _deliver(self, reply: Reply) -> None:
+        waiter = self._waiting.popleft() if self._waiting else None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(reply)
+        if reply.code == CLOSING:
+            self.broken = "closed by relay"
+            self._transport.close()
+        elif waiter is None:
+            self.abort("out of step")
+
+    def eof_received(self) -> bool:
+        self.abort("disconnected")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.abort("disconnected")
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    async def ask(self, data: bytes, timeout: float) -> Reply:
+        """Write, and wait for one reply. Raises ConnectionError; then `broken` says why.
+
+        Whatever ends the wait but the reply, cancellation included, ends the connection too.
+        """
+        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._transport.write(data)
+        try:
+            await asyncio.wait([waiter], timeout=timeout)
+        finally:
+            if not waiter.done():
+                self.abort("timeout")
+        return waiter.result()
