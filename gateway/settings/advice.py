@@ -1,0 +1,40 @@
+"""What the file may say and probably does not mean. Nothing here stops the gateway."""
+
+from collections.abc import Iterator, Sequence
+
+from gateway.settings.faults import show_path
+from gateway.settings.models import Settings
+from gateway.settings.values import show_duration
+
+
+def warnings(settings: Settings) -> Sequence[str]:
+    """One line each, beginning with the key's path; never a secret."""
+    return tuple(_warnings(settings))
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
+    if not settings.lanes:
+        yield "lanes: there are none, so no message can be sent"
+    yield from _accounts(settings)
+    kinds = {account.kind for account in settings.providers.values()}
+    for name, template in settings.templates.items():
+        for kind in template.providers:
+            if kind not in kinds:
+                path = show_path(("templates", name, kind))
+                yield f"{path}: no provider account is of this kind"
+    if settings.store.retention < 180 * 86400:
+        yield "store.retention: under six months, shorter than some laws ask for proof of consent"
+
+
+def _accounts(settings: Settings) -> Iterator[str]:
+    used = {name for lane in settings.lanes.values() for name in lane.providers}
+    shortest = min((one.expires_in for one in settings.categories.values()), default=None)
+    for name, account in settings.providers.items():
+        path = show_path(("providers", name))
+        if name not in used:
+            yield f"{path}: in no lane, so it is never used"
+        if account.timeout > settings.dispatch.drain:
+            drain = show_duration(settings.dispatch.drain)
+            yield f"{path}.timeout: longer than dispatch.drain ({drain}), so a stop may cut it"
+        if shortest is not None and account.timeout >= shortest:
+            yield f"{path}.timeout: as long as the shortest expires_in of a category"

@@ -1,0 +1,175 @@
+"""Settings that decide where a message goes: categories, lanes, provider accounts, templates."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gateway.model.message import OnUnknown, Priority
+from gateway.model.state import State
+from gateway.model.wire import Channel
+from gateway.settings.values import (
+    Duration,
+    Kind,
+    Name,
+    Period,
+    PriorityName,
+    Rate,
+    Table,
+    Until,
+    Zone,
+)
+
+
+class Model(BaseModel):
+    """Frozen, and a key that nobody knows is a fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class RateUnit(StrEnum):
+    """What a token of a provider account stands for."""
+
+    MESSAGE = "message"
+    REQUEST = "request"
+    PART = "part"  # SMS segments
+
+
+class StepSettings(Model):
+    channel: Channel = Field(description="how to reach the recipient in this step")
+    until: Until = Field(
+        default=State.SENT, description="how far an attempt must get for the chain to end here"
+    )
+    within: Period | None = Field(
+        default=None,
+        description="time from the step's start after which the next one starts too; "
+        "absent: only a failure starts it",
+    )
+
+
+class DedupeSettings(Model):
+    window: Period = Field(description="how long a second message of the same kind is dropped")
+    key: str = Field(
+        default="",
+        max_length=256,
+        description="what counts as the same beside the recipient; empty: the content",
+    )
+
+
+class Category(Model):
+    priority: PriorityName = Field(
+        default=Priority.NORMAL, description="served in this order by every provider account"
+    )
+    chain: tuple[StepSettings, ...] = Field(
+        default=(),
+        description="channels to try in order; absent: those that have lanes, in an order of ours",
+    )
+    expires_in: Period = Field(
+        default=86400.0, description="from acceptance on; nothing is sent after it"
+    )
+    on_unknown: OnUnknown = Field(
+        default=OnUnknown.RESEND,
+        description="after a request without a readable answer: send it again, go on to the next "
+        "step, or stop until a receipt tells",
+    )
+    consent: bool = Field(default=False, description="refuse recipients without recorded consent")
+    unsubscribe: bool = Field(
+        default=False, description="add List-Unsubscribe to email and opt-out words to SMS"
+    )
+    dedupe: DedupeSettings | None = Field(
+        default=None, description="drop repeats; absent: only where the message asks for it"
+    )
+
+
+class LaneMatch(Model):
+    phone_prefix: tuple[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")], ...] = Field(
+        default=(), description="recipients whose number begins so; empty: all"
+    )
+    category: tuple[str, ...] = Field(
+        default=(), description="messages of these categories; empty: all"
+    )
+
+
+class Lane(Model):
+    channel: Channel = Field(description="the channel that its providers carry")
+    match: LaneMatch = Field(
+        default=LaneMatch(), description="what it serves; the most specific lane wins"
+    )
+    providers: tuple[str, ...] = Field(
+        min_length=1, description="accounts in order of preference, interchangeable"
+    )
+    spill_after: Duration = Field(
+        default=0.25, description="age of the lane's head at which the next provider helps out"
+    )
+
+
+def _default_burst(account: dict[str, Any]) -> float | None:
+    """A fifth of a second of `rate`, at least one token."""
+    rate = account.get("rate")
+    return None if rate is None else max(1.0, rate / 5)
+
+
+def _check_share(value: float) -> float:
+    if not 0 < value < 1:
+        raise ValueError("a share lies between 0 and 1")
+    return value
+
+
+class ProviderAccount(Model):
+    kind: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,31}$")] = Field(
+        description="which service it is: the name of a file in gateway/providers"
+    )
+    base_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="where the service's API is, in place of the public one; HTTP kinds only",
+    )
+    rate: Rate | None = Field(
+        default=None, description="tokens a second over all nodes; absent: no bound"
+    )
+    rate_unit: RateUnit = Field(default=RateUnit.MESSAGE, description="what one token pays for")
+    burst: float | None = Field(
+        default_factory=_default_burst,
+        ge=1,
+        allow_inf_nan=False,
+        description="tokens that can be saved up; absent: a fifth of a second of rate, at least 1",
+    )
+    reserve: dict[PriorityName, Annotated[float, AfterValidator(_check_share)]] = Field(
+        default_factory=dict,
+        description="share of the bucket kept free for a priority and those above it",
+    )
+    concurrency: int = Field(
+        default=32, ge=1, le=10_000, description="requests in flight, per node"
+    )
+    daily_quota: int | None = Field(
+        default=None, ge=1, description="tokens a day over all nodes; absent: no bound"
+    )
+    daily_zone: Zone = Field(default="UTC", description="where the day of daily_quota begins")
+    timeout: Annotated[Period, Field(le=600)] = Field(
+        default=10.0, description="longest wait for an answer"
+    )
+    cost: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="price of a message or segment"
+    )
+    options: Annotated[Table, Kind("any")] = Field(
+        default_factory=dict,
+        repr=False,
+        description="the kind's own keys, base_url included, with secrets filled in",
+        json_schema_extra={"key": "…"},
+    )
+
+
+class Template(Model):
+    category: str = Field(
+        default="", description="of messages that use it and name none; empty: they must"
+    )
+    channels: dict[Channel, Table] = Field(
+        default_factory=dict,
+        description="by channel: text, subject, title and html in Jinja, and values of its own",
+        json_schema_extra={"key": "<channel>"},
+    )
+    providers: dict[Name, Table] = Field(
+        default_factory=dict,
+        description="by provider kind: the service's own template id, sign and parameters",
+        json_schema_extra={"key": "<kind>"},
+    )
