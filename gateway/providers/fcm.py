@@ -260,26 +260,21 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
     return known
 
 
+def _objects(value: object) -> list[Json]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
 def _details(error: Json, kind: str) -> list[Json]:
-    details = error.get("details")
-    return [
-        detail
-        for detail in (details if isinstance(details, list) else ())
-        if isinstance(detail, dict) and detail.get("@type") == kind
-    ]
+    return [row for row in _objects(error.get("details")) if row.get("@type") == kind]
+
+
+def _violations(error: Json, kind: str, name: str) -> list[Json]:
+    return [row for detail in _details(error, _TYPE + kind) for row in _objects(detail.get(name))]
 
 
 def _error_code(error: Json) -> str:
     codes = [detail.get("errorCode") for detail in _details(error, _FCM_ERROR)]
     return next((code for code in [*codes, error.get("status")] if isinstance(code, str)), "")
-
-
-def _violations(error: Json, kind: str, name: str) -> list[Json]:
-    found: list[Json] = []
-    for detail in _details(error, _TYPE + kind):
-        rows = detail.get(name)
-        found += [row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
-    return found
 
 
 def _invalid(error: Json) -> wire.Rejected:

@@ -61,7 +61,7 @@ def build(account: str, kind: str, options: Mapping[str, Any], clock: Clock) -> 
     references to secrets resolved. Raises SettingsError with every fault that can be seen, each
     as `providers.<account>.<key>: …`.
     """
-    reader = _Reader()
+    reader = Reader()
     try:
         module = load(kind)
         settings = reader.read_table("", module.Settings, options)
@@ -88,7 +88,7 @@ def _hint(word: str, words: Sequence[str]) -> str:
     return f'; did you mean "{near[0]}"?' if near else f"; there are: {', '.join(words)}"
 
 
-class _Reader:
+class Reader:
     """Turns TOML values into the types that a settings class declares, and collects faults."""
 
     def __init__(self) -> None:
@@ -141,11 +141,13 @@ class _Reader:
 
     def _read_union(self, path: str, kinds: Sequence[Any], value: Any) -> Any:
         """The first that fits; the faults of the last alternative when none does."""
+        if value is None and NoneType in kinds:
+            return None
         faults: list[str] = []
         for kind in kinds:
             if kind is NoneType:
                 continue
-            trial = _Reader()
+            trial = Reader()
             read = trial.read(path, kind, value)
             if not trial.faults:
                 return read

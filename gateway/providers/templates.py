@@ -145,6 +145,16 @@ def _fast(getters: Sequence[Tree], literals: Sequence[str], finish: Escape, slow
             made += finish(value) + literal
         return made
 
+    return _whole(getters[0], slow) if finish is str and list(literals) == ["", ""] else render
+
+
+def _whole(getter: Tree, slow: Text) -> Text:
+    """A template that is one value and nothing else: most of a request's body is of this kind."""
+
+    def render(message: wire.Message) -> str:
+        value = getter(message)
+        return value if type(value) is str else slow(message)
+
     return render
 
 

@@ -74,8 +74,9 @@ def _request(message: wire.Message, timestamp: int) -> wire.HttpRequest:
 
 
 def _secrets(extra: Mapping[str, Any]) -> list[str]:
-    secrets = extra.get("secrets", ())
-    return [secret for secret in secrets if isinstance(secret, str)]
+    secrets = extra.get("secrets")
+    known = secrets if isinstance(secrets, list | tuple) else ()
+    return [secret for secret in known if isinstance(secret, str)]
 
 
 def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:

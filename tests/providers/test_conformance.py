@@ -1,0 +1,231 @@
+"""What holds for every kind of provider, without knowing which there are.
+
+A new kind needs working settings in `<kind>/settings.json`; then all of this covers it.
+"""
+
+import ast
+import inspect
+import io
+import json
+import re
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.clock import Clock
+from gateway.model import errors, wire
+from gateway.providers import base, registry
+
+Make = Callable[..., Any]
+Message = Callable[..., wire.Message]
+
+KINDS = registry.kinds()
+RESULTS = (wire.Accepted, wire.Rejected, wire.Deferred, wire.Unknown)
+MAX_LINES = 300
+SECRET = re.compile(r"secret|token$|token_previous|password|_key$|service_account|headers")
+
+
+def source(kind: str) -> str:
+    return Path(inspect.getfile(registry.load(kind).Settings)).read_text()
+
+
+@pytest.fixture(name="provider", params=KINDS)
+def fixture_provider(request: pytest.FixtureRequest, make: Make) -> Any:
+    return make(request.param)
+
+
+@pytest.fixture(name="http", params=KINDS)
+def fixture_http(request: pytest.FixtureRequest, make: Make) -> base.HttpProvider:
+    provider: base.HttpProvider = make(request.param)
+    if base.HttpProvider not in type(provider).__mro__:
+        pytest.skip("not over HTTP")
+    return provider
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_has_settings_to_test_it_with(kind: str) -> None:
+    assert (Path(__file__).parent / kind / "settings.json").exists()
+
+
+def test_provider_has_the_attributes_of_all_providers(provider: Any) -> None:
+    bases = {base.HttpProvider, base.SmtpProvider}
+
+    assert bases & set(type(provider).__mro__), "subclasses neither protocol"
+    assert provider.account == "main"
+    assert provider.name == type(provider).__module__.rpartition(".")[2]
+    assert provider.batch_limit >= 1
+    assert isinstance(provider.channel, wire.Channel)
+    assert provider.reports <= {wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.READ}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_is_short_and_says_where_the_facts_come_from(kind: str) -> None:
+    text = source(kind)
+    docstring = ast.get_docstring(ast.parse(text)) or ""
+
+    assert len(text.splitlines()) <= MAX_LINES
+    assert re.search(r"https://|RFC \d+", docstring)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_setting_is_documented_and_secrets_do_not_print(kind: str) -> None:
+    text = source(kind)
+    lines = text.splitlines()
+    comments = {
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT and token.string.startswith("#:")
+    }
+
+    for name, line in settings_fields(text):
+        above = next(at for at in range(line - 1, 0, -1) if not lines[at - 1].startswith("    # "))
+        assert above in comments, f"{kind}.{name} has no #: line"
+    for one in registry.load(kind).Settings.__dataclass_fields__.values():
+        assert not SECRET.search(one.name) or not one.repr, f"{kind}.{one.name} prints"
+
+
+def settings_fields(text: str) -> Iterator[tuple[str, int]]:
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name in ("Settings", "Receipt"):
+            for item in node.body:
+                if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                    yield item.target.id, item.lineno
+
+
+def test_built_twice_from_the_same_settings_it_says_the_same(
+    http: base.HttpProvider, make: Make, message: Message
+) -> None:
+    again = make(http.name)
+
+    assert again.build_requests([message()]) == http.build_requests([message()])
+
+
+TEXTS = st.text(max_size=20)
+CONTENTS = st.builds(
+    wire.Content,
+    text=TEXTS,
+    subject=TEXTS,
+    title=TEXTS,
+    html=TEXTS,
+    extra=st.dictionaries(
+        st.sampled_from(["image", "link", "data", "badge", "sound", "collapse_key", "secrets"]),
+        st.one_of(
+            TEXTS,
+            st.none(),
+            st.integers(-9, 9),
+            st.lists(TEXTS, max_size=2),
+            st.dictionaries(TEXTS, TEXTS | st.integers(-9, 9), max_size=3),
+        ),
+    ),
+)
+
+
+@given(contents=st.lists(CONTENTS, min_size=1, max_size=4), expired=st.booleans())
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_message_is_carried_exactly_once(
+    http: base.HttpProvider,
+    message: Message,
+    now: Any,
+    contents: list[wire.Content],
+    expired: bool,
+) -> None:
+    changes = {"expires_at": now} if expired else {}
+    messages = [
+        message(id=str(index), content=content, **changes) for index, content in enumerate(contents)
+    ]
+
+    built = http.build_requests(messages)
+
+    carried = [one.id for part, _ in built for one in part]
+    assert sorted(carried) == sorted(one.id for one in messages)
+    for part, request in built:
+        assert 1 <= len(part) <= http.batch_limit
+        assert re.match(r"https?://", request.url)
+        assert not any(set(value) & set("\r\n\0") for value in request.headers.values())
+
+
+NAMES = ["error", "code", "status", "details", "@type", "errorCode", "sid", "name", "message"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*NAMES, "id", "data", "violations", "report", "ref"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+BODIES = st.one_of(st.binary(max_size=60), JSON.map(lambda value: json.dumps(value).encode()))
+HEADER_NAMES = "retry-after content-type x-twilio-signature date webhook-id webhook-timestamp"
+HEADERS = st.dictionaries(
+    st.sampled_from([*HEADER_NAMES.split(), "webhook-signature"]),
+    st.one_of(
+        TEXTS, st.sampled_from(["5", "-1", "Wed, 21 Oct 2099 07:28:00 GMT", "v1,", "\udcff"])
+    ),
+)
+
+
+@given(status=st.integers(100, 599), headers=HEADERS, body=BODIES, count=st.integers(1, 3))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_answer_gives_one_result_for_each_message(
+    http: base.HttpProvider,
+    message: Message,
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    count: int,
+) -> None:
+    messages = [message(id=str(index)) for index in range(min(count, http.batch_limit))]
+    response = wire.HttpResponse(status=status, headers=headers, body=body)
+
+    results = http.read_response(messages, response)
+
+    assert len(results) == len(messages)
+    for one in results:
+        assert isinstance(one, RESULTS)
+        assert isinstance(one, wire.Accepted) or one.code
+        assert 200 <= status < 300 or not isinstance(one, wire.Accepted)
+
+
+@given(headers=HEADERS, body=BODIES, query=st.sampled_from(["", "?bodySHA256=0", "?reference=1"]))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_garbage_is_no_receipt(
+    http: base.HttpProvider, headers: dict[str, str], body: bytes, query: str
+) -> None:
+    url = f"https://gw.example.com/v1/receipts/main{query}"
+    request = wire.HttpRequest(method="POST", url=url, headers=headers, body=body)
+
+    assert not http.verify_receipt(request)
+    try:
+        receipts = http.read_receipts(request)
+    except errors.UnreadableReceipt:
+        return
+    assert all(one.provider_id or one.reference for one in receipts)
+
+
+@given(status=st.integers(100, 599), body=BODIES)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_answer_of_a_token_endpoint_is_readable(
+    http: base.HttpProvider, status: int, body: bytes
+) -> None:
+    if http.credential is None:
+        return
+
+    answer = http.credential.read_token(wire.HttpResponse(status=status, body=body))
+
+    assert isinstance(answer, wire.Token | wire.Deferred)
+
+
+def test_clock_is_the_only_source_of_time(
+    http: base.HttpProvider, make: Make, message: Message, clock: Clock
+) -> None:
+    source_of_time = re.compile(r"\b(time\.time|datetime\.now|utcnow|monotonic)\b")
+
+    assert not source_of_time.search(source(http.name))
