@@ -8,12 +8,16 @@ the next step is put there too, due when the limit passes, and so on down the ch
 whatever has not been claimed. When the last part of a step fails, the next step is due now.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
+from gateway.dispatch import policy
+from gateway.dispatch.rows import RowMaker, flow_of
 from gateway.model import wire
 from gateway.model.case import (
     AttemptRecord,
     Case,
+    Claimed,
     EventRecord,
     Guard,
     LiveRow,
@@ -23,7 +27,7 @@ from gateway.model.case import (
     Reference,
     Transition,
 )
-from gateway.model.message import Message, MessageId, Mode, OnUnknown
+from gateway.model.message import Mode
 from gateway.model.state import (
     REPORTED,
     SUCCESSES,
@@ -38,66 +42,6 @@ from gateway.model.state import (
 
 #: What a change of state makes us tell the tenant: (case, new state, channel, provider, detail).
 Report = Callable[["Change", State], Sequence[NewMessage]]
-
-
-def first_rows(
-    message: Message, *, id: MessageId, flow: str, weight: float, start_ms: int, expires_ms: int
-) -> list[QueueRow]:
-    """The queue rows of a message that starts at `start_ms`."""
-    rows = RowMaker(message, id=id, flow=flow, weight=weight, expires_ms=expires_ms)
-    if message.mode is Mode.ALL:
-        return [row for step in range(len(message.chain)) for row in rows.of(step, start_ms)]
-    return list(rows.starting(0, start_ms))
-
-
-def flow_of(case: Case) -> str:
-    """Who shares the lane fairly: the tenant, or the endpoint of a webhook."""
-    return case.message.chain[0].parts[0].endpoint if case.internal else case.tenant
-
-
-class RowMaker:
-    """Makes queue rows of one message's steps."""
-
-    def __init__(
-        self, message: Message, *, id: MessageId, flow: str, weight: float, expires_ms: int
-    ) -> None:
-        self._message = message
-        self._id = id
-        self._flow = flow
-        self._weight = weight
-        self._expires_ms = expires_ms
-
-    def of(self, step: int, due_ms: int) -> Iterable[QueueRow]:
-        """One row for each part of a step."""
-        plan = self._message.chain[step]
-        for part in range(len(plan.parts)):
-            yield QueueRow(
-                message=self._id,
-                step=step,
-                part=part,
-                lane=plan.lane,
-                priority=int(self._message.priority),
-                flow=self._flow,
-                weight=self._weight,
-                due_ms=due_ms,
-                expires_ms=self._expires_ms,
-                units=plan.units,
-                pin=plan.parts[part].endpoint,
-                once=self._message.on_unknown is OnUnknown.STOP,
-            )
-
-    def starting(self, step: int, start_ms: int) -> Iterable[QueueRow]:
-        """Rows of a step that starts, and of those that follow by time limit alone."""
-        chain = self._message.chain
-        while True:
-            yield from self.of(step, start_ms)
-            within = chain[step].within
-            if within is None or step + 1 >= len(chain):
-                return
-            start_ms += int(within * 1000)
-            if start_ms >= self._expires_ms:
-                return
-            step += 1
 
 
 class Change:
@@ -146,6 +90,21 @@ class Change:
                     number=one.number,
                 )
             )
+
+    def take_attempts(self) -> Sequence[AttemptRecord]:
+        """The attempts that were added, which then no longer count."""
+        taken, self._attempts = self._attempts, []
+        self._evidence = list(self.case.attempts)
+        self._references = []
+        return taken
+
+    def undo_queue(self) -> None:
+        """Leave the queue as the case has it."""
+        self._live = {(row.step, row.part): row for row in self.case.live}
+        self._put = {}
+        self._dropped = []
+        self._events = []
+        self.ending = self.case.ending
 
     def add_receipt(self, record: ReceiptRecord) -> None:
         """A provider reported. What it means for the chain follows from `react`."""
@@ -198,6 +157,61 @@ class Change:
             return
         if self.ending is None and not self._has_succeeded():
             self._go_on(step + 1)
+
+    def follow(self, row: Claimed, move: policy.Move) -> None:
+        """Do to a claimed part what the policy says."""
+        self.remove(row.step, row.part)
+        match move:
+            case policy.Done():
+                self.stop_rest(row.step)
+            case policy.Await():
+                self._look_at(row.step)
+            case policy.Retry():
+                self._try_again(row, move)
+            case policy.GiveUp():
+                self.step_failed(row.step)
+            case policy.Stop():
+                self.stop_all()
+            case _:
+                assert_never(move)
+
+    def _try_again(self, row: Claimed, move: policy.Retry) -> None:
+        if self.ending is not None or self._has_succeeded():
+            return
+        self.put(
+            QueueRow(
+                message=self.case.id,
+                step=row.step,
+                part=row.part,
+                lane=row.lane,
+                priority=row.priority,
+                flow=row.flow,
+                weight=row.weight,
+                due_ms=move.due_ms,
+                expires_ms=self._expires_ms,
+                pin=row.pin if self.case.internal else move.pin,
+                attempts=row.attempts - (not move.counts),
+                units=row.units,
+                once=row.once,
+                epoch=row.epoch,
+                retry=True,
+            )
+        )
+
+    def _look_at(self, step: int) -> None:
+        """A step waits for receipts, some of which may have come before."""
+        if self._reached(step):
+            self.stop_rest(step)
+        elif not self._is_alive(step):
+            self.step_failed(step)
+
+    def tried(self, step: int, part: int) -> frozenset[str]:
+        """Accounts that have had this part."""
+        return frozenset(
+            one.provider
+            for one in self._evidence
+            if (one.redrive, one.step, one.part) == (self.redrive, step, part)
+        )
 
     def react(self) -> None:
         """Do what the receipts ask for: stop when the goal is reached, go on when a step failed."""
@@ -284,6 +298,16 @@ class Change:
             waiting=State.QUEUED if self._live else None,
             ending=self.ending,
         )
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing of the message is in the queue."""
+        return not self._live
+
+    @property
+    def was_attempted(self) -> bool:
+        """Somebody may have it."""
+        return bool(self._evidence)
 
     @property
     def latest(self) -> AttemptEvidence | ReceiptEvidence | None:

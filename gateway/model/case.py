@@ -209,7 +209,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Receipts for one attempt, found by its provider's id, in the form in which they are parked."""
+    """Receipts for one attempt, found by its provider's id, as they are parked."""
 
     provider: str
     reference: str

@@ -221,6 +221,8 @@ class Directory(Protocol):
 
     async def delete_endpoint(self, endpoint: str) -> None: ...
 
+    async def has_suppressions(self) -> bool: ...
+
     async def suppressed(
         self, addresses: Sequence[tuple[str, str]]
     ) -> Mapping[tuple[str, str], str]:

@@ -88,6 +88,11 @@ class SqliteDirectory:
     async def delete_endpoint(self, endpoint: str) -> None:
         await self._changed("delete_endpoint", id=endpoint)
 
+    async def has_suppressions(self) -> bool:
+        return bool(
+            await self._engine.read(lambda connection: call(connection, "has_suppressions"))
+        )
+
     async def suppressed(
         self, addresses: Sequence[tuple[str, str]]
     ) -> Mapping[tuple[str, str], str]:

@@ -28,6 +28,9 @@ VALUES (:id, :tenant, :url, :secrets, :events, :created_ms, :failing_ms, :disabl
 -- name: delete_endpoint
 DELETE FROM endpoint WHERE id = :id;
 
+-- name: has_suppressions
+SELECT EXISTS (SELECT 1 FROM suppression);
+
 -- name: suppressed
 -- rows: [[channel, hash], …]; gives [[channel, hash, reason], …]
 SELECT coalesce(json_group_array(json_array(s.channel, s.hash, s.reason)), '[]')

@@ -1,0 +1,176 @@
+"""One attempt: gate, render, send, and what follows from the result."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.clock import Clock
+from gateway.dispatch import gate, policy
+from gateway.dispatch.bans import Bans
+from gateway.dispatch.change import OUTCOMES, Change
+from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.render import CannotRender, Renderer
+from gateway.dispatch.senders import Sender
+from gateway.metrics import Metrics
+from gateway.model import wire
+from gateway.model.case import AttemptRecord, Claimed, Guard
+from gateway.model.state import AttemptEvidence, Outcome, State
+from gateway.transport.base import Admit
+
+_log = logging.getLogger(__name__)
+
+#: What is kept of a provider's words.
+_DETAIL = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A row that may go, as the provider will see it."""
+
+    row: Claimed
+    message: wire.Message
+
+
+class Attempter:
+    """Makes attempts for one provider account."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        *,
+        finisher: Finisher,
+        renderer: Renderer,
+        bans: Bans,
+        clock: Clock,
+        metrics: Metrics,
+        rules: policy.RetryRules,
+        lane_providers: Callable[[str], Sequence[str]],
+        random: Callable[[], float],
+    ) -> None:
+        self.account = sender.provider.account
+        self._sender = sender
+        self._reports = bool(sender.provider.reports)
+        self._finisher = finisher
+        self._renderer = renderer
+        self._bans = bans
+        self._clock = clock
+        self._metrics = metrics
+        self._rules = rules
+        self._lane_providers = lane_providers
+        self._random = random
+        self._seconds = metrics.attempt_seconds.labels(self.account)
+        self._counts = {
+            outcome: metrics.attempts.labels(self.account, outcome) for outcome in Outcome
+        }
+
+    async def prepare(self, row: Claimed, ban: str) -> Ready | None:
+        """The message to send, or None when the row's end has been written instead."""
+        decision = gate.decide(row, now_ms=self._clock.now_ms(), ban=ban)
+        if isinstance(decision, gate.Send):
+            try:
+                return Ready(row=row, message=self._renderer.render(row, self.account))
+            except CannotRender as fault:
+                await self.finish(row, wire.Rejected(code="template", detail=str(fault)))
+                return None
+        await self._refrain(row, decision)
+        return None
+
+    async def send(
+        self, ready: Sequence[Ready], admit: Admit | None
+    ) -> Sequence[wire.AttemptResult]:
+        """One result each; nothing raised, whatever the provider's file does."""
+        messages = [one.message for one in ready]
+        started = self._clock.monotonic()
+        try:
+            results = await self._sender.send(messages, admit)
+        except Exception:  # a fault in an adapter must not stop its worker
+            _log.exception("adapter_failed provider=%s", self.account)
+            results = [wire.Unknown(code="internal_error")] * len(messages)
+        self._seconds.observe(self._clock.monotonic() - started)
+        return results
+
+    async def finish(
+        self, row: Claimed, result: wire.AttemptResult, started_ms: int | None = None
+    ) -> None:
+        """Write what came of it. Returns when it is on disk."""
+        ended_ms = self._clock.now_ms()
+        outcome = OUTCOMES[type(result)]
+        self._counts[outcome].inc()
+        record = AttemptRecord(
+            evidence=AttemptEvidence(
+                row.case.redrive, row.step, row.part, row.epoch, self.account, outcome
+            ),
+            code=_code(result),
+            detail=result.detail[:_DETAIL],
+            started_ms=ended_ms if started_ms is None else started_ms,
+            ended_ms=ended_ms,
+        )
+        provider_id = result.provider_id if isinstance(result, wire.Accepted) else ""
+
+        def news(change: Change) -> None:
+            tried = change.tried(row.step, row.part)
+            change.add_attempt(record, provider_id if self._reports else "")
+            change.follow(row, self._move(row, result, tried, ended_ms, change))
+
+        guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
+        await self._finisher.apply(row.case, news, guard)
+        if isinstance(result, wire.Rejected) and result.suppress and not row.case.internal:
+            await self._bans.add(row, reason=result.code, source=self.account)
+
+    def _move(
+        self,
+        row: Claimed,
+        result: wire.AttemptResult,
+        tried: frozenset[str],
+        now_ms: int,
+        change: Change,
+    ) -> policy.Move:
+        message = change.case.message
+        situation = policy.Situation(
+            until=message.chain[row.step].until,
+            on_unknown=message.on_unknown,
+            attempts=row.attempts,
+            provider=self.account,
+            providers=self._lane_providers(row.lane),
+            tried=tried,
+            now_ms=now_ms,
+            expires_ms=change.case.expires_ms,
+        )
+        return policy.next_move(result, situation, self._rules, self._random)
+
+    async def _refrain(self, row: Claimed, decision: gate.Decision) -> None:
+        """The gate said no: end the row, and the message if need be."""
+
+        def news(change: Change) -> None:
+            refuse(change, row, decision)
+
+        await self._finisher.apply(
+            row.case, news, Guard(step=row.step, part=row.part, epoch=row.epoch)
+        )
+
+
+def refuse(change: Change, row: Claimed, decision: gate.Decision) -> None:
+    """What the gate's refusal of a claimed row means for its message."""
+    change.remove(row.step, row.part)
+    channel = change.case.message.chain[row.step].channel
+    match decision:
+        case gate.Expire():
+            expire(change)
+        case gate.Suppress(reason):
+            change.add_event("suppressed", reason, channel=channel)
+            change.step_failed(row.step)
+            if change.is_idle and not change.was_attempted:
+                change.end(State.SUPPRESSED, reason)
+        case gate.Obsolete() | gate.Send():
+            pass
+
+
+def expire(change: Change) -> None:
+    """The message's time is over: what has not started never will."""
+    change.stop_all()
+    if change.ending is None:
+        change.end(State.EXPIRED, "its time was over before it could be sent")
+
+
+def _code(result: wire.AttemptResult) -> str:
+    return "" if isinstance(result, wire.Accepted) else result.code[:64]

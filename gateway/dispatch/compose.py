@@ -1,0 +1,283 @@
+"""From what was asked for to what will be done: category defaults, addresses, lanes, content.
+
+Pure and synchronous: what must be looked up (bans, permissions) is the caller's, between
+`Composer.plan` and `Composer.finish`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.content import addresses, sms
+from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
+from gateway.content.templates import is_empty as says_nothing
+from gateway.dispatch import lanes as lane_rules
+from gateway.model import wire
+from gateway.model.errors import Fault, InvalidMessage
+from gateway.model.message import Message, Skipped, Step
+from gateway.model.state import State
+from gateway.model.submission import StepRequest, Submission, To
+from gateway.settings import Category, Settings
+
+#: Category of messages that name none, and whose template names none.
+_DEFAULT_CATEGORY = "service"
+
+#: How far a clock may be off before `send_at` counts as past, in seconds.
+_SKEW = 5.0
+
+_YEAR = 366 * 86400.0
+
+#: A message ends this long before its records do, in seconds (design §5).
+_RETENTION_MARGIN = 7 * 86400.0
+
+#: Longest life of a message, in seconds.
+_LONGEST_LIFE = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A submission that can be done, as far as it says itself."""
+
+    message: Message
+    category: Category
+    start_ms: int
+    expires_ms: int
+
+
+class Composer:
+    """Makes plans by one configuration."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        templates: TemplateSet,
+        reports: Mapping[str, frozenset[wire.ReceiptEvent]],
+    ) -> None:
+        """reports: by account, what its receipts can tell."""
+        self._settings = settings
+        self._templates = templates
+        self._kinds = {
+            name: frozenset(settings.providers[one].kind for one in lane.providers)
+            for name, lane in settings.lanes.items()
+        }
+        self._reports = {
+            name: frozenset().union(*(reports[one] for one in lane.providers))
+            for name, lane in settings.lanes.items()
+        }
+
+    def plan(self, submission: Submission, now_ms: int) -> Plan:
+        """Raises InvalidMessage with every fault that can be told at once."""
+        name, category = self._category(submission)
+        to = _check_addresses(submission.to)
+        start_ms = self._start_ms(submission, now_ms)
+        life = submission.expires_in or category.expires_in
+        if life > _LONGEST_LIFE:
+            raise _invalid("expires_in", "is longer than 30 days")
+        steps, skipped = self._steps(submission, name, category, to)
+        message = Message(
+            category=name,
+            priority=category.priority if submission.priority is None else submission.priority,
+            chain=steps,
+            skipped=skipped,
+            mode=submission.mode,
+            on_unknown=submission.on_unknown or category.on_unknown,
+            template=submission.template,
+            data=submission.data,
+            content=submission.content,
+            metadata=submission.metadata,
+        )
+        return Plan(
+            message=message,
+            category=category,
+            start_ms=start_ms,
+            expires_ms=start_ms + int(life * 1000),
+        )
+
+    def content(self, message: Message, step: Step) -> wire.Content:
+        """What a step says. Raises TemplateFault or ContentFault."""
+        if message.template:
+            return self._templates.render(
+                message.template, step.channel, message.data, self._kinds[step.lane]
+            )
+        return from_content(message.content, step.channel)
+
+    def _category(self, submission: Submission) -> tuple[str, Category]:
+        name = submission.category
+        if submission.template:
+            if submission.template not in self._templates:
+                raise _invalid("template", "there is no template of this name")
+            name = name or self._templates.category(submission.template)
+        name = name or _DEFAULT_CATEGORY
+        category = self._settings.categories.get(name)
+        if category is None:
+            raise _invalid("category", "there is no category of this name")
+        return name, category
+
+    def _start_ms(self, submission: Submission, now_ms: int) -> int:
+        if submission.send_at is None:
+            return now_ms
+        at_ms = int(submission.send_at.timestamp() * 1000)
+        if at_ms < now_ms - _SKEW * 1000:
+            raise _invalid("send_at", "lies in the past")
+        furthest = min(_YEAR, self._settings.store.retention - _RETENTION_MARGIN)
+        if at_ms > now_ms + furthest * 1000:
+            days = int(furthest // 86400)
+            raise _invalid("send_at", f"lies more than {days} days ahead")
+        return max(at_ms, now_ms)
+
+    def _steps(
+        self, submission: Submission, name: str, category: Category, to: To
+    ) -> tuple[tuple[Step, ...], tuple[Skipped, ...]]:
+        steps: list[Step] = []
+        skipped: list[Skipped] = []
+        for place, asked in enumerate(_chain(submission, category)):
+            field = f"chain[{place}]" if submission.chain else "category"
+            made = self._step(asked, field, submission, name, to)
+            if isinstance(made, Step):
+                steps.append(made)
+            else:
+                skipped.append(made)
+        if not steps:
+            reasons = "; ".join(f"{one.channel}: {one.reason}" for one in skipped)
+            raise _invalid("to", f"no step can be taken ({reasons or 'the chain is empty'})")
+        self._check_variables(submission, steps)
+        return tuple(self._count_units(submission, step) for step in steps), tuple(skipped)
+
+    def _step(
+        self, asked: StepRequest, field: str, submission: Submission, category: str, to: To
+    ) -> Step | Skipped:
+        channel = wire.Channel(asked.channel)
+        parts = tuple(_parts(to, channel))
+        if not parts:
+            return Skipped(channel=channel, reason="no address")
+        lane = lane_rules.match(
+            self._settings.lanes, channel=channel, category=category, address=parts[0]
+        )
+        if lane is None:
+            return Skipped(channel=channel, reason="no lane serves it")
+        if not self._says_something(submission, channel, lane):
+            return Skipped(channel=channel, reason="no content")
+        until = asked.until or State.SENT
+        if not self._can_tell(lane, until) and asked.within is None:
+            raise _invalid(
+                f"{field}.until",
+                f"no provider of lane {lane} reports `{until}`: the chain would never go on; "
+                "set `within`",
+            )
+        return Step(channel=channel, lane=lane, parts=parts, until=until, within=asked.within)
+
+    def _can_tell(self, lane: str, until: State) -> bool:
+        return can_tell(self._reports[lane], until)
+
+    def _says_something(self, submission: Submission, channel: wire.Channel, lane: str) -> bool:
+        if submission.template:
+            return self._templates.offers(submission.template, channel, self._kinds[lane])
+        try:
+            return not says_nothing(from_content(submission.content, channel))
+        except ContentFault as fault:
+            raise _invalid(f"content.{fault.field}", fault.reason) from None
+
+    def _check_variables(self, submission: Submission, steps: Sequence[Step]) -> None:
+        if not submission.template:
+            return
+        absent = {
+            name
+            for step in steps
+            for name in self._templates.missing(
+                submission.template, submission.data, [step.channel], self._kinds[step.lane]
+            )
+        }
+        if absent:
+            raise InvalidMessage(
+                "the template needs variables that `data` does not have",
+                [Fault(f"data.{name}", "is missing") for name in sorted(absent)],
+            )
+
+    def _count_units(self, submission: Submission, step: Step) -> Step:
+        if step.channel is not wire.Channel.SMS:
+            return step
+        text = self._sms_text(submission, step)
+        china = step.parts[0].phone.startswith("+86")
+        units = len(sms.measure(text, china=china).parts) if text else 1
+        return step if units == step.units else replace(step, units=units)
+
+    def _sms_text(self, submission: Submission, step: Step) -> str:
+        try:
+            if submission.template:
+                return self._templates.render(
+                    submission.template, step.channel, submission.data, self._kinds[step.lane]
+                ).text
+            return from_content(submission.content, step.channel).text
+        except TemplateFault as fault:
+            raise _invalid("data", str(fault)) from None
+
+
+def can_tell(reports: frozenset[wire.ReceiptEvent], until: State) -> bool:
+    """Whether receipts with these events can end a step with this `until`."""
+    if until is State.SENT:
+        return True
+    wanted = {State.DELIVERED: wire.ReceiptEvent.DELIVERED, State.READ: wire.ReceiptEvent.READ}
+    return wanted[until] in reports
+
+
+def _chain(submission: Submission, category: Category) -> Sequence[StepRequest]:
+    if submission.chain:
+        return submission.chain
+    return [
+        StepRequest(channel=step.channel, until=step.until, within=step.within)
+        for step in category.chain
+    ]
+
+
+def _invalid(field: str, detail: str) -> InvalidMessage:
+    return InvalidMessage("the message cannot be sent as it is", [Fault(field, detail)])
+
+
+def _check_addresses(to: To) -> To:
+    """The addresses in canonical form. Raises InvalidMessage with every fault."""
+    faults: list[Fault] = []
+    checked = {
+        "phone": _check("phone", to.phone, addresses.check_phone, faults),
+        "email": _check("email", to.email, addresses.check_email, faults),
+        "wechat": _check("wechat", to.wechat, addresses.check_id, faults),
+        "wecom": _check("wecom", to.wecom, addresses.check_id, faults),
+        "chat": _check("chat", to.chat, addresses.check_id, faults),
+        "url": _check("url", to.url, addresses.check_url, faults),
+    }
+    for place, device in enumerate(to.push):
+        _check(f"push[{place}].token", device.token, addresses.check_token, faults)
+    if faults:
+        raise InvalidMessage("an address is not valid", faults)
+    if all(value == getattr(to, name) for name, value in checked.items()):
+        return to
+    return replace(to, **checked)
+
+
+def _check(field: str, value: str, check: Callable[[str], str], faults: list[Fault]) -> str:
+    if not value:
+        return ""
+    try:
+        return check(value)
+    except ValueError as error:
+        faults.append(Fault(f"to.{field}", str(error)))
+        return ""
+
+
+_FIELD = {
+    wire.Channel.SMS: "phone",
+    wire.Channel.RCS: "phone",
+    wire.Channel.EMAIL: "email",
+    wire.Channel.WECHAT: "wechat",
+    wire.Channel.WECOM: "wecom",
+    wire.Channel.CHAT: "chat",
+    wire.Channel.WEBHOOK: "url",
+}
+
+
+def _parts(to: To, channel: wire.Channel) -> Iterator[wire.Address]:
+    if channel is wire.Channel.PUSH:
+        for device in to.push:
+            yield wire.Address(app=device.app, token=device.token, recipient=to.recipient)
+        return
+    field = _FIELD[channel]
+    if value := getattr(to, field):
+        yield wire.Address(**{field: value}, recipient=to.recipient)

@@ -1,0 +1,145 @@
+"""Writes changes: decides on a case, commits, and decides again when the case was out of date."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.clock import Clock
+from gateway.dispatch.change import Change
+from gateway.dispatch.lanes import Bells
+from gateway.metrics import Metrics
+from gateway.model import wire
+from gateway.model.case import Case, Guard, NewMessage, ReceiptRecord, Transition
+from gateway.model.errors import StoreUnavailable
+from gateway.model.message import MessageId
+from gateway.model.state import REPORTED, SUCCESSES, Outcome, ReceiptEvidence, State
+from gateway.store import base
+
+_log = logging.getLogger(__name__)
+
+#: What happened, told to a change; may be told again to a fresh one.
+News = Callable[[Change], None]
+
+#: Seconds between tries while the store cannot commit.
+_RETRY = 0.5
+
+_EVENT_OF_OUTCOME = {
+    Outcome.ACCEPTED: wire.ReceiptEvent.ACCEPTED,
+    Outcome.REJECTED: wire.ReceiptEvent.FAILED,
+}
+
+
+class Finisher:
+    """The one road by which a message changes after it was accepted."""
+
+    def __init__(
+        self,
+        store: base.Store,
+        clock: Clock,
+        metrics: Metrics,
+        bells: Bells,
+        *,
+        report: Callable[[Change, State], Sequence[NewMessage]],
+        weights: Mapping[str, float],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._bells = bells
+        self._report = report
+        self._weights = weights
+
+    async def apply(
+        self, case: Case, news: News, guard: Guard | None = None, *, lifetime_ms: int | None = None
+    ) -> Transition | None:
+        """Write what the news means; None when the message is gone.
+
+        Does not give up while the store is away: a result that a provider gave must not be lost.
+        lifetime_ms: a new life for the message, from now on.
+        """
+        stale_news = False
+        while True:
+            change = self._change(case, lifetime_ms)
+            news(change)
+            if stale_news:
+                _keep_as_evidence(change)
+            transition = change.transition(self._report, None if stale_news else guard)
+            verdict = await self._commit(transition)
+            if verdict is None:
+                self._after(case, change, transition)
+                return transition
+            stale_news = stale_news or verdict is base.Staleness.EPOCH
+            fresh = (await self._load(case)).get(case.id)
+            if fresh is None:
+                return None
+            case = fresh
+
+    def _change(self, case: Case, lifetime_ms: int | None) -> Change:
+        now_ms = self._clock.now_ms()
+        return Change(
+            case,
+            now_ms=now_ms,
+            weight=self._weights.get(case.tenant, 1.0),
+            expires_ms=None if lifetime_ms is None else now_ms + lifetime_ms,
+        )
+
+    async def _commit(self, transition: Transition) -> base.Staleness | None:
+        while True:
+            try:
+                return (await self._store.commit([transition]))[0]
+            except StoreUnavailable as error:
+                _log.warning("result_waits_for_store reason=%s", error)
+                await self._clock.sleep(_RETRY)
+
+    async def _load(self, case: Case) -> Mapping[MessageId, Case]:
+        while True:
+            try:
+                return await self._store.cases([case.id])
+            except StoreUnavailable:
+                await self._clock.sleep(_RETRY)
+
+    def _after(self, case: Case, change: Change, transition: Transition) -> None:
+        for row in transition.put:
+            if row.due_ms <= change.now_ms:
+                self._bells.ring(row.lane)
+        for webhook in transition.webhooks:
+            for row in webhook.rows:
+                self._bells.ring(row.lane, row.pin)
+        if transition.state is not case.state and transition.state in REPORTED:
+            self._count_end(case, transition)
+        for event in transition.events:
+            if event.event == "fallback":
+                self._metrics.fallbacks.labels(event.channel).inc()
+
+    def _count_end(self, case: Case, transition: Transition) -> None:
+        category = case.message.category
+        self._metrics.ended.labels(category, transition.state).inc()
+        took = (transition.at_ms - case.created_ms) / 1000
+        if transition.state in SUCCESSES and case.state not in SUCCESSES:
+            if case.internal:
+                self._metrics.webhook_lag_seconds.observe(took)
+            else:
+                self._metrics.end_to_end_seconds.labels(category).observe(took)
+        if transition.state in (State.FAILED, State.EXPIRED, State.UNKNOWN):
+            _log.info("dead_letter message=%s state=%s", case.id, transition.state)
+
+
+def _keep_as_evidence(change: Change) -> None:
+    """The claim is not ours any more and its attempt has been written off as unknown: what we know
+    of it counts as a receipt would."""
+    for record in change.take_attempts():
+        one = record.evidence
+        event = _EVENT_OF_OUTCOME.get(one.outcome)
+        if event is not None:
+            evidence = ReceiptEvidence(
+                one.redrive, one.step, one.part, one.number, one.provider, event
+            )
+            change.add_receipt(
+                ReceiptRecord(
+                    evidence=evidence,
+                    code=record.code,
+                    detail="late result",
+                    at_ms=record.ended_ms,
+                )
+            )
+    change.undo_queue()
+    change.react()

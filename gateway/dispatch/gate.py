@@ -1,0 +1,76 @@
+"""May it go now? Pure; asked when a message is accepted and again when it has been claimed,
+because bans, permissions and time change while it waits.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.model.case import Claimed
+from gateway.model.message import Mode
+from gateway.model.state import SUCCESSES, State, succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """Not to this address; the next step may be possible."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Too late for the whole message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obsolete:
+    """It is not needed any more: another step succeeded, or it was cancelled."""
+
+
+Decision: TypeAlias = Send | Suppress | Expire | Obsolete
+
+_SEND = Send()
+
+
+def decide(claimed: Claimed, *, now_ms: int, ban: str) -> Decision:
+    """ban: why this address must not be written to; empty when it may."""
+    case = claimed.case
+    if now_ms >= case.expires_ms:
+        return Expire()
+    if case.version > 0 and _is_obsolete(claimed):
+        return Obsolete()
+    if ban and not case.internal:
+        return Suppress(ban)
+    return _SEND
+
+
+def _is_obsolete(claimed: Claimed) -> bool:
+    case = claimed.case
+    if case.ending in (State.CANCELLED, State.SUPPRESSED):
+        return True
+    if case.message.mode is Mode.ALL or case.state not in SUCCESSES:
+        return False
+    return any(
+        succeeded(
+            [one for one in case.attempts if _is_of(one.redrive, one.step, claimed, step)],
+            [one for one in case.receipts if _is_of(one.redrive, one.step, claimed, step)],
+            until=plan.until,
+        )
+        for step, plan in enumerate(case.message.chain)
+        if step != claimed.step
+    )
+
+
+def _is_of(redrive: int, step_of: int, claimed: Claimed, step: int) -> bool:
+    return redrive == claimed.case.redrive and step_of == step
+
+
+def may_write(category_needs_consent: bool, consented: Collection[object]) -> bool:
+    """Whether a category's rule about recorded permission lets a message through."""
+    return not category_needs_consent or bool(consented)

@@ -1,0 +1,303 @@
+"""Takes messages in: plans them, asks the gate, and stores them. 202 only after the commit."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from gateway.clock import Clock
+from gateway.content import sms
+from gateway.content.templates import ContentFault, TemplateFault
+from gateway.dispatch.bans import Bans, Hashed
+from gateway.dispatch.compose import Composer, Plan
+from gateway.dispatch.lanes import Bells
+from gateway.dispatch.rows import first_rows
+from gateway.metrics import Metrics
+from gateway.model import wire
+from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage
+from gateway.model.errors import Fault, InvalidMessage, KeyConflict, RequestError, StoreUnavailable
+from gateway.model.message import Skipped, Step, new_id, to_json
+from gateway.model.state import State
+from gateway.model.submission import Caller, Preview, PreviewStep, Submission, Ticket, Verdict
+from gateway.settings import Settings
+from gateway.store import base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """A plan after the gate: what is left of it, and why nothing is if so."""
+
+    plan: Plan
+    suppressed: str = ""
+
+
+class Intake:
+    """What callers may send. Implements the edge's `Intake`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        composer: Composer,
+        store: base.Store,
+        bans: Bans,
+        bells: Bells,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._composer = composer
+        self._store = store
+        self._bans = bans
+        self._bells = bells
+        self._clock = clock
+        self._metrics = metrics
+
+    async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
+        """One verdict each, in order. Raises StoreUnavailable."""
+        now_ms = self._clock.now_ms()
+        plans = [self._plan(one, now_ms) for one in submissions]
+        judged = await self._judge(caller, plans)
+        drafts = [
+            one if isinstance(one, RequestError) else self._draft(caller, submission, one, now_ms)
+            for submission, one in zip(submissions, judged, strict=True)
+        ]
+        stored = iter(await self._store_all(drafts))
+        return [
+            self._refused(one)
+            if isinstance(one, RequestError)
+            else self._verdict(one, next(stored))
+            for one in drafts
+        ]
+
+    async def preview(self, caller: Caller, submission: Submission) -> Preview:
+        """What `accept` would do. Raises the RequestError that it would return."""
+        now_ms = self._clock.now_ms()
+        plan = self._composer.plan(submission, now_ms)
+        (judged,) = await self._judge(caller, [plan])
+        if isinstance(judged, RequestError):
+            raise judged
+        message = judged.plan.message
+        decision = "suppress" if judged.suppressed else "send"
+        if judged.plan.start_ms > now_ms and not judged.suppressed:
+            decision = "defer"
+        steps = [self._preview_step(judged.plan, step) for step in message.chain]
+        steps += [PreviewStep(channel=one.channel, skipped=one.reason) for one in message.skipped]
+        return Preview(
+            decision=decision,
+            reasons=[judged.suppressed] if judged.suppressed else [],
+            category=message.category,
+            priority=message.priority.name.lower(),
+            expires_in=(judged.plan.expires_ms - judged.plan.start_ms) / 1000,
+            chain=steps,
+        )
+
+    def _plan(self, submission: Submission, now_ms: int) -> Plan | RequestError:
+        try:
+            return self._composer.plan(submission, now_ms)
+        except RequestError as error:
+            return error
+
+    # The gate, for all at once
+
+    async def _judge(
+        self, caller: Caller, plans: Sequence[Plan | RequestError]
+    ) -> Sequence[_Judged | RequestError]:
+        good = [one for one in plans if isinstance(one, Plan)]
+        banned = await self._banned(good)
+        return [
+            one if isinstance(one, RequestError) else await self._judge_one(caller, one, banned)
+            for one in plans
+        ]
+
+    async def _banned(self, plans: Iterable[Plan]) -> Mapping[Hashed, str]:
+        if not await self._bans.exist():
+            return {}
+        return await self._bans.among(
+            [
+                self._bans.hashed(step.channel, part)
+                for plan in plans
+                for step in plan.message.chain
+                for part in step.parts
+            ]
+        )
+
+    async def _judge_one(
+        self, caller: Caller, plan: Plan, banned: Mapping[Hashed, str]
+    ) -> _Judged | RequestError:
+        if plan.category.consent:
+            plan = await self._with_consent(caller, plan)
+            if not plan.message.chain:
+                category = plan.message.category
+                fault = Fault("to", f"no recorded consent for category {category}")
+                return InvalidMessage("the recipient has not agreed to this", [fault])
+        if not banned:
+            return _Judged(plan=plan)
+        left = self._without(plan, banned)
+        if left.message.chain:
+            return _Judged(plan=left)
+        return _Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
+
+    async def _with_consent(self, caller: Caller, plan: Plan) -> Plan:
+        names = [
+            self._bans.hashed(step.channel, part)
+            for step in plan.message.chain
+            for part in step.parts
+        ]
+        given = await self._bans.consented(caller.tenant, plan.message.category, names)
+        refused = {name: "no recorded consent" for name in names if name not in given}
+        return self._without(plan, refused)
+
+    def _without(self, plan: Plan, refused: Mapping[Hashed, str]) -> Plan:
+        """The plan less the parts that are refused, and the steps that have none left."""
+        steps: list[Step] = []
+        skipped: list[Skipped] = []
+        for step in plan.message.chain:
+            reasons = [refused.get(self._bans.hashed(step.channel, part)) for part in step.parts]
+            parts = tuple(
+                part for part, why in zip(step.parts, reasons, strict=True) if why is None
+            )
+            if parts:
+                steps.append(step if len(parts) == len(step.parts) else replace(step, parts=parts))
+            else:
+                skipped.append(Skipped(channel=step.channel, reason=reasons[0] or ""))
+        message = replace(
+            plan.message, chain=tuple(steps), skipped=(*plan.message.skipped, *skipped)
+        )
+        return replace(plan, message=message)
+
+    # What is stored
+
+    def _draft(
+        self, caller: Caller, submission: Submission, judged: _Judged, now_ms: int
+    ) -> NewMessage:
+        plan = judged.plan
+        id_ = new_id(now_ms, os.urandom(10))
+        return NewMessage(
+            id=id_,
+            tenant=caller.tenant,
+            category=plan.message.category,
+            internal=False,
+            created_ms=now_ms,
+            expires_ms=plan.expires_ms,
+            body=orjson.dumps(to_json(plan.message)).decode(),
+            state=State.SUPPRESSED if judged.suppressed else State.QUEUED,
+            ending=State.SUPPRESSED if judged.suppressed else None,
+            events=_suppression(judged, now_ms),
+            rows=()
+            if judged.suppressed
+            else first_rows(
+                plan.message,
+                id=id_,
+                flow=caller.tenant,
+                weight=self._weight(caller),
+                start_ms=plan.start_ms,
+                expires_ms=plan.expires_ms,
+            ),
+            idempotency=self._idempotency(submission, now_ms),
+            dedupe=_dedupe(submission, plan, now_ms),
+        )
+
+    def _weight(self, caller: Caller) -> float:
+        tenant = self._settings.tenants.get(caller.tenant)
+        return tenant.weight if tenant is not None else 1.0
+
+    def _idempotency(self, submission: Submission, now_ms: int) -> IdempotencyKey | None:
+        if not submission.idempotency_key:
+            return None
+        return IdempotencyKey(
+            key=submission.idempotency_key,
+            fingerprint=submission.fingerprint.hex(),
+            until_ms=now_ms + int(self._settings.store.idempotency * 1000),
+        )
+
+    async def _store_all(
+        self, drafts: Sequence[NewMessage | RequestError]
+    ) -> Sequence[base.Acceptance]:
+        good = [one for one in drafts if isinstance(one, NewMessage)]
+        if not good:
+            return ()
+        try:
+            stored = await self._store.accept(good)
+        except StoreUnavailable:
+            self._metrics.refused.labels("unavailable").inc(len(good))
+            raise
+        for lane in {row.lane for one in good for row in one.rows}:
+            self._bells.ring(lane)
+        return stored
+
+    def _verdict(self, draft: NewMessage, acceptance: base.Acceptance) -> Verdict:
+        match acceptance:
+            case base.Stored():
+                self._metrics.accepted.labels(draft.category).inc()
+                return Ticket(id=draft.id, state=_first_state(draft))
+            case base.Existing(id=id_, state=state, by_key=by_key):
+                self._metrics.refused.labels("repeated" if by_key else "duplicate").inc()
+                return Ticket(id=id_, state=state, duplicate=not by_key, repeated=by_key)
+            case base.KeyTaken():
+                self._metrics.refused.labels("key_conflict").inc()
+                return KeyConflict("this idempotency key was used for another body")
+
+    def _refused(self, error: RequestError) -> RequestError:
+        self._metrics.refused.labels("invalid").inc()
+        return error
+
+    # Preview
+
+    def _preview_step(self, plan: Plan, step: Step) -> PreviewStep:
+        try:
+            content = self._composer.content(plan.message, step)
+        except (TemplateFault, ContentFault) as fault:
+            raise InvalidMessage(
+                "the content cannot be rendered", [Fault("data", str(fault))]
+            ) from None
+        texts = {
+            name: value
+            for name in ("text", "subject", "title", "html")
+            if (value := getattr(content, name))
+        }
+        return PreviewStep(
+            channel=step.channel,
+            lane=step.lane,
+            providers=self._settings.lanes[step.lane].providers,
+            parts=len(step.parts),
+            content=texts,
+            sms=_measure(step, content) if step.channel is wire.Channel.SMS else None,
+        )
+
+
+def _first_state(draft: NewMessage) -> State:
+    if draft.state is not State.QUEUED:
+        return draft.state
+    starts = min(row.due_ms for row in draft.rows)
+    return State.SCHEDULED if starts > draft.created_ms else State.QUEUED
+
+
+def _suppression(judged: _Judged, now_ms: int) -> Sequence[EventRecord]:
+    if not judged.suppressed:
+        return ()
+    return (EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=judged.suppressed),)
+
+
+def _measure(step: Step, content: wire.Content) -> Mapping[str, object]:
+    found = sms.measure(content.text, china=step.parts[0].phone.startswith("+86"))
+    return {"alphabet": found.alphabet, "length": found.units, "segments": len(found.parts)}
+
+
+def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None:
+    """By the message's own key, by the category's key and the recipient, or by content and
+    recipient."""
+    asked, standing = submission.dedupe, plan.category.dedupe
+    if asked is not None and asked.key:
+        return DedupeKey(key=f"key:{asked.key}", until_ms=now_ms + int(asked.window * 1000))
+    if asked is None and standing is None:
+        return None
+    window = asked.window if asked is not None else standing.window if standing else 0.0
+    key = standing.key if asked is None and standing is not None else ""
+    message = plan.message
+    about: object = key or [message.template, message.data, message.content]
+    whom = [[part for part in step["parts"]] for step in to_json(message)["chain"]]
+    text = orjson.dumps([message.category, whom, about], option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
+    return DedupeKey(key=f"content:{digest}", until_ms=now_ms + int(window * 1000))

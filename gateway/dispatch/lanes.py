@@ -1,0 +1,66 @@
+"""Which lane serves an address, and how lanes call for workers. Pure but for the bells."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from gateway.model import wire
+from gateway.settings import Lane
+
+#: The lane of our own reports. Each endpoint is served apart: its rows are pinned to it.
+WEBHOOK_LANE = "webhook"
+
+
+def match(
+    lanes: Mapping[str, Lane], *, channel: wire.Channel, category: str, address: wire.Address
+) -> str | None:
+    """The name of the most specific lane that serves it; None without one.
+
+    The longest phone prefix wins, then a category; of equals the first configured.
+    """
+    best, best_fit = None, (-1, -1)
+    for name, lane in lanes.items():
+        fit = _fit(lane, channel, category, address)
+        if fit is not None and fit > best_fit:
+            best, best_fit = name, fit
+    return best
+
+
+def _fit(
+    lane: Lane, channel: wire.Channel, category: str, address: wire.Address
+) -> tuple[int, int] | None:
+    """How specific (prefix length, named category); None when it does not serve it."""
+    if lane.channel is not channel:
+        return None
+    if lane.match.category and category not in lane.match.category:
+        return None
+    prefixes = lane.match.phone_prefix
+    lengths = [len(one) for one in prefixes if address.phone.startswith(one)]
+    if prefixes and not lengths:
+        return None
+    return max(lengths, default=0), int(bool(lane.match.category))
+
+
+class Bells:
+    """Tells workers that a lane may have work. Rings are merged; a missed one costs a poll."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[asyncio.Event]] = {}
+        self._pins: dict[str, set[str]] = {}
+
+    def listen(self, lanes: Iterable[str]) -> asyncio.Event:
+        """An event that is set when one of the lanes rings; the listener clears it."""
+        event = asyncio.Event()
+        for lane in lanes:
+            self._listeners.setdefault(lane, []).append(event)
+        return event
+
+    def ring(self, lane: str, pin: str = "") -> None:
+        """A lane has ready work; a pin names whose, where it is kept for somebody."""
+        if pin:
+            self._pins.setdefault(lane, set()).add(pin)
+        for event in self._listeners.get(lane, ()):
+            event.set()
+
+    def take_pins(self, lane: str) -> set[str]:
+        """The pins that rang since the last call."""
+        return self._pins.pop(lane, set())

@@ -1,0 +1,40 @@
+"""A provider account's messages a day, over all nodes."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from gateway.clock import Clock, to_datetime
+from gateway.store import base
+
+
+class DailyQuota:
+    """Reserves a day's quota in the store before it is used: a crash loses some, mints none."""
+
+    def __init__(
+        self, store: base.Store, clock: Clock, *, account: str, limit: int, zone: str
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._account = account
+        self._limit = limit
+        self._zone = ZoneInfo(zone)
+        self._day = ""
+        self._left = 0
+
+    async def reserve(self, wanted: int) -> int:
+        """How many of `wanted` may be sent today; these are set aside until `spend`."""
+        day = self._today().date().isoformat()
+        if day != self._day:
+            self._day, self._left = day, 0
+        if self._left < wanted:
+            self._left += await self._store.take_quota(
+                self._account, day, amount=wanted - self._left, limit=self._limit
+            )
+        return min(wanted, self._left)
+
+    def spend(self, count: int) -> None:
+        """So many of the reserved are used."""
+        self._left -= count
+
+    def _today(self) -> datetime:
+        return to_datetime(self._clock.now_ms()).astimezone(self._zone)

@@ -1,0 +1,52 @@
+"""From a claimed row to the message that a provider sees."""
+
+from collections.abc import Collection, Mapping
+
+from gateway.clock import to_datetime
+from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
+from gateway.model import message as messages
+from gateway.model import wire
+from gateway.model.case import Claimed
+
+#: Why content cannot be made now, though it could when the message was accepted.
+CannotRender = (TemplateFault, ContentFault)
+
+
+class Renderer:
+    """Renders content at the time of sending, with the templates as they are now."""
+
+    def __init__(
+        self, templates: TemplateSet, public_url: str, kinds: Mapping[str, Collection[str]]
+    ) -> None:
+        """kinds: by lane, the provider kinds whose own templates count."""
+        self._templates = templates
+        self._kinds = kinds
+        self._callbacks = f"{public_url}/v1/receipts/" if public_url else ""
+
+    def render(self, row: Claimed, account: str) -> wire.Message:
+        """Raises one of `CannotRender`, as when the template is gone."""
+        case = row.case
+        step = case.message.chain[row.step]
+        return wire.Message(
+            id=case.id,
+            reference=messages.reference(
+                case.id, redrive=case.redrive, step=row.step, part=row.part
+            ),
+            channel=step.channel,
+            category=case.message.category,
+            to=step.parts[row.part],
+            content=self.content(case.message, step),
+            expires_at=to_datetime(case.expires_ms),
+            priority=int(case.message.priority),
+            callback_url=self._callbacks + account if self._callbacks else "",
+            units=step.units,
+            data=case.message.data,
+        )
+
+    def content(self, message: messages.Message, step: messages.Step) -> wire.Content:
+        """What a step says. Raises TemplateFault, ContentFault."""
+        if message.template:
+            return self._templates.render(
+                message.template, step.channel, message.data, self._kinds[step.lane]
+            )
+        return from_content(message.content, step.channel)

@@ -1,0 +1,194 @@
+"""One way to send over each transport: messages in, one result each out, and nothing raised.
+
+What a transport raises becomes a result here: not sent is Deferred, an answer lost is Unknown.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.model import wire
+from gateway.model.errors import AnswerLost, NotSent
+from gateway.providers import base as providers
+from gateway.transport import base as transports
+
+_log = logging.getLogger(__name__)
+
+#: A token is renewed when it has less than this left, in seconds: as Google's own client does.
+_RENEW_BEFORE = 225.0
+
+
+class Sender(Protocol):
+    """Sends by one provider account."""
+
+    provider: providers.Provider
+
+    async def send(
+        self, messages: Sequence[wire.Message], admit: transports.Admit | None
+    ) -> Sequence[wire.AttemptResult]:
+        """One result for each message, in their order. `admit` is awaited before each request."""
+        ...
+
+
+class HttpSender:
+    """Sends by a provider with an HTTP API."""
+
+    def __init__(
+        self,
+        provider: providers.HttpProvider,
+        transport: transports.HttpTransport,
+        clock: Clock,
+        *,
+        timeout: float,
+    ) -> None:
+        self.provider = provider
+        self._provider = provider
+        self._transport = transport
+        self._timeout = timeout
+        self._tokens = (
+            TokenKeeper(provider.credential, transport, clock, timeout=timeout)
+            if provider.credential is not None
+            else None
+        )
+
+    async def send(
+        self, messages: Sequence[wire.Message], admit: transports.Admit | None
+    ) -> Sequence[wire.AttemptResult]:
+        results: dict[str, wire.AttemptResult] = {}
+        for group, request in self._provider.build_requests(messages):
+            answers = await self._ask(group, request, admit)
+            for message, answer in zip(group, answers, strict=True):
+                results[message.reference] = answer
+        return [results[message.reference] for message in messages]
+
+    async def _ask(
+        self,
+        group: Sequence[wire.Message],
+        request: wire.HttpRequest,
+        admit: transports.Admit | None,
+    ) -> Sequence[wire.AttemptResult]:
+        if self._tokens is None:
+            return await self._exchange(group, request, admit)
+        results: Sequence[wire.AttemptResult] = ()
+        for _ in range(2):  # once more with a fresh token when ours is refused
+            token = await self._tokens.get()
+            if isinstance(token, wire.Deferred):
+                return [token] * len(group)
+            authorised = self._tokens.credential.authorise(request, token)
+            results = await self._exchange(group, authorised, admit)
+            if not _refuses_token(results):
+                break
+            self._tokens.forget(token)
+        return results
+
+    async def _exchange(
+        self,
+        group: Sequence[wire.Message],
+        request: wire.HttpRequest,
+        admit: transports.Admit | None,
+    ) -> Sequence[wire.AttemptResult]:
+        try:
+            response = await self._transport.send(request, timeout=self._timeout, admit=admit)
+        except NotSent as error:
+            return [wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)] * len(group)
+        except AnswerLost as error:
+            return [wire.Unknown(code=error.reason)] * len(group)
+        return self._provider.read_response(group, response)
+
+
+def _refuses_token(results: Sequence[wire.AttemptResult]) -> bool:
+    return any(
+        isinstance(one, wire.Deferred)
+        and one.cause is wire.Cause.CREDENTIAL
+        and one.code == "access_token"
+        for one in results
+    )
+
+
+class TokenKeeper:
+    """Keeps one access token fresh; concurrent callers share a refresh."""
+
+    def __init__(
+        self,
+        credential: providers.Credential,
+        transport: transports.HttpTransport,
+        clock: Clock,
+        *,
+        timeout: float,
+    ) -> None:
+        self.credential = credential
+        self._transport = transport
+        self._clock = clock
+        self._timeout = timeout
+        self._token = ""
+        self._renew_at = 0.0
+        self._refresh: asyncio.Task[wire.Deferred | None] | None = None
+
+    async def get(self) -> str | wire.Deferred:
+        """A token that is good for a while, or why there is none."""
+        if self._token and self._clock.monotonic() < self._renew_at:
+            return self._token
+        if self._refresh is None:
+            self._refresh = asyncio.create_task(self._renew())
+        trouble = await asyncio.shield(self._refresh)
+        return self._token if trouble is None else trouble
+
+    def forget(self, token: str) -> None:
+        """The provider refuses this token: get another next time."""
+        if token == self._token:
+            self._token = ""
+
+    async def _renew(self) -> wire.Deferred | None:
+        try:
+            response = await self._transport.send(
+                self.credential.token_request(), timeout=self._timeout
+            )
+            answer = self.credential.read_token(response)
+        except (NotSent, AnswerLost) as error:
+            return wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)
+        finally:
+            self._refresh = None
+        if isinstance(answer, wire.Deferred):
+            _log.error("token_refused code=%s", answer.code)
+            return answer
+        self._token = answer.value
+        margin = min(_RENEW_BEFORE, answer.expires_in / 4)
+        self._renew_at = self._clock.monotonic() + answer.expires_in - margin
+        return None
+
+
+class SmtpSender:
+    """Sends by a mail relay."""
+
+    def __init__(
+        self,
+        provider: providers.SmtpProvider,
+        transport: transports.SmtpTransport,
+        *,
+        timeout: float,
+    ) -> None:
+        self.provider = provider
+        self._provider = provider
+        self._transport = transport
+        self._timeout = timeout
+
+    async def send(
+        self, messages: Sequence[wire.Message], admit: transports.Admit | None
+    ) -> Sequence[wire.AttemptResult]:
+        return [
+            await self._transact(message, envelope, admit)
+            for message, envelope in self._provider.build_envelopes(messages)
+        ]
+
+    async def _transact(
+        self, message: wire.Message, envelope: wire.Envelope, admit: transports.Admit | None
+    ) -> wire.AttemptResult:
+        try:
+            reply = await self._transport.send(envelope, timeout=self._timeout, admit=admit)
+        except NotSent as error:
+            return wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)
+        except AnswerLost as error:
+            return wire.Unknown(code=error.reason)
+        return self._provider.read_reply(message, reply)

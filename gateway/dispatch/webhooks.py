@@ -1,0 +1,100 @@
+"""Our reports to tenants: what they say, and the messages in lane `webhook` that carry them.
+
+A report is a message like any other, with one step and one part, its queue row pinned to its
+endpoint. Body as Standard Webhooks recommends: `type`, `timestamp`, `data`. The webhook-id is the
+message's id, so it stays the same at every try.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from gateway.clock import isoformat
+from gateway.dispatch.change import Change
+from gateway.dispatch.lanes import WEBHOOK_LANE
+from gateway.dispatch.rows import first_rows
+from gateway.model import view, wire
+from gateway.model.case import NewMessage
+from gateway.model.message import Message, Priority, Step, new_id, to_json
+from gateway.model.state import State
+
+#: Category of reports, in metrics and in the store; no configured category may have this name.
+CATEGORY = "webhook"
+
+#: Delays before each further try, in seconds: the schedule that Standard Webhooks recommends.
+SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
+
+#: After this a report is of no use: a little more than the schedule (design §2).
+LIFETIME_MS = 76 * 3_600_000
+
+
+class Reporter:
+    """Makes the webhooks that a change of state causes."""
+
+    def __init__(self, endpoints_of: Callable[[str], Sequence[view.Endpoint]]) -> None:
+        self._endpoints_of = endpoints_of
+
+    def __call__(self, change: Change, state: State) -> Sequence[NewMessage]:
+        event = f"message.{state}"
+        endpoints = [one for one in self._endpoints_of(change.case.tenant) if _wants(one, event)]
+        if not endpoints:
+            return ()
+        body = _body(event, change, state)
+        return [new_webhook(one, body, now_ms=change.now_ms) for one in endpoints]
+
+
+def _wants(endpoint: view.Endpoint, event: str) -> bool:
+    if endpoint.disabled_ms is not None:
+        return False
+    return not endpoint.events or event in endpoint.events
+
+
+def _body(event: str, change: Change, state: State) -> str:
+    case, latest = change.case, change.latest
+    data: dict[str, object] = {
+        "id": case.id,
+        "state": state,
+        "category": case.message.category,
+        "channel": case.message.chain[latest.step].channel if latest is not None else None,
+        "provider": latest.provider if latest is not None else None,
+        "detail": change.detail,
+        "metadata": case.message.metadata,
+    }
+    report = {"type": event, "timestamp": isoformat(change.now_ms), "data": data}
+    return orjson.dumps(report).decode()
+
+
+def new_webhook(endpoint: view.Endpoint, body: str, *, now_ms: int) -> NewMessage:
+    """A message that carries a report to an endpoint."""
+    message = Message(
+        category=CATEGORY,
+        priority=Priority.NORMAL,
+        chain=(
+            Step(
+                channel=wire.Channel.WEBHOOK,
+                lane=WEBHOOK_LANE,
+                parts=(wire.Address(url=endpoint.url, endpoint=endpoint.id),),
+            ),
+        ),
+        content={"text": body},
+    )
+    id_ = new_id(now_ms, os.urandom(10))
+    return NewMessage(
+        id=id_,
+        tenant=endpoint.tenant,
+        category=CATEGORY,
+        internal=True,
+        created_ms=now_ms,
+        expires_ms=now_ms + LIFETIME_MS,
+        body=orjson.dumps(to_json(message)).decode(),
+        state=State.QUEUED,
+        rows=first_rows(
+            message,
+            id=id_,
+            flow=endpoint.id,
+            weight=1.0,
+            start_ms=now_ms,
+            expires_ms=now_ms + LIFETIME_MS,
+        ),
+    )
