@@ -1,0 +1,42 @@
+"""All simulators by kind, and running one until it is cancelled."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio
+from gateway.sandbox.knobs import Knobs
+
+SIMULATORS: Mapping[str, type[base.Simulator]] = {
+    simulator.kind: simulator
+    for simulator in (
+        smtp.SmtpSimulator,
+        twilio.TwilioSimulator,
+        fcm.FcmSimulator,
+        http.HttpServiceSimulator,
+        fast.FastHttpSimulator,
+        receiver.ReceiverSimulator,
+    )
+}
+
+
+async def run(
+    kind: str,
+    *,
+    port: int = 0,
+    control_port: int = 0,
+    knobs: Knobs | None = None,
+    started: Callable[[base.Simulator], None] | None = None,
+    **settings: object,
+) -> None:
+    """Run one simulator until cancelled.
+
+    started: called once it listens, as ports may be chosen by the system. settings: keyword
+    arguments of the simulator's own. Raises KeyError for an unknown kind, TypeError for settings
+    that it has not, OSError when a port is taken.
+    """
+    build: Callable[..., base.Simulator] = SIMULATORS[kind]
+    simulator = build(knobs=knobs, port=port, control_port=control_port, **settings)
+    async with simulator:
+        if started is not None:
+            started(simulator)
+        await asyncio.Event().wait()
