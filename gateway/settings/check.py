@@ -241,6 +241,8 @@ def _syntax(path: KeyPath, value: Any) -> Iterator[Fault]:
             jinja2.Environment(autoescape=True).parse(value)
         except jinja2.TemplateSyntaxError as error:
             yield Fault(path, f"line {error.lineno} of the template: {error.message}")
+        except RecursionError:
+            yield Fault(path, "the template nests too deeply")
         return
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):

@@ -1,0 +1,109 @@
+"""Content of one channel: put together and checked, whether a template made it or the caller."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.content import sms
+from gateway.model import wire
+
+#: Characters that one text may come to.
+TEXT_LIMIT: Final = 64 * 1024
+#: The same of an email's text and html.
+EMAIL_LIMIT: Final = 1024 * 1024
+
+_FIELDS: Final = ("text", "subject", "title", "html")
+_HEADERS = frozenset({"subject", "title"})
+_CHANNELS = frozenset(wire.Channel)
+
+
+class ContentFault(ValueError):
+    """`field` cannot be sent, such as `subject` or `sms.text`; the reason holds no value."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+def limit_of(channel: wire.Channel, field: str) -> int:
+    """Longest text of a field, in characters."""
+    long = channel is wire.Channel.EMAIL and field in ("text", "html")
+    return EMAIL_LIMIT if long else TEXT_LIMIT
+
+
+def from_content(content: Mapping[str, Any], channel: wire.Channel) -> wire.Content:
+    """What a posted content says on one channel. Raises ContentFault.
+
+    Its texts are for all channels; those under a channel's name take their place there. Other
+    tables are provider kinds' own templates; so is one under a channel's name with `template`.
+    """
+    fields, kinds = {}, {}
+    for key, value in content.items():
+        if key in _FIELDS:
+            fields[key] = value
+        elif key not in _CHANNELS:
+            kinds[key] = _table(key, value)
+    if channel not in content:
+        return build(channel, fields, kinds)
+    own = _table(channel, content[channel])
+    if "template" in own:
+        kinds[channel] = {key: value for key, value in own.items() if key not in _FIELDS}
+        own = {key: value for key, value in own.items() if key in _FIELDS}
+    try:
+        return build(channel, {**fields, **own}, kinds)
+    except ContentFault as fault:
+        where = f"{channel}.{fault.field}" if fault.field in own else fault.field
+        raise ContentFault(where, fault.reason) from None
+
+
+def _table(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ContentFault(name, "not an object")
+    return value
+
+
+def build(
+    channel: wire.Channel,
+    fields: Mapping[str, Any],
+    provider_templates: Mapping[str, Mapping[str, Any]],
+) -> wire.Content:
+    """Texts are checked, HTML goes by email only, an SMS is composed (see `sms.normalise`).
+
+    fields: `text`, `subject`, `title`, `html` and what the channel has of its own.
+    """
+    checked = {
+        key: _check(channel, key, fields[key])
+        for key in _FIELDS
+        if key in fields and (key != "html" or channel is wire.Channel.EMAIL)
+    }
+    if channel is wire.Channel.SMS and "text" in checked:
+        checked["text"] = sms.normalise(checked["text"])
+    return wire.Content(
+        **checked,
+        extra={key: value for key, value in fields.items() if key not in _FIELDS},
+        provider_templates=provider_templates,
+    )
+
+
+def _check(channel: wire.Channel, key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ContentFault(key, "not a text")
+    if "\0" in value:
+        raise ContentFault(key, "holds NUL")
+    if key in _HEADERS and ("\r" in value or "\n" in value):
+        raise ContentFault(key, "holds a line break, and it is a header")
+    if len(value) > (limit := limit_of(channel, key)):
+        raise ContentFault(key, f"longer than {limit} characters")
+    return value
+
+
+def is_empty(content: wire.Content) -> bool:
+    """Whether there is nothing to send; a subject alone is something."""
+    return not (
+        content.text
+        or content.html
+        or content.subject
+        or content.title
+        or content.extra
+        or content.provider_templates
+    )
