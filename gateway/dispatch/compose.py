@@ -235,21 +235,20 @@ def _invalid(field: str, detail: str) -> InvalidMessage:
 def _check_addresses(to: To) -> To:
     """The addresses in canonical form. Raises InvalidMessage with every fault."""
     faults: list[Fault] = []
-    checked = {
-        "phone": _check("phone", to.phone, addresses.check_phone, faults),
-        "email": _check("email", to.email, addresses.check_email, faults),
-        "wechat": _check("wechat", to.wechat, addresses.check_id, faults),
-        "wecom": _check("wecom", to.wecom, addresses.check_id, faults),
-        "chat": _check("chat", to.chat, addresses.check_id, faults),
-        "url": _check("url", to.url, addresses.check_url, faults),
-    }
+    checked = replace(
+        to,
+        phone=_check("phone", to.phone, addresses.check_phone, faults),
+        email=_check("email", to.email, addresses.check_email, faults),
+        wechat=_check("wechat", to.wechat, addresses.check_id, faults),
+        wecom=_check("wecom", to.wecom, addresses.check_id, faults),
+        chat=_check("chat", to.chat, addresses.check_id, faults),
+        url=_check("url", to.url, addresses.check_url, faults),
+    )
     for place, device in enumerate(to.push):
         _check(f"push[{place}].token", device.token, addresses.check_token, faults)
     if faults:
         raise InvalidMessage("an address is not valid", faults)
-    if all(value == getattr(to, name) for name, value in checked.items()):
-        return to
-    return replace(to, **checked)
+    return checked
 
 
 def _check(field: str, value: str, check: Callable[[str], str], faults: list[Fault]) -> str:

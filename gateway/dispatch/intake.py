@@ -297,7 +297,7 @@ def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None
     key = standing.key if asked is None and standing is not None else ""
     message = plan.message
     about: object = key or [message.template, message.data, message.content]
-    whom = [[part for part in step["parts"]] for step in to_json(message)["chain"]]
+    whom = [step["parts"] for step in to_json(message)["chain"]]
     text = orjson.dumps([message.category, whom, about], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.blake2b(text, digest_size=16).hexdigest()
     return DedupeKey(key=f"content:{digest}", until_ms=now_ms + int(window * 1000))

@@ -101,7 +101,7 @@ def next_move(
         case wire.Deferred():
             return _after_deferral(result, situation, rules, random)
         case wire.Unknown():
-            return _after_unknown(situation, rules, random)
+            return after_unknown(situation, rules, random)
         case _:
             assert_never(result)
 
@@ -118,7 +118,8 @@ def _after_deferral(
     return _later(wait, situation)
 
 
-def _after_unknown(situation: Situation, rules: RetryRules, random: Callable[[], float]) -> Move:
+def after_unknown(situation: Situation, rules: RetryRules, random: Callable[[], float]) -> Move:
+    """What becomes of a part whose attempt left no answer, or whose process died."""
     match situation.on_unknown:
         case OnUnknown.STOP:
             return Stop()

@@ -1,6 +1,6 @@
 """From a claimed row to the message that a provider sees."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from gateway.clock import to_datetime
 from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
@@ -16,7 +16,7 @@ class Renderer:
     """Renders content at the time of sending, with the templates as they are now."""
 
     def __init__(
-        self, templates: TemplateSet, public_url: str, kinds: Mapping[str, Collection[str]]
+        self, templates: TemplateSet, public_url: str, kinds: Mapping[str, frozenset[str]]
     ) -> None:
         """kinds: by lane, the provider kinds whose own templates count."""
         self._templates = templates

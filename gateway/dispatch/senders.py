@@ -23,7 +23,8 @@ _RENEW_BEFORE = 225.0
 class Sender(Protocol):
     """Sends by one provider account."""
 
-    provider: providers.Provider
+    @property
+    def provider(self) -> providers.Provider: ...
 
     async def send(
         self, messages: Sequence[wire.Message], admit: transports.Admit | None
@@ -43,7 +44,6 @@ class HttpSender:
         *,
         timeout: float,
     ) -> None:
-        self.provider = provider
         self._provider = provider
         self._transport = transport
         self._timeout = timeout
@@ -53,11 +53,19 @@ class HttpSender:
             else None
         )
 
+    @property
+    def provider(self) -> providers.HttpProvider:
+        return self._provider
+
     async def send(
         self, messages: Sequence[wire.Message], admit: transports.Admit | None
     ) -> Sequence[wire.AttemptResult]:
+        try:
+            requests = self._provider.build_requests(messages)
+        except ValueError as error:
+            return _unfit(messages, error)
         results: dict[str, wire.AttemptResult] = {}
-        for group, request in self._provider.build_requests(messages):
+        for group, request in requests:
             answers = await self._ask(group, request, admit)
             for message, answer in zip(group, answers, strict=True):
                 results[message.reference] = answer
@@ -96,6 +104,11 @@ class HttpSender:
         except AnswerLost as error:
             return [wire.Unknown(code=error.reason)] * len(group)
         return self._provider.read_response(group, response)
+
+
+def _unfit(messages: Sequence[wire.Message], error: ValueError) -> Sequence[wire.AttemptResult]:
+    """No request can be made of these: nothing was sent, and nothing ever will be this way."""
+    return [wire.Rejected(code="unfit", detail=str(error))] * len(messages)
 
 
 def _refuses_token(results: Sequence[wire.AttemptResult]) -> bool:
@@ -169,18 +182,22 @@ class SmtpSender:
         *,
         timeout: float,
     ) -> None:
-        self.provider = provider
         self._provider = provider
         self._transport = transport
         self._timeout = timeout
 
+    @property
+    def provider(self) -> providers.SmtpProvider:
+        return self._provider
+
     async def send(
         self, messages: Sequence[wire.Message], admit: transports.Admit | None
     ) -> Sequence[wire.AttemptResult]:
-        return [
-            await self._transact(message, envelope, admit)
-            for message, envelope in self._provider.build_envelopes(messages)
-        ]
+        try:
+            envelopes = self._provider.build_envelopes(messages)
+        except ValueError as error:
+            return _unfit(messages, error)
+        return [await self._transact(message, envelope, admit) for message, envelope in envelopes]
 
     async def _transact(
         self, message: wire.Message, envelope: wire.Envelope, admit: transports.Admit | None

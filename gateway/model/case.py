@@ -90,6 +90,8 @@ class Claimed:
     once: bool
     #: number of this attempt, and the guard of its result
     epoch: int
+    #: the account that it was claimed for; of an orphan, the one that may have sent it
+    taker: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ where it is certain that nothing was taken, `Unknown` where it is not.
 from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from gateway.model import wire
 
@@ -47,6 +47,7 @@ class Provider(Protocol):
     reports: frozenset[wire.ReceiptEvent]
 
 
+@runtime_checkable
 class HttpProvider(Provider, Protocol):
     """A service with an HTTP API."""
 
@@ -77,8 +78,31 @@ class HttpProvider(Provider, Protocol):
         ...
 
 
+class RelaySettings(Protocol):
+    """What the transport to a relay needs to know."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def security(self) -> Literal["none", "starttls", "tls"]: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+    @property
+    def local_hostname(self) -> str: ...
+    @property
+    def messages_per_connection(self) -> int: ...
+
+
+@runtime_checkable
 class SmtpProvider(Provider, Protocol):
     """A mail relay. One envelope a message."""
+
+    @property
+    def settings(self) -> RelaySettings: ...
 
     def build_envelopes(
         self, messages: Sequence[wire.Message]

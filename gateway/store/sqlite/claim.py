@@ -26,7 +26,7 @@ def claim(connection: apsw.Connection, request: base.ClaimRequest, owner: str) -
     rows = [shapes.read_claimed(row, taken=True) for row in found]
     claimed = rows[: request.startable]
     claimed += takewhile(lambda row: not row.once, rows[request.startable :])
-    take(connection, claimed, owner)
+    take(connection, claimed, owner, request.provider)
     return claimed
 
 
@@ -37,10 +37,10 @@ def _may_help(connection: apsw.Connection, request: base.ClaimRequest) -> bool:
     return head is not None and head <= request.head_due_by_ms
 
 
-def take(connection: apsw.Connection, rows: Sequence[Claimed], owner: str) -> None:
+def take(connection: apsw.Connection, rows: Sequence[Claimed], owner: str, taker: str) -> None:
     if not rows:
         return
-    call(connection, "take", rows=keys(rows), owner=owner)
+    call(connection, "take", rows=keys(rows), owner=owner, taker=taker)
     clocks: dict[tuple[str, int], float] = {}
     for row in rows:
         if not row.pin:

@@ -48,7 +48,7 @@ class SqliteQueue:
         def work(connection: apsw.Connection) -> Sequence[Claimed]:
             found = call_json(connection, "heads_of_pins", lane=lane, pins=pins)
             claimed = [shapes.read_claimed(row, taken=True) for row in found]
-            claims.take(connection, claimed, self._owner)
+            claims.take(connection, claimed, self._owner, taker=lane)
             return claimed
 
         return await self._engine.write(work)
@@ -85,7 +85,7 @@ class SqliteQueue:
         def work(connection: apsw.Connection) -> Sequence[Claimed]:
             found = call_json(connection, "expired", now_ms=now_ms, limit=limit)
             claimed = [shapes.read_claimed(row, taken=True) for row in found]
-            claims.take(connection, claimed, self._owner)
+            claims.take(connection, claimed, self._owner, taker="")
             return claimed
 
         return await self._engine.write(work)

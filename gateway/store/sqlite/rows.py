@@ -59,6 +59,7 @@ def read_claimed(row: Sequence[Any], *, taken: bool) -> case.Claimed:
         units=queued[11],
         once=bool(queued[12]),
         epoch=queued[13] + taken,
+        taker=queued[14] or "",
     )
 
 

@@ -85,7 +85,7 @@ ORDER BY priority, rank LIMIT 1;
 WITH head AS (
     SELECT * FROM (
         SELECT message, step, part, lane, pin, priority, rank, flow, weight, due_ms, expires_ms,
-               attempts, units, once, epoch
+               attempts, units, once, epoch, taker
         FROM queue
         WHERE lane = :lane AND pin = '' AND rank IS NOT NULL AND owner IS NULL
           AND priority >= :lowest
@@ -93,7 +93,7 @@ WITH head AS (
     UNION ALL
     SELECT * FROM (
         SELECT message, step, part, lane, pin, priority, rank, flow, weight, due_ms, expires_ms,
-               attempts, units, once, epoch
+               attempts, units, once, epoch, taker
         FROM queue
         WHERE lane = :lane AND pin = :provider AND rank IS NOT NULL AND owner IS NULL
           AND priority >= :lowest
@@ -102,7 +102,7 @@ WITH head AS (
 )
 SELECT '[' || coalesce(group_concat(
     '[' || json_array(h.step, h.part, h.lane, h.pin, h.priority, h.rank, h.flow, h.weight,
-                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch)
+                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch, h.taker)
     || ',' || {case} || ']'
     ORDER BY h.priority, h.rank), '') || ']'
 FROM head h
@@ -123,7 +123,7 @@ WITH wanted AS (
 )
 SELECT '[' || coalesce(group_concat(
     '[' || json_array(h.step, h.part, h.lane, h.pin, h.priority, h.rank, h.flow, h.weight,
-                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch)
+                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch, h.taker)
     || ',' || {case} || ']' ORDER BY h.rank), '') || ']'
 FROM head h
 JOIN message m ON m.id = h.message
@@ -142,8 +142,8 @@ WITH RECURSIVE found (pin) AS (
 SELECT coalesce(json_group_array(pin), '[]') FROM found WHERE pin IS NOT NULL;
 
 -- name: take
--- Claim rows for :owner. rows: [[message, step, part], …]
-UPDATE queue SET owner = :owner, epoch = epoch + 1, attempts = attempts + 1
+-- Claim rows for :owner, to be sent by :taker. rows: [[message, step, part], …]
+UPDATE queue SET owner = :owner, taker = :taker, epoch = epoch + 1, attempts = attempts + 1
 FROM json_each(:rows) r
 WHERE queue.message = r.value ->> 0 AND queue.step = r.value ->> 1 AND queue.part = r.value ->> 2;
 
@@ -167,7 +167,7 @@ WITH head AS (
 )
 SELECT '[' || coalesce(group_concat(
     '[' || json_array(h.step, h.part, h.lane, h.pin, h.priority, h.rank, h.flow, h.weight,
-                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch)
+                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch, h.taker)
     || ',' || {case} || ']'), '') || ']'
 FROM head h
 JOIN message m ON m.id = h.message
@@ -180,7 +180,7 @@ WITH head AS (
 )
 SELECT '[' || coalesce(group_concat(
     '[' || json_array(h.step, h.part, h.lane, h.pin, h.priority, h.rank, h.flow, h.weight,
-                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch)
+                      h.due_ms, h.expires_ms, h.attempts, h.units, h.once, h.epoch, h.taker)
     || ',' || {case} || ']'), '') || ']'
 FROM head h
 JOIN message m ON m.id = h.message

@@ -48,6 +48,7 @@ CREATE TABLE queue (
     units      INTEGER NOT NULL,
     once       INTEGER NOT NULL,           -- 1: at most once; claimed only when it can start
     owner      TEXT,
+    taker      TEXT,                       -- the provider account that the owner claimed it for
     epoch      INTEGER NOT NULL,           -- claims so far: the number of the latest attempt
     PRIMARY KEY (message, step, part)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,237 @@
+"""Delivery receipts: verified, matched to their attempts, and applied; early ones wait.
+
+A receipt that carries our own reference names its message at once. One that names the provider's
+id is looked up; if that id is not known yet, because the receipt overtook our own commit, it is
+parked in the store, and `apply_parked` sees to it as soon as the attempt has its name.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.clock import Clock, to_datetime
+from gateway.dispatch.bans import Bans
+from gateway.dispatch.change import Change
+from gateway.dispatch.finisher import Finisher
+from gateway.limits.account import Account
+from gateway.metrics import Metrics
+from gateway.model import wire
+from gateway.model.case import Case, Parked, ReceiptRecord
+from gateway.model.errors import BadSignature, NotFound, UnreadableReceipt
+from gateway.model.message import MessageId, read_reference
+from gateway.model.state import ReceiptEvidence
+from gateway.providers import base as providers
+from gateway.store import base
+
+_log = logging.getLogger(__name__)
+
+#: What is kept of a provider's words.
+_DETAIL = 300
+
+#: Receipts that one request may carry.
+_MOST = 10_000
+
+#: Parked receipts applied at once.
+_PARKED = 500
+
+#: Events after which the address is never written to again, whatever the provider's file says.
+_BANNING = frozenset({wire.ReceiptEvent.COMPLAINED, wire.ReceiptEvent.OPTED_OUT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A receipt with the part it is about. `number` None: any attempt of the part."""
+
+    message: MessageId
+    redrive: int
+    step: int
+    part: int
+    number: int | None
+    receipt: wire.DeliveryReceipt
+
+
+class Receipts:
+    """Takes what providers report. Implements the edge's `Receipts`."""
+
+    def __init__(
+        self,
+        reporters: Mapping[str, providers.HttpProvider],
+        store: base.Store,
+        finisher: Finisher,
+        bans: Bans,
+        roster: Mapping[str, Account],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        """reporters: the HTTP providers, by account."""
+        self._reporters = reporters
+        self._store = store
+        self._finisher = finisher
+        self._bans = bans
+        self._roster = roster
+        self._clock = clock
+        self._metrics = metrics
+
+    async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
+        """Store what a provider reports, then answer it.
+
+        Raises NotFound, BadSignature, UnreadableReceipt, and StoreUnavailable: the provider is to
+        try again.
+        """
+        provider = self._reporters.get(account)
+        if provider is None:
+            raise NotFound("no such provider account")
+        if not provider.verify_receipt(request):
+            self._metrics.receipts_refused.labels(account, "signature").inc()
+            raise BadSignature("the signature does not match")
+        try:
+            receipts = provider.read_receipts(request)
+        except UnreadableReceipt:
+            self._metrics.receipts_refused.labels(account, "unreadable").inc()
+            raise
+        await self._file(account, receipts[:_MOST])
+        return provider.answer_receipt(request)
+
+    async def apply_parked(self) -> int:
+        """Apply receipts whose attempt has become known; how many attempts they were about."""
+        parked = await self._store.parked(limit=_PARKED)
+        for one in parked:
+            for values in one.receipts:
+                await self._apply_all(one.provider, [_found(one, _unpack(values))])
+        if parked:
+            await self._store.clear_parked(parked)
+        return len(parked)
+
+    async def _file(self, account: str, receipts: Sequence[wire.DeliveryReceipt]) -> None:
+        for receipt in receipts:
+            self._metrics.receipts.labels(account, receipt.event).inc()
+        named = [one for one in receipts if not _ours(one) and one.provider_id]
+        found = await self._store.find_attempts(
+            [
+                base.Named(provider=account, reference=one.provider_id, parked=_pack(one))
+                for one in named
+            ],
+            now_ms=self._clock.now_ms(),
+        )
+        known = [
+            _found(place, receipt)
+            for place, receipt in zip(found, named, strict=True)
+            if place is not None
+        ]
+        await self._apply_all(account, [*filter(None, map(_ours, receipts)), *known])
+
+    async def _apply_all(self, account: str, found: Sequence[_Found]) -> None:
+        by_message: dict[MessageId, list[_Found]] = {}
+        for one in found:
+            by_message.setdefault(one.message, []).append(one)
+        cases = await self._store.cases(list(by_message)) if by_message else {}
+        for message, group in by_message.items():
+            case = cases.get(message)
+            if case is None:
+                self._metrics.receipts_refused.labels(account, "stranger").inc(len(group))
+            else:
+                await self._apply(account, case, group)
+
+    async def _apply(self, account: str, case: Case, group: Sequence[_Found]) -> None:
+        """group: receipts about one message, applied as one change."""
+        group = [one for one in group if _is_plausible(case, account, one)]
+        if not group:
+            self._metrics.receipts_refused.labels(account, "stranger").inc()
+            return
+        records = [self._record(account, one) for one in group]
+
+        def news(change: Change) -> None:
+            for record in records:
+                change.add_receipt(record)
+            change.react()
+
+        await self._finisher.apply(case, news)
+        for one in group:
+            self._count(account, case, one.receipt)
+            if one.receipt.suppress or one.receipt.event in _BANNING:
+                await self._ban(account, case, one)
+
+    def _record(self, account: str, one: _Found) -> ReceiptRecord:
+        receipt = one.receipt
+        at_ms = self._clock.now_ms()
+        return ReceiptRecord(
+            evidence=ReceiptEvidence(
+                one.redrive, one.step, one.part, one.number, account, receipt.event
+            ),
+            code=receipt.code[:64],
+            detail=receipt.detail[:_DETAIL],
+            at_ms=at_ms,
+        )
+
+    def _count(self, account: str, case: Case, receipt: wire.DeliveryReceipt) -> None:
+        now = self._clock.monotonic()
+        if receipt.event is wire.ReceiptEvent.DELIVERED:
+            took = (self._clock.now_ms() - case.created_ms) / 1000
+            self._metrics.delivery_seconds.labels(account).observe(took)
+            self._roster[account].tally.add("delivered", now)
+        elif receipt.event in wire.FAILURES:
+            self._roster[account].tally.add("undelivered", now)
+
+    async def _ban(self, account: str, case: Case, one: _Found) -> None:
+        step = case.message.chain[one.step]
+        await self._bans.add_address(
+            step.channel, step.parts[one.part], reason=str(one.receipt.event), source=account
+        )
+
+
+def _is_plausible(case: Case, account: str, one: _Found) -> bool:
+    """Whether this account has had this part: a provider may not report on another's work."""
+    chain = case.message.chain
+    if one.step >= len(chain) or one.part >= len(chain[one.step].parts):
+        return False
+    where = (one.redrive, one.step, one.part)
+    tried = any(
+        (a.redrive, a.step, a.part) == where and a.provider == account for a in case.attempts
+    )
+    return tried or any(
+        row.claimed and (case.redrive, row.step, row.part) == where for row in case.live
+    )
+
+
+def _ours(receipt: wire.DeliveryReceipt) -> _Found | None:
+    place = read_reference(receipt.reference) if receipt.reference else None
+    if place is None:
+        return None
+    message, redrive, step, part = place
+    return _Found(
+        message=message, redrive=redrive, step=step, part=part, number=None, receipt=receipt
+    )
+
+
+def _found(place: Parked, receipt: wire.DeliveryReceipt) -> _Found:
+    return _Found(
+        message=place.message,
+        redrive=place.redrive,
+        step=place.step,
+        part=place.part,
+        number=place.number,
+        receipt=receipt,
+    )
+
+
+def _pack(receipt: wire.DeliveryReceipt) -> Mapping[str, str]:
+    """A receipt as it is parked."""
+    return {
+        "event": receipt.event,
+        "provider_id": receipt.provider_id,
+        "code": receipt.code[:64],
+        "detail": receipt.detail[:_DETAIL],
+        "suppress": "1" if receipt.suppress else "",
+        "at_ms": str(int(receipt.at.timestamp() * 1000)) if receipt.at else "",
+    }
+
+
+def _unpack(values: Mapping[str, str]) -> wire.DeliveryReceipt:
+    return wire.DeliveryReceipt(
+        event=wire.ReceiptEvent(values["event"]),
+        provider_id=values["provider_id"],
+        code=values["code"],
+        detail=values["detail"],
+        suppress=bool(values["suppress"]),
+        at=to_datetime(int(values["at_ms"])) if values["at_ms"] else None,
+    )
