@@ -5,6 +5,7 @@ from the environment, and the repetition of idempotent methods, since one `admit
 """
 
 import asyncio
+import io
 import ssl
 
 import aiohttp
@@ -16,6 +17,9 @@ from gateway.transport import base, guard, http_hooks
 
 CONNECT_TIMEOUT = 10.0
 MAX_ANSWER_BYTES = 1024 * 1024
+
+#: aiohttp writes bytes at one go, and warns above this of the time that takes.
+MAX_WHOLE_BODY = 1024 * 1024
 
 
 class _TooLarge(aiohttp.ClientError):
@@ -112,7 +116,7 @@ class AiohttpTransport:
         response = await session.request(
             request.method,
             url,
-            data=request.body or None,
+            data=_payload(request.body),
             headers=request.headers,
             allow_redirects=False,
         )
@@ -137,6 +141,12 @@ class AiohttpTransport:
             chunks.append(chunk)
             size += len(chunk)
         raise _TooLarge
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    if len(body) > MAX_WHOLE_BODY:
+        return io.BytesIO(body)
+    return body or None
 
 
 def _is_cancelled() -> bool:
