@@ -20,6 +20,9 @@ class Fate(StrEnum):
     CREDENTIAL = "credential"  # the account or key is not good
     INVALID = "invalid"  # the request breaks the provider's rules; never by a knob
 
+    # The one of Enum is written in Python, and every arrival is counted by its fate.
+    __hash__ = str.__hash__
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Magic:

@@ -10,7 +10,7 @@ import hmac
 import ssl
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiosmtpd import smtp
 
@@ -110,6 +110,7 @@ class Session(smtp.SMTP):
         self.command_size_limits = defaultdict(lambda: _COMMAND_LIMIT)
         self._relay = relay
         self._messages = 0
+        self._waiting: list[bytes] = []
         settings = relay.settings
         super().__init__(
             _Hooks(settings),
@@ -144,8 +145,9 @@ class Session(smtp.SMTP):
         """Drop the connection without a word."""
         # Under STARTTLS the outer transport is there before the inner one.
         for transport in (self.transport, self._original_transport):
-            if isinstance(transport, asyncio.Transport):
-                transport.abort()
+            if transport is not None:
+                # uvloop's transports are no subclass of it.
+                cast(asyncio.Transport, transport).abort()
 
     def _create_envelope(self) -> _Envelope:
         return _Envelope()
@@ -215,13 +217,13 @@ class Session(smtp.SMTP):
     async def smtp_DATA(self, arg: str | None) -> None:
         mail = self.envelope.mail
         if mail is None:
-            await self._reply("503 5.5.1 need MAIL first")
+            await self.push("503 5.5.1 need MAIL first")
         elif not mail.recipients:
-            await self._reply("554 5.5.1 no valid recipients")
+            await self.push("554 5.5.1 no valid recipients")
         elif arg:
-            await self._reply("501 5.5.4 DATA takes no argument")
+            await self.push("501 5.5.4 DATA takes no argument")
         else:
-            await self._reply("354 end with a dot on a line of its own")
+            await self.push("354 end with a dot on a line of its own")
             await self._take(mail)
 
     async def _take(self, mail: smtp_mail.Mail) -> None:
@@ -229,7 +231,7 @@ class Session(smtp.SMTP):
             content = await self._read_content()
         except asyncio.LimitOverrunError:
             # The rest is not read, so the connection is of no further use.
-            await self._reply("552 5.3.4 message too big")
+            await self.push("552 5.3.4 message too big")
             self._close()
             return
         self.envelope = self._create_envelope()
@@ -258,13 +260,30 @@ class Session(smtp.SMTP):
                 raise asyncio.LimitOverrunError("message too big", 0)
         return (b"\r\n" + content[: -len(_DOT)]).replace(b"\r\n.", b"\r\n")[2:]
 
+    async def push(self, status: str | bytes) -> None:
+        """One reply now, after those that were waiting."""
+        reply = status.encode() if isinstance(status, str) else status
+        self._waiting.append(reply)
+        self._flush()
+        await self._writer.drain()
+
     async def _reply(self, reply: str) -> None:
-        await self.push(reply)
+        """One reply that can go in one write with those to the commands after it."""
         if reply.startswith("421"):
+            await self.push(reply)
             self._close()
+            return
+        if not self._waiting:
+            self.loop.call_soon(self._flush)
+        self._waiting.append(reply.encode())
+
+    def _flush(self) -> None:
+        if self._waiting and self.transport is not None:
+            self._writer.write(b"\r\n".join([*self._waiting, b""]))
+        self._waiting.clear()
 
     def _close(self) -> None:
-        if isinstance(self.transport, asyncio.Transport):
+        if self.transport is not None:
             self.transport.close()
 
 

@@ -96,15 +96,6 @@ async def test_latency_holds_back_the_answer_and_not_the_message(
         answer.cancel()
 
 
-@pytest.mark.looptime
-async def test_pause_is_as_long_as_the_knob_says() -> None:
-    simulator = HttpServiceSimulator(knobs=Knobs(latency=5))
-
-    await simulator.pause()
-
-    assert asyncio.get_running_loop().time() == pytest.approx(5)
-
-
 async def test_hanging_takes_nothing_and_drops_the_connection_when_it_ends(
     session: aiohttp.ClientSession,
 ) -> None:

@@ -1,10 +1,12 @@
 """What becomes of sends, without any server."""
 
+import asyncio
 from collections import Counter
 
 import pytest
 
 from gateway.model import wire
+from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.judge import Judge
 from gateway.sandbox.knobs import Knobs
 from gateway.sandbox.log import busiest
@@ -128,3 +130,12 @@ def test_receipts_follow_the_address_then_the_knob() -> None:
     assert judge.receipt(Magic(silent=True)) is None
     knobs.receipt = None
     assert judge.receipt(Magic(receipt=wire.ReceiptEvent.FAILED)) is None
+
+
+@pytest.mark.looptime
+async def test_pause_is_as_long_as_the_knob_says() -> None:
+    simulator = HttpServiceSimulator(knobs=Knobs(latency=5))
+
+    await simulator.pause()
+
+    assert asyncio.get_running_loop().time() == pytest.approx(5)

@@ -27,10 +27,10 @@ async def test_reports_go_out_in_the_order_in_which_they_fall_due(
 async def test_thousands_can_be_pending_without_a_task_each() -> None:
     async with Reporter() as reporter:
         tasks = len(asyncio.all_tasks())
-        for _ in range(50_000):
+        for _ in range(10_000):
             reporter.schedule(3600, report("http://127.0.0.1:9/"))
 
-        assert reporter.pending == 50_000
+        assert reporter.pending == 10_000
         assert len(asyncio.all_tasks()) == tasks
 
 
