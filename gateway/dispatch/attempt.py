@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.dispatch import gate, policy
@@ -15,6 +14,7 @@ from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Guard
 from gateway.model.state import AttemptEvidence, Outcome, State
+from gateway.model.values import value
 from gateway.transport.base import Admit
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _DETAIL = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Ready:
     """A row that may go, as the provider will see it."""
 

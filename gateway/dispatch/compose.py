@@ -5,7 +5,7 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway.content import addresses, sms
 from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
@@ -16,6 +16,7 @@ from gateway.model.errors import Fault, InvalidMessage
 from gateway.model.message import Message, Skipped, Step
 from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
+from gateway.model.values import value
 from gateway.settings import Category, Settings
 
 #: Category of messages that name none, and whose template names none.
@@ -33,7 +34,7 @@ _RETENTION_MARGIN = 7 * 86400.0
 _LONGEST_LIFE = 30 * 86400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Plan:
     """A submission that can be done, as far as it says itself."""
 

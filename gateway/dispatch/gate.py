@@ -3,32 +3,32 @@ because bans, permissions and time change while it waits.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.model.case import Claimed
 from gateway.model.message import Mode
 from gateway.model.state import SUCCESSES, State, succeeded
+from gateway.model.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Send:
     """Go."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Suppress:
     """Not to this address; the next step may be possible."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Expire:
     """Too late for the whole message."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Obsolete:
     """It is not needed any more: another step succeeded, or it was cancelled."""
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import orjson
 
@@ -21,11 +21,12 @@ from gateway.model.errors import Fault, InvalidMessage, KeyConflict, RequestErro
 from gateway.model.message import Skipped, Step, new_id, to_json
 from gateway.model.state import State
 from gateway.model.submission import Caller, Preview, PreviewStep, Submission, Ticket, Verdict
+from gateway.model.values import value
 from gateway.settings import Settings
 from gateway.store import base
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class _Judged:
     """A plan after the gate: what is left of it, and why nothing is if so."""
 

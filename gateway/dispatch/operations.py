@@ -1,17 +1,17 @@
 """What operators look at: readiness, providers' health, metrics."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import view
 from gateway.model.errors import StoreUnavailable
+from gateway.model.values import value
 from gateway.store import base
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Known:
     """A provider account with what does not change about it."""
 

@@ -5,15 +5,15 @@ of the message (other parts, later steps) is `change`'s to work out.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from gateway.model import wire
 from gateway.model.message import OnUnknown
 from gateway.model.state import State
+from gateway.model.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class RetryRules:
     """How often and how fast to repeat; times in seconds."""
 
@@ -29,7 +29,7 @@ class RetryRules:
         return len(self.schedule) + 1 if self.schedule else self.attempts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Situation:
     """What `next_move` may know. Times are UTC epoch milliseconds."""
 
@@ -47,17 +47,17 @@ class Situation:
     expires_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Done:
     """The step has got as far as it must: nothing else is to be started."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Await:
     """Taken; receipts or the time limit decide the rest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Retry:
     """The same step again."""
 
@@ -68,12 +68,12 @@ class Retry:
     counts: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class GiveUp:
     """This part will not make it: the next step is due, if no other part can."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Stop:
     """Nobody knows whether it arrived, and it must not arrive twice."""
 

@@ -7,7 +7,6 @@ parked in the store, and `apply_parked` sees to it as soon as the attempt has it
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.clock import Clock, to_datetime
 from gateway.dispatch.bans import Bans
@@ -20,6 +19,7 @@ from gateway.model.case import Case, Parked, ReceiptRecord
 from gateway.model.errors import BadSignature, NotFound, UnreadableReceipt
 from gateway.model.message import MessageId, read_reference
 from gateway.model.state import ReceiptEvidence
+from gateway.model.values import value
 from gateway.providers import base as providers
 from gateway.store import base
 
@@ -38,7 +38,7 @@ _PARKED = 500
 _BANNING = frozenset({wire.ReceiptEvent.COMPLAINED, wire.ReceiptEvent.OPTED_OUT})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class _Found:
     """A receipt with the part it is about. `number` None: any attempt of the part."""
 

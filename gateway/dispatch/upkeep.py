@@ -5,7 +5,6 @@ processes taken over, old records deleted, and what other processes changed read
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.dispatch import policy
@@ -17,6 +16,7 @@ from gateway.metrics import Metrics
 from gateway.model.case import AttemptRecord, Claimed, Guard
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import AttemptEvidence, Outcome
+from gateway.model.values import value
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _DEPTHS_EVERY = 5.0
 _PARKED_EVERY = 0.2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class UpkeepRules:
     """Times in seconds."""
 

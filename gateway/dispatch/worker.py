@@ -10,7 +10,6 @@ import heapq
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ready
@@ -22,6 +21,7 @@ from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
+from gateway.model.values import value
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _UNPIN = 500
 _CREDENTIAL_PAUSE = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class ServedLane:
     """A lane as one account sees it."""
 

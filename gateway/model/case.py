@@ -6,13 +6,14 @@ was read, so a decision never rests on evidence that is out of date.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gateway.model.message import Message, MessageId
 from gateway.model.state import AttemptEvidence, ReceiptEvidence, State
+from gateway.model.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class QueueRow:
     """Work to put into the queue: one part of a step."""
 
@@ -39,7 +40,7 @@ class QueueRow:
     retry: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class LiveRow:
     """A row of the message that is in the queue."""
 
@@ -50,7 +51,7 @@ class LiveRow:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Case:
     """One message with all that is known about it."""
 
@@ -70,7 +71,7 @@ class Case:
     receipts: Sequence[ReceiptEvidence]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Claimed:
     """A queue row that this node holds, with its case."""
 
@@ -94,7 +95,7 @@ class Claimed:
     taker: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class AttemptRecord:
     """An attempt with what came of it, as it is kept."""
 
@@ -105,7 +106,7 @@ class AttemptRecord:
     ended_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class ReceiptRecord:
     """A receipt as it is kept."""
 
@@ -115,7 +116,7 @@ class ReceiptRecord:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class EventRecord:
     """A decision, and why."""
 
@@ -126,7 +127,7 @@ class EventRecord:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Reference:
     """A provider's id for one attempt."""
 
@@ -138,7 +139,7 @@ class Reference:
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Guard:
     """The claim that a transition ends; it must still be ours."""
 
@@ -147,7 +148,7 @@ class Guard:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class NewMessage:
     """A message to store, with its first queue rows."""
 
@@ -168,7 +169,7 @@ class NewMessage:
     dedupe: "DedupeKey | None" = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class IdempotencyKey:
     key: str
     #: of the request's body, to notice a key that is used for another
@@ -176,13 +177,13 @@ class IdempotencyKey:
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class DedupeKey:
     key: str
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Transition:
     """One atomic change of a message: its evidence, queue rows, status, and what these cause."""
 
@@ -209,7 +210,7 @@ class Transition:
     free_dedupe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Parked:
     """Receipts for one attempt, found by its provider's id, as they are parked."""
 

@@ -22,7 +22,8 @@ GatewayError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from gateway.model.values import value
 
 
 class GatewayError(Exception):
@@ -40,7 +41,7 @@ class SettingsError(GatewayError):
         self.faults = tuple(faults)
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Fault:
     """One thing wrong with a request."""
 

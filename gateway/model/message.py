@@ -4,12 +4,13 @@ Its JSON form (`to_json`, `from_json` work on plain dicts) is what the store kee
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 from typing import Any, NewType
 
 from gateway.model import wire
 from gateway.model.state import State
+from gateway.model.values import value
 
 MessageId = NewType("MessageId", str)
 
@@ -36,7 +37,7 @@ class Mode(StrEnum):
     ALL = "all"  # every step at once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Step:
     """One channel of a chain, with where it goes."""
 
@@ -52,7 +53,7 @@ class Step:
     units: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Skipped:
     """A step of the chain that this message cannot take, and why."""
 
@@ -60,7 +61,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Message:
     """What was asked for, after the gate: steps that cannot be taken are gone from `chain`."""
 

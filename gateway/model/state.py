@@ -13,10 +13,10 @@ Only decisions to send or to stop are irreversible.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.model import wire
+from gateway.model.values import value
 
 
 class State(StrEnum):
@@ -51,7 +51,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class AttemptEvidence:
     """One attempt that has a result."""
 
@@ -63,7 +63,7 @@ class AttemptEvidence:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class ReceiptEvidence:
     """One receipt. `number` is None when it named our reference, which a part's attempts share."""
 

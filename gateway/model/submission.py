@@ -1,7 +1,7 @@
 """What a caller asks for, read and type-checked but not yet judged, and what it is told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from gateway.model.errors import RequestError
 from gateway.model.message import MessageId, Mode, OnUnknown, Priority
 from gateway.model.state import State
+from gateway.model.values import value
 
 
 class Scope(StrEnum):
@@ -19,7 +20,7 @@ class Scope(StrEnum):
     ADMIN = "admin"  # webhooks, redrive, providers' health
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Caller:
     """Who is calling: a tenant and what its key allows."""
 
@@ -27,7 +28,7 @@ class Caller:
     scopes: frozenset[Scope]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Device:
     """One app installation that takes pushes."""
 
@@ -35,7 +36,7 @@ class Device:
     token: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class To:
     """The addresses of one person, by channel; empty where unknown."""
 
@@ -50,7 +51,7 @@ class To:
     recipient: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class StepRequest:
     """One step as asked for; `until` None means the default."""
 
@@ -60,7 +61,7 @@ class StepRequest:
     within: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Dedupe:
     """Send the same thing once within the window, whoever asks. Empty key: by content."""
 
@@ -69,7 +70,7 @@ class Dedupe:
     window: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Submission:
     """One message as posted. None and empty mean: as the category says."""
 
@@ -94,7 +95,7 @@ class Submission:
     fingerprint: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Ticket:
     """The answer to an accepted submission."""
 
@@ -109,7 +110,7 @@ class Ticket:
 Verdict: TypeAlias = Ticket | RequestError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class PreviewStep:
     """What one step of the chain would send."""
 
@@ -126,7 +127,7 @@ class PreviewStep:
     skipped: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Preview:
     """What would happen to a submission. Nothing is stored or sent."""
 

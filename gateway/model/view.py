@@ -1,14 +1,15 @@
 """What readers are shown: messages with their timelines, endpoints, providers' health."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from gateway.model.message import MessageId
 from gateway.model.state import State
+from gateway.model.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class TimelineEntry:
     """Something that happened, or was decided, and why."""
 
@@ -22,7 +23,7 @@ class TimelineEntry:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class MessageView:
     """A message as its tenant may see it. A list leaves the timeline empty."""
 
@@ -35,7 +36,7 @@ class MessageView:
     timeline: Sequence[TimelineEntry] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class MessageFilter:
     """Which messages of a tenant; newest first."""
 
@@ -50,14 +51,14 @@ class MessageFilter:
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class MessagePage:
     messages: Sequence[MessageView]
     #: pass it on to read further; empty at the end
     next_cursor: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Endpoint:
     """Where a tenant wants its webhooks."""
 
@@ -77,7 +78,7 @@ class Endpoint:
     created_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class ProviderHealth:
     """One provider account, now."""
 

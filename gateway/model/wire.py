@@ -5,10 +5,12 @@ a transport moves the bytes. Neither knows the other, nor the store.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
+
+from gateway.model.values import value
 
 
 class Channel(StrEnum):
@@ -45,7 +47,7 @@ FAILURES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Address:
     """Where one part of a message goes. Only the fields of its channel are set."""
 
@@ -65,7 +67,7 @@ class Address:
     recipient: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Content:
     """What is said on one channel, rendered. Absent texts are empty."""
 
@@ -81,7 +83,7 @@ class Content:
     provider_templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Message:
     """One part of one step of a message, as a provider sees it."""
 
@@ -105,7 +107,7 @@ class Message:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class HttpRequest:
     """One HTTP request: ours to a provider, or a provider's receipt to us.
 
@@ -119,7 +121,7 @@ class HttpRequest:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class HttpResponse:
     """A whole answer. Keys of `headers` are in lower case."""
 
@@ -128,7 +130,7 @@ class HttpResponse:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Envelope:
     """One SMTP transaction (RFC 5321 §3.3)."""
 
@@ -142,7 +144,7 @@ class Envelope:
     rcpt_options: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class SmtpReply:
     """The reply that decided one recipient's fate, and the stage at which it came."""
 
@@ -171,7 +173,7 @@ class Scope(StrEnum):
     PROVIDER = "provider"  # this account cannot send it, another one might
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Accepted:
     """The provider took it."""
 
@@ -180,7 +182,7 @@ class Accepted:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Rejected:
     """Permanent: never send this again this way."""
 
@@ -191,7 +193,7 @@ class Rejected:
     suppress: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Deferred:
     """Not taken, and safe to repeat."""
 
@@ -202,7 +204,7 @@ class Deferred:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Unknown:
     """The request left and there is no readable answer: it may or may not have been taken."""
 
@@ -213,7 +215,7 @@ class Unknown:
 AttemptResult: TypeAlias = Accepted | Rejected | Deferred | Unknown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class DeliveryReceipt:
     """What a provider reports about one message. At least one of the two names is set."""
 
@@ -231,7 +233,7 @@ class DeliveryReceipt:
     suppress: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Token:
     """An access token and how long it may be used, in seconds from now."""
 

@@ -6,7 +6,6 @@ nothing of it was stored and that it may be tried again. Times are UTC epoch mil
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -14,9 +13,10 @@ from gateway.model import view
 from gateway.model.case import Case, Claimed, NewMessage, Parked, Transition
 from gateway.model.message import MessageId
 from gateway.model.state import State
+from gateway.model.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Stored:
     """The message is on disk."""
 
@@ -24,7 +24,7 @@ class Stored:
     state: State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Existing:
     """An earlier message stands for it; nothing was stored."""
 
@@ -34,7 +34,7 @@ class Existing:
     by_key: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class KeyTaken:
     """The idempotency key belongs to a request with another body."""
 
@@ -42,7 +42,7 @@ class KeyTaken:
 Acceptance: TypeAlias = Stored | Existing | KeyTaken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class ClaimRequest:
     """What a provider account can take from one lane."""
 
@@ -66,7 +66,7 @@ class Staleness(StrEnum):
     EPOCH = "epoch"  # the claim is no longer ours: keep the result as evidence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class LaneOverview:
     """How a lane stands at one priority."""
 
@@ -130,7 +130,7 @@ class Queue(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Named:
     """A receipt with the provider account that it came from."""
 
@@ -185,7 +185,7 @@ class Ledger(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class TenantKey:
     """An API key as it is kept: never the key itself."""
 
@@ -197,7 +197,7 @@ class TenantKey:
     revoked_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class EndpointRecord:
     """A webhook endpoint with its health."""
 
