@@ -343,6 +343,7 @@ class Gateway:
             keys=keys,
             operations=self._operations,
             clock=clock,
+            public_url=settings.api.public_url,
         )
 
     def _reports(self) -> Mapping[str, frozenset[wire.ReceiptEvent]]:
