@@ -28,6 +28,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._ends: dict[tuple[str, str], Counter] = {}
         self.accepted = self._counter(
             "gateway_messages_accepted", "Messages stored and acknowledged", "category"
         )
@@ -119,6 +120,14 @@ class Metrics:
         self.endpoints_disabled = self._gauge(
             "gateway_webhook_endpoints_disabled", "Endpoints switched off after lasting failure"
         )
+
+    def count_end(self, category: str, state: str) -> None:
+        """A message entered a reported state. The children are kept: finding one takes longer than
+        counting with it."""
+        child = self._ends.get((category, state))
+        if child is None:
+            child = self._ends[category, state] = self.ended.labels(category, state)
+        child.inc()
 
     def set_breaker(self, provider: str, state: str) -> None:
         for one in _BREAKER_STATES:

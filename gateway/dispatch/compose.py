@@ -140,8 +140,7 @@ class Composer:
         if not steps:
             reasons = "; ".join(f"{one.channel}: {one.reason}" for one in skipped)
             raise _invalid("to", f"no step can be taken ({reasons or 'the chain is empty'})")
-        self._check_variables(submission, steps)
-        return tuple(self._count_units(submission, step) for step in steps), tuple(skipped)
+        return tuple(steps), tuple(skipped)
 
     def _step(
         self, asked: StepRequest, field: str, submission: Submission, category: str, to: To
@@ -155,7 +154,8 @@ class Composer:
         )
         if lane is None:
             return Skipped(channel=channel, reason="no lane serves it")
-        if not self._says_something(submission, channel, lane):
+        content = self._first_look(submission, channel, lane)
+        if content is None:
             return Skipped(channel=channel, reason="no content")
         until = asked.until or State.SENT
         if not self._can_tell(lane, until) and asked.within is None:
@@ -164,52 +164,59 @@ class Composer:
                 f"no provider of lane {lane} reports `{until}`: the chain would never go on; "
                 "set `within`",
             )
-        return Step(channel=channel, lane=lane, parts=parts, until=until, within=asked.within)
+        return Step(
+            channel=channel,
+            lane=lane,
+            parts=parts,
+            until=until,
+            within=asked.within,
+            units=_units(parts[0], content) if channel is wire.Channel.SMS else 1,
+        )
 
     def _can_tell(self, lane: str, until: State) -> bool:
         return can_tell(self._reports[lane], until)
 
-    def _says_something(self, submission: Submission, channel: wire.Channel, lane: str) -> bool:
+    def _first_look(
+        self, submission: Submission, channel: wire.Channel, lane: str
+    ) -> wire.Content | None:
+        """What it says on a channel, None for nothing. Templates are rendered for SMS alone, whose
+        length counts; for other channels it is enough that they have their variables."""
         if submission.template:
-            return self._templates.offers(submission.template, channel, self._kinds[lane])
+            return self._look_at_template(submission, channel, self._kinds[lane])
         try:
-            return not says_nothing(from_content(submission.content, channel))
+            content = from_content(submission.content, channel)
         except ContentFault as fault:
             raise _invalid(f"content.{fault.field}", fault.reason) from None
+        return None if says_nothing(content) else content
 
-    def _check_variables(self, submission: Submission, steps: Sequence[Step]) -> None:
-        if not submission.template:
-            return
-        absent = {
-            name
-            for step in steps
-            for name in self._templates.missing(
-                submission.template, submission.data, [step.channel], self._kinds[step.lane]
-            )
-        }
-        if absent:
+    def _look_at_template(
+        self, submission: Submission, channel: wire.Channel, kinds: frozenset[str]
+    ) -> wire.Content | None:
+        name, data = submission.template, submission.data
+        if not self._templates.offers(name, channel, kinds):
+            return None
+        if absent := self._templates.missing(name, data, [channel], kinds):
             raise InvalidMessage(
                 "the template needs variables that `data` does not have",
-                [Fault(f"data.{name}", "is missing") for name in sorted(absent)],
+                [Fault(f"data.{one}", "is missing") for one in absent],
             )
-
-    def _count_units(self, submission: Submission, step: Step) -> Step:
-        if step.channel is not wire.Channel.SMS:
-            return step
-        text = self._sms_text(submission, step)
-        china = step.parts[0].phone.startswith("+86")
-        units = len(sms.measure(text, china=china).parts) if text else 1
-        return step if units == step.units else replace(step, units=units)
-
-    def _sms_text(self, submission: Submission, step: Step) -> str:
+        if channel is not wire.Channel.SMS:
+            return _UNSEEN
         try:
-            if submission.template:
-                return self._templates.render(
-                    submission.template, step.channel, submission.data, self._kinds[step.lane]
-                ).text
-            return from_content(submission.content, step.channel).text
+            return self._templates.render(name, channel, data, kinds)
         except TemplateFault as fault:
             raise _invalid("data", str(fault)) from None
+
+
+#: Stands for content that has not been rendered.
+_UNSEEN = wire.Content()
+
+
+def _units(address: wire.Address, content: wire.Content) -> int:
+    """SMS segments that a text takes."""
+    if not content.text:
+        return 1
+    return len(sms.measure(content.text, china=address.phone.startswith("+86")).parts)
 
 
 def can_tell(reports: frozenset[wire.ReceiptEvent], until: State) -> bool:
@@ -236,15 +243,12 @@ def _invalid(field: str, detail: str) -> InvalidMessage:
 def _check_addresses(to: To) -> To:
     """The addresses in canonical form. Raises InvalidMessage with every fault."""
     faults: list[Fault] = []
-    checked = replace(
-        to,
-        phone=_check("phone", to.phone, addresses.check_phone, faults),
-        email=_check("email", to.email, addresses.check_email, faults),
-        wechat=_check("wechat", to.wechat, addresses.check_id, faults),
-        wecom=_check("wecom", to.wecom, addresses.check_id, faults),
-        chat=_check("chat", to.chat, addresses.check_id, faults),
-        url=_check("url", to.url, addresses.check_url, faults),
-    )
+    checked = to
+    for field, check in _CHECKS:
+        if value := getattr(to, field):
+            canonical = _check(field, value, check, faults)
+            if canonical != value:
+                checked = replace(checked, **{field: canonical})  # type: ignore[arg-type]
     for place, device in enumerate(to.push):
         _check(f"push[{place}].token", device.token, addresses.check_token, faults)
     if faults:
@@ -252,9 +256,17 @@ def _check_addresses(to: To) -> To:
     return checked
 
 
+_CHECKS: Sequence[tuple[str, Callable[[str], str]]] = (
+    ("phone", addresses.check_phone),
+    ("email", addresses.check_email),
+    ("wechat", addresses.check_id),
+    ("wecom", addresses.check_id),
+    ("chat", addresses.check_id),
+    ("url", addresses.check_url),
+)
+
+
 def _check(field: str, value: str, check: Callable[[str], str], faults: list[Fault]) -> str:
-    if not value:
-        return ""
     try:
         return check(value)
     except ValueError as error:

@@ -112,7 +112,7 @@ class Finisher:
 
     def _count_end(self, case: Case, transition: Transition) -> None:
         category = case.message.category
-        self._metrics.ended.labels(category, transition.state).inc()
+        self._metrics.count_end(category, transition.state)
         took = (transition.at_ms - case.created_ms) / 1000
         if transition.state in SUCCESSES and case.state not in SUCCESSES:
             if case.internal:

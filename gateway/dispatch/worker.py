@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ready
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.change import OUTCOMES
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.quota import DailyQuota
 from gateway.limits.account import Account
@@ -293,7 +294,7 @@ class Worker:
 
     def _judge(self, result: wire.AttemptResult) -> None:
         """What a result says of the account."""
-        self.account.tally.add(type(result).__name__.lower(), self._clock.monotonic())
+        self.account.tally.add(OUTCOMES[type(result)], self._clock.monotonic())
         match result:
             case wire.Deferred(cause=wire.Cause.THROTTLED):
                 self.account.throttle(result.retry_after)

@@ -7,6 +7,11 @@ from gateway.model import case, wire
 from gateway.model import message as messages
 from gateway.model.state import AttemptEvidence, Outcome, ReceiptEvidence, State
 
+# Enums are looked up, not called: this runs for every claim.
+_STATE = {one.value: one for one in State}
+_OUTCOME = {one.value: one for one in Outcome}
+_EVENT = {one.value: one for one in wire.ReceiptEvent}
+
 
 def read_case(row: Sequence[Any]) -> case.Case:
     """row: [head, body, live rows, attempts, receipts], see `engine._CASE`."""
@@ -16,15 +21,15 @@ def read_case(row: Sequence[Any]) -> case.Case:
         tenant=head[1],
         internal=bool(head[2]),
         created_ms=head[3],
-        state=State(head[4]),
+        state=_STATE[head[4]],
         version=head[5],
         redrive=head[6],
-        ending=None if head[7] is None else State(head[7]),
+        ending=None if head[7] is None else _STATE[head[7]],
         expires_ms=head[8],
         message=messages.from_json(body),
         live=[case.LiveRow(one[0], one[1], bool(one[2]), one[3], one[4]) for one in live],
         attempts=[
-            AttemptEvidence(one[0], one[1], one[2], one[3], one[4], Outcome(one[5]))
+            AttemptEvidence(one[0], one[1], one[2], one[3], one[4], _OUTCOME[one[5]])
             for one in attempts
         ],
         receipts=[
@@ -34,7 +39,7 @@ def read_case(row: Sequence[Any]) -> case.Case:
                 one[2],
                 None if one[3] < 0 else one[3],
                 one[4],
-                wire.ReceiptEvent(one[5]),
+                _EVENT[one[5]],
             )
             for one in receipts
         ],
