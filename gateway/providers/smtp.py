@@ -24,6 +24,7 @@ from gateway.transport.smtp import is_loopback
 class Settings:
     """Keys of `[providers.<account>]` with `kind = "smtp"`."""
 
+    #: name or address of the relay
     host: str
     #: default 587; 465 goes with `tls`, 25 with a relay of one's own
     port: int = 587
@@ -31,6 +32,7 @@ class Settings:
     security: Literal["none", "starttls", "tls"] = "starttls"
     #: default: no login
     username: str = ""
+    #: default: empty
     password: str = field(default="", repr=False)
     #: `Example <no-reply@example.com>`, or the address alone
     from_: str

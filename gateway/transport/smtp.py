@@ -33,8 +33,8 @@ QUIT_TIMEOUT = 1.0
 _Step: TypeAlias = tuple[str, Callable[[aiosmtplib.SMTP], Awaitable[None]]]
 
 
-class _NotOffered(aiosmtplib.SMTPException):
-    """The relay lacks what the configuration insists on."""
+class _GivenUp(aiosmtplib.SMTPException):
+    """We do not go on: the relay lacks what is insisted on, or the pool has closed."""
 
 
 class PooledSmtpTransport:
@@ -121,8 +121,6 @@ class PooledSmtpTransport:
         A message that its relay could not carry is answered by us, without asking `admit`.
         """
         async with self._slots:
-            if not self._is_open:
-                raise errors.NotSent("closed")
             session = self._take_idle() or await self._open()
             if isinstance(session, wire.SmtpReply):
                 return session
@@ -190,6 +188,8 @@ class PooledSmtpTransport:
 
     async def _open(self) -> Session | wire.SmtpReply:
         """A connection that is ready for MAIL, or the reply by which the relay declined."""
+        if not self._is_open:
+            raise errors.NotSent("closed")
         client = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
@@ -229,10 +229,12 @@ class PooledSmtpTransport:
         elif "login" in client.server_auth_methods:
             await client.auth_login(self._username, self._password)
         else:
-            raise _NotOffered("auth not offered")
+            raise _GivenUp("auth not offered")
 
     def _take_over(self, client: aiosmtplib.SMTP) -> Session:
         """From here on the library sees neither data nor the end of the connection."""
+        if not self._is_open:
+            raise _GivenUp("closed")
         if not client.is_connected or client.transport is None:
             raise aiosmtplib.SMTPServerDisconnected("closed")
         session = Session(
@@ -251,7 +253,7 @@ async def _greet(client: aiosmtplib.SMTP) -> None:
 
 async def _secure(client: aiosmtplib.SMTP) -> None:
     if not client.supports_extension("starttls"):
-        raise _NotOffered("starttls not offered")
+        raise _GivenUp("starttls not offered")
     await client.starttls()
     await client.ehlo()  # RFC 3207 §4.2: what was offered in plain text is forgotten
 
@@ -275,7 +277,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 
 def _reason(error: BaseException) -> str:
     """A constant for the error or for what caused it."""
-    if isinstance(error, _NotOffered):
+    if isinstance(error, _GivenUp):
         return error.message
     chain = (error.__cause__, error)
     return next(
