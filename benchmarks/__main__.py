@@ -1,0 +1,73 @@
+"""`python -m benchmarks [NAME …]`: run benchmarks, print a table, write JSON."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from benchmarks import backlog, rate, receivers, report, throughput, urgent
+from benchmarks.load import Progress as Note
+
+_ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
+    "http": throughput.run,
+    "urgent": urgent.run,
+    "rate": rate.run,
+    "webhooks": receivers.run,
+    "backlog": backlog.run,
+}
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"of {', '.join(_ALL)}")] = None,
+    scale: Annotated[float, typer.Option(help="size of everything; 0.02 for a short look")] = 1.0,
+    out: Annotated[Path, typer.Option(help="where the figures go as JSON")] = Path(
+        "benchmarks/results/latest.json"
+    ),
+    json: Annotated[bool, typer.Option(help="print the figures as JSON, no table")] = False,
+) -> None:
+    """Run benchmarks, all without names. Exit code 1 when a goal was missed at full scale."""
+    unknown = set(names or ()) - set(_ALL)
+    if unknown:
+        raise typer.BadParameter(f"no such benchmark: {', '.join(sorted(unknown))}")
+    console = Console(stderr=json)
+    results = uvloop.run(
+        _run([name for name in _ALL if not names or name in names], scale, console)
+    )
+    figures = orjson.dumps(results, option=orjson.OPT_INDENT_2)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(figures)
+    if json:
+        print(figures.decode())
+    else:
+        report.show(console, results)
+    if scale >= 1.0 and not all(one.reached for one in results):
+        raise typer.Exit(1)
+
+
+async def _run(names: list[str], scale: float, console: Console) -> list[report.Result]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    results = []
+    with Progress(*columns, console=console) as progress:
+        for name in names:
+            task = progress.add_task(name, total=None)
+
+            def note(done: int, of: int, task: object = task, name: str = name) -> None:
+                progress.update(task, description=f"{name} {done:,} of {of:,}")  # type: ignore[arg-type]
+
+            results.append(await _ALL[name](scale, note))
+            progress.update(task, description=f"{name} done", total=1, completed=1)
+            await asyncio.sleep(0)
+    return results
+
+
+if __name__ == "__main__":
+    app()

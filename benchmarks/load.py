@@ -1,0 +1,101 @@
+"""Posts messages to a gateway and waits for what becomes of them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aiohttp
+import orjson
+
+from benchmarks.peers import phone
+from benchmarks.processes import Running
+
+KEY = "benchmark-key-0123456789abcdef"
+
+#: Messages in a batch, and batches under way.
+_BATCH, _AT_ONCE = 500, 4
+
+#: A tenant that may do anything, without bounds.
+TENANT = f'[tenants.bench]\nkeys = ["{KEY}"]\nscopes = ["send", "read", "admin"]\n'
+
+#: Called with (done, of) as work goes on.
+Progress = Callable[[int, int], None]
+
+
+def session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"})
+
+
+def provider(url: str, *, name: str = "acme", extra: str = "") -> str:
+    """TOML of an `http` provider account at a simulator."""
+    return (
+        f'[providers.{name}]\nkind = "http"\nchannel = "sms"\nurl = "{url}/v1/send"\n'
+        'body = { to = "{{ to.phone }}", text = "{{ content.text }}", ref = "{{ message_id }}" }\n'
+        f'message_id = "id"\nconcurrency = 64\n{extra}\n'
+    )
+
+
+async def post(
+    client: aiohttp.ClientSession,
+    gateway: Running,
+    count: int,
+    progress: Progress,
+    *,
+    category: str = "service",
+    first: int = 0,
+) -> None:
+    """Post `count` messages in batches; returns when all were acknowledged."""
+    batches = iter(range(first, first + count, _BATCH))
+    done = 0
+
+    async def send() -> None:
+        nonlocal done
+        for start in batches:
+            size = min(_BATCH, first + count - start)
+            await post_batch(client, gateway, start, size, category)
+            done += size
+            progress(done, count)
+
+    await asyncio.gather(*(send() for _ in range(_AT_ONCE)))
+
+
+async def post_batch(
+    client: aiohttp.ClientSession, gateway: Running, first: int, count: int, category: str
+) -> list[str]:
+    """The ids of one batch."""
+    body = [
+        {
+            "to": {"phone": phone(number)},
+            "content": {"text": "Your parcel is on its way."},
+            "category": category,
+        }
+        for number in range(first, first + count)
+    ]
+    url = f"{gateway.api}/v1/messages/batch"
+    headers = {"Content-Type": "application/json"}
+    async with client.post(url, data=orjson.dumps(body), headers=headers) as answer:
+        results = orjson.loads(await answer.read())
+        if answer.status != 202:
+            raise RuntimeError(f"the gateway answered {answer.status}: {results}")
+    return [one["id"] for one in results["results"]]
+
+
+async def until_sent(
+    client: aiohttp.ClientSession,
+    gateway: Running,
+    count: float,
+    progress: Progress,
+    *,
+    category: str = "service",
+    timeout: float = 600.0,
+) -> float:
+    """Wait until so many messages of a category have been committed as sent; when that was."""
+    deadline = time.perf_counter() + timeout
+    labels = (f'category="{category}"', 'state="sent"')
+    while time.perf_counter() < deadline:
+        done = await gateway.metric_where(client, "gateway_messages_entered_total", labels)
+        progress(int(done), int(count))
+        if done >= count:
+            return time.perf_counter()
+        await asyncio.sleep(0.05)
+    raise RuntimeError(f"{count} messages were not sent in {timeout} s")

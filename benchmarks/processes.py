@@ -1,0 +1,139 @@
+"""Starts what is measured as separate processes, and reads what they used from /proc."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+#: Seconds that a process may take to be ready.
+_START = 30.0
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far."""
+
+    cpu_seconds: float
+    #: highest resident set, in bytes
+    peak_bytes: int
+    resident_bytes: int
+
+
+def usage(pid: int) -> Usage:
+    """Of a running process (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    return Usage(
+        cpu_seconds=(int(fields[11]) + int(fields[12])) / _TICKS,
+        peak_bytes=int(status["VmHWM"].split()[0]) * 1024,
+        resident_bytes=int(status["VmRSS"].split()[0]) * 1024,
+    )
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def process(
+    *words: str, environ: Mapping[str, str] | None = None, quiet: bool = True
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process with these arguments, ended by SIGTERM and then by force."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL if quiet else None,
+        env={**os.environ, **(environ or {})},
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(child.wait(), 20.0)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+
+@asynccontextmanager
+async def simulator(kind: str = "fast") -> AsyncIterator[str]:
+    """A provider simulator; its URL."""
+    async with process("-m", "benchmarks.peers", kind) as child:
+        assert child.stdout is not None
+        line = await asyncio.wait_for(child.stdout.readline(), _START)
+        if not line:
+            raise RuntimeError(f"the {kind} simulator did not start")
+        yield line.decode().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that runs."""
+
+    pid: int
+    api: str
+    internal: str
+
+    async def metric(self, session: aiohttp.ClientSession, name: str) -> float:
+        """The sum of a metric's samples, such as `gateway_messages_entered_total`."""
+        return await self.metric_where(session, name, ())
+
+    async def metric_where(
+        self, session: aiohttp.ClientSession, name: str, labels: Sequence[str]
+    ) -> float:
+        """The same over the samples that have all these labels, such as `state="sent"`."""
+        async with session.get(f"{self.internal}/metrics") as answer:
+            text = await answer.text()
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if line.startswith((name + "{", name + " ")) and all(one in line for one in labels)
+        )
+
+
+@asynccontextmanager
+async def gateway(folder: Path, config: str) -> AsyncIterator[Running]:
+    """A gateway on free ports. config: TOML without [api] and [store]; its store is in `folder`."""
+    port, internal = free_port(), free_port()
+    file = folder / "gateway.toml"
+    file.write_text(
+        f'[store]\nurl = "sqlite://{folder}/gateway.db"\n'
+        f'[api]\nlisten = "127.0.0.1:{port}"\ninternal = "127.0.0.1:{internal}"\n{config}'
+    )
+    async with process("-m", "gateway", "serve", "--config", str(file)) as child:
+        running = Running(child.pid, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{internal}")
+        await _until_ready(child, running)
+        yield running
+
+
+async def _until_ready(child: asyncio.subprocess.Process, running: Running) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(int(_START / 0.1)):
+            if child.returncode is not None:
+                raise RuntimeError("the gateway ended at its start: try its configuration by hand")
+            try:
+                async with session.get(f"{running.internal}/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+    raise RuntimeError("the gateway did not get ready")

@@ -1,0 +1,41 @@
+"""Results: what was measured, what it must reach, and how it is shown."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One benchmark's figures."""
+
+    name: str
+    #: what must be reached, in words
+    goal: str
+    reached: bool
+    #: figure by name, with its unit in the name
+    figures: Mapping[str, float | int | str]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median, lowest and highest."""
+    middle = statistics.median(values)
+    return f"{middle:.3g} ({min(values):.3g}…{max(values):.3g})"
+
+
+def show(console: Console, results: Sequence[Result]) -> None:
+    table = Table(title="Benchmarks", show_lines=True)
+    for heading in ("name", "figures", "goal", "reached"):
+        table.add_column(heading)
+    for one in results:
+        figures = "\n".join(f"{name}: {_figure(value)}" for name, value in one.figures.items())
+        verdict = "[green]yes[/]" if one.reached else "[red]no[/]"
+        table.add_row(one.name, figures, one.goal, verdict)
+    console.print(table)
+
+
+def _figure(value: float | str) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
