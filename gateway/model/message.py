@@ -3,6 +3,7 @@
 Its JSON form (`to_json`, `from_json` work on plain dicts) is what the store keeps as `body`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import IntEnum, StrEnum
@@ -168,14 +169,14 @@ def reference(message: str, *, redrive: int, step: int, part: int) -> str:
 
 def read_reference(value: str) -> tuple[MessageId, int, int, int] | None:
     """(message, redrive, step, part) of a `reference`; None when it is not one of ours."""
-    head, *numbers = (value[:36], *value[36:].split("-")[1:])
-    if len(numbers) != 3 or len(value) > 60:
+    found = _REFERENCE.fullmatch(value)
+    if found is None:
         return None
-    try:
-        redrive, step, part = (int(number, 16) for number in numbers)
-    except ValueError:
-        return None
-    return MessageId(head), redrive, step, part
+    message, redrive, step, part = found.groups()
+    return MessageId(message), int(redrive, 16), int(step, 16), int(part, 16)
+
+
+_REFERENCE = re.compile(r"([0-9a-f-]{36})-([0-9a-f]{1,7})-([0-9a-f]{1,7})-([0-9a-f]{1,7})")
 
 
 def new_id(now_ms: int, entropy: bytes) -> MessageId:
