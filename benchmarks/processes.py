@@ -118,7 +118,7 @@ async def gateway(folder: Path, config: str) -> AsyncIterator[Running]:
         f'[store]\nurl = "sqlite://{folder}/gateway.db"\n'
         f'[api]\nlisten = "127.0.0.1:{port}"\ninternal = "127.0.0.1:{internal}"\n{config}'
     )
-    async with process("-m", "gateway", "serve", "--config", str(file)) as child:
+    async with process("-m", "gateway", "serve", "--config", str(file), quiet=False) as child:
         running = Running(child.pid, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{internal}")
         await _until_ready(child, running)
         yield running

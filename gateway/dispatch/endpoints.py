@@ -1,5 +1,6 @@
 """Tenants' webhook endpoints: kept in the store, held in memory, judged by how they answer."""
 
+import asyncio
 import base64
 import logging
 import os
@@ -15,7 +16,7 @@ from gateway.model import view
 from gateway.model.errors import Fault, InvalidMessage, NotFound, StateConflict
 from gateway.model.message import new_id
 from gateway.model.submission import Caller
-from gateway.settings import Tenant
+from gateway.settings import Tenant, TenantWebhook
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -40,10 +41,16 @@ class EndpointBook:
         self._clock = clock
         self._metrics = metrics
         self._disable_after_ms = int(disable_after * 1000)
+        self._version = ""
         self._records: dict[str, base.EndpointRecord] = {}
         self._by_tenant: dict[str, tuple[view.Endpoint, ...]] = {}
 
     async def refresh(self) -> None:
+        """Read what has changed, if anything has."""
+        version = await self._store.directory_version()
+        if version == self._version:
+            return
+        self._version = version
         records = {one.endpoint.id: one for one in await self._store.endpoints()}
         self._index(records)
 
@@ -58,19 +65,28 @@ class EndpointBook:
         for record in list(self._records.values()):
             if record.endpoint.configured and record.endpoint.id not in wanted:
                 await self._store.delete_endpoint(record.endpoint.id)
-        for id_, (name, webhook) in wanted.items():
-            known = self._records.get(id_)
-            endpoint = view.Endpoint(
-                id=id_,
-                tenant=name,
-                url=webhook.url,
-                secrets=(webhook.secret.get_secret_value(),),
-                events=tuple(webhook.events),
-                configured=True,
-                created_ms=known.endpoint.created_ms if known else self._clock.now_ms(),
-            )
-            await self._store.put_endpoint(base.EndpointRecord(endpoint=endpoint))
+        records = [self._configured(id_, *one) for id_, one in wanted.items()]
+        changed = [one for one in records if not self._is_known(one.endpoint)]
+        await asyncio.gather(*map(self._store.put_endpoint, changed))
         await self.refresh()
+
+    def _configured(self, id_: str, tenant: str, webhook: TenantWebhook) -> base.EndpointRecord:
+        known = self._records.get(id_)
+        endpoint = view.Endpoint(
+            id=id_,
+            tenant=tenant,
+            url=webhook.url,
+            secrets=(webhook.secret.get_secret_value(),),
+            events=tuple(webhook.events),
+            configured=True,
+            created_ms=known.endpoint.created_ms if known else self._clock.now_ms(),
+        )
+        return base.EndpointRecord(endpoint=endpoint)
+
+    def _is_known(self, endpoint: view.Endpoint) -> bool:
+        """One that was switched off is not: a start with its configuration is a new beginning."""
+        known = self._records.get(endpoint.id)
+        return known is not None and known.endpoint == endpoint
 
     def of(self, tenant: str) -> Sequence[view.Endpoint]:
         return self._by_tenant.get(tenant, ())

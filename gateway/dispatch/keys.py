@@ -33,6 +33,7 @@ class Keys:
             for key in tenant.keys
         }
         self._callers = dict(self._configured)
+        self._version = ""
         now = clock.monotonic()
         self._buckets = {
             name: TokenBucket(rate=tenant.rate, burst=max(tenant.rate, 1.0), now=now - 1.0)
@@ -41,6 +42,11 @@ class Keys:
         }
 
     async def refresh(self) -> None:
+        """Read what has changed, if anything has."""
+        version = await self._store.directory_version()
+        if version == self._version:
+            return
+        self._version = version
         callers = dict(self._configured)
         for key in await self._store.keys():
             if key.revoked_ms is None:

@@ -209,6 +209,10 @@ class EndpointRecord:
 class Directory(Protocol):
     """Tenants' keys, endpoints, recorded bans and permissions; providers' daily use."""
 
+    async def directory_version(self) -> str:
+        """Differs after keys or endpoints have changed, in whichever process."""
+        ...
+
     async def keys(self) -> Sequence[TenantKey]: ...
 
     async def put_key(self, key: TenantKey) -> None: ...

@@ -31,20 +31,18 @@ class SqliteDirectory:
         ]
 
     async def put_key(self, key: base.TenantKey) -> None:
-        await self._engine.write(
-            lambda connection: call(
-                connection,
-                "put_key",
-                id=key.id,
-                tenant=key.tenant,
-                hash=key.hash,
-                scopes=",".join(sorted(key.scopes)),
-                created_ms=key.created_ms,
-            )
+        await self._changed(
+            "put_key",
+            bump=True,
+            id=key.id,
+            tenant=key.tenant,
+            hash=key.hash,
+            scopes=",".join(sorted(key.scopes)),
+            created_ms=key.created_ms,
         )
 
     async def revoke_key(self, key: str, *, now_ms: int) -> bool:
-        return await self._changed("revoke_key", id=key, now_ms=now_ms)
+        return await self._changed("revoke_key", bump=True, id=key, now_ms=now_ms)
 
     async def endpoints(self) -> Sequence[base.EndpointRecord]:
         found = await self._engine.read(lambda connection: call_json(connection, "list_endpoints"))
@@ -68,25 +66,29 @@ class SqliteDirectory:
 
     async def put_endpoint(self, record: base.EndpointRecord) -> None:
         one = record.endpoint
-        await self._engine.write(
-            lambda connection: call(
-                connection,
-                "put_endpoint",
-                id=one.id,
-                tenant=one.tenant,
-                url=one.url,
-                secrets=dump(list(one.secrets)),
-                events=dump(list(one.events)),
-                created_ms=one.created_ms,
-                failing_ms=record.failing_ms,
-                disabled_ms=one.disabled_ms,
-                reason=one.reason,
-                configured=int(one.configured),
-            )
+        await self._changed(
+            "put_endpoint",
+            bump=True,
+            id=one.id,
+            tenant=one.tenant,
+            url=one.url,
+            secrets=dump(list(one.secrets)),
+            events=dump(list(one.events)),
+            created_ms=one.created_ms,
+            failing_ms=record.failing_ms,
+            disabled_ms=one.disabled_ms,
+            reason=one.reason,
+            configured=int(one.configured),
         )
 
     async def delete_endpoint(self, endpoint: str) -> None:
-        await self._changed("delete_endpoint", id=endpoint)
+        await self._changed("delete_endpoint", bump=True, id=endpoint)
+
+    async def directory_version(self) -> str:
+        version: str = await self._engine.read(
+            lambda connection: call(connection, "directory_version")
+        )
+        return version
 
     async def has_suppressions(self) -> bool:
         return bool(
@@ -173,9 +175,14 @@ class SqliteDirectory:
 
         return bytes.fromhex(await self._engine.write(work))
 
-    async def _changed(self, query: str, **values: object) -> bool:
+    async def _changed(self, query: str, *, bump: bool = False, **values: object) -> bool:
+        """Run a query; whether it changed anything. bump: others must read the directory again."""
+
         def work(connection: apsw.Connection) -> bool:
             call(connection, query, **values)
-            return connection.changes() > 0
+            changed = connection.changes() > 0
+            if bump:
+                call(connection, "bump_directory")
+            return changed
 
         return await self._engine.write(work)

@@ -43,11 +43,17 @@ class SqliteQueue:
         )
 
     async def claim_pinned(self, lane: str, wanted: Mapping[str, int]) -> Sequence[Claimed]:
-        pins = dump([(pin, list(range(count))) for pin, count in wanted.items()])
+        pins, most = dump(list(wanted)), max(wanted.values())
 
         def work(connection: apsw.Connection) -> Sequence[Claimed]:
-            found = call_json(connection, "heads_of_pins", lane=lane, pins=pins)
-            claimed = [shapes.read_claimed(row, taken=True) for row in found]
+            found = call_json(connection, "heads_of_pins", lane=lane, pins=pins, most=most)
+            left = dict(wanted)
+            claimed = []
+            for row in found:
+                one = shapes.read_claimed(row, taken=True)
+                if left[one.pin] > 0:
+                    left[one.pin] -= 1
+                    claimed.append(one)
             claims.take(connection, claimed, self._owner, taker=lane)
             return claimed
 

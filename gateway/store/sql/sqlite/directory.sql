@@ -74,3 +74,12 @@ SELECT value FROM meta WHERE key = :key;
 
 -- name: put_meta
 INSERT OR IGNORE INTO meta (key, value) VALUES (:key, :value);
+
+-- name: directory_version
+-- Grows with every change of keys and endpoints.
+SELECT coalesce((SELECT value FROM meta WHERE key = 'directory.version'), '0');
+
+-- name: bump_directory
+-- Keys or endpoints have changed.
+INSERT INTO meta (key, value) VALUES ('directory.version', '1')
+ON CONFLICT (key) DO UPDATE SET value = CAST(value + 1 AS TEXT);

@@ -110,16 +110,13 @@ JOIN message m ON m.id = h.message
 JOIN status s ON s.message = h.message;
 
 -- name: heads_of_pins
--- The first rows of each pin of a lane, whose messages have a single part, with their cases.
--- pins: [[pin, [0, 1, …]], …], as many numbers as rows are wanted.
-WITH wanted AS (
-    SELECT p.value ->> 0 AS pin, o.value AS place
-    FROM json_each(:pins) p, json_each(p.value -> 1) o
-), head AS (
-    SELECT q.* FROM wanted w CROSS JOIN queue q ON q.message = (
+-- The first :most rows of each pin of a lane, whose messages have a single part, with their cases.
+-- pins: [pin, …].
+WITH head AS (
+    SELECT q.* FROM json_each(:pins) p CROSS JOIN queue q ON q.message IN (
         SELECT message FROM queue
-        WHERE lane = :lane AND pin = w.pin AND rank IS NOT NULL AND owner IS NULL
-        ORDER BY priority, rank LIMIT 1 OFFSET w.place)
+        WHERE lane = :lane AND pin = p.value AND rank IS NOT NULL AND owner IS NULL
+        ORDER BY priority, rank LIMIT :most)
 )
 SELECT '[' || coalesce(group_concat(
     '[' || json_array(h.step, h.part, h.lane, h.pin, h.priority, h.rank, h.flow, h.weight,
