@@ -113,15 +113,28 @@ class Account:
         self._watching(lambda now: self.breaker.fail(now, connect=connect))
 
     def throttle(self, retry_after: float | None) -> None:
-        """It asked for less: pause, and go on at half the rate."""
+        """It asked for less: pause, and go on at half the rate.
+
+        What comes back while it is paused was sent before, and adds no more than its own time.
+        """
         now = self._clock.monotonic()
-        if now >= self._paused_until and self.limiter is not None:
+        if now >= self._paused_until:
+            self._slow_down(now)
+            self.pause(self._pause if retry_after is None else retry_after)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        elif retry_after is not None:
+            self.pause(retry_after)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """What was tried says nothing about whether the provider is well."""
+        self._watching(lambda now: self.breaker.abandon(now))
+
+    def _slow_down(self, now: float) -> None:
+        if self.limiter is not None:
             bucket = self.limiter.bucket
             bucket.set_factor(max(_LEAST_FACTOR, bucket.factor / 2), now)
             self._factor_since = now
-        self.pause(retry_after if retry_after is not None else self._pause)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        self._watching(lambda now: self.breaker.abandon(now))
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long."""

@@ -58,7 +58,9 @@ class Breaker:
             self._open(now, self._probe_after)
 
     def succeed(self, now: float) -> None:
-        if self.state is not BreakerState.CLOSED:
+        if self.state is BreakerState.OPEN:
+            return  # it was under way when the breaker opened; only a probe closes it
+        if self.state is BreakerState.HALF_OPEN:
             self._close()
         self._connects = 0
         self._note(now, failed=False)

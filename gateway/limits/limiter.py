@@ -31,8 +31,10 @@ class Limiter:
         if not self._waiting and self._take(tokens, priority) == 0.0:
             return
         future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, next(self._order), tokens, future))
-        if self._pump is None or self._pump.done():
+        entry = (priority, next(self._order), tokens, future)
+        heapq.heappush(self._waiting, entry)
+        if self._waiting[0] is entry:
+            self.close()  # it may have to wait for less than the one that was first
             self._pump = asyncio.create_task(self._give_out())
         await future
 
@@ -43,6 +45,7 @@ class Limiter:
         )
 
     def close(self) -> None:
+        """Give out no more. Closing twice is harmless."""
         if self._pump is not None:
             self._pump.cancel()
 
