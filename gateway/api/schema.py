@@ -1,0 +1,250 @@
+"""Bodies that callers post: shapes, bounds, and what is wrong with those that do not fit.
+
+Typed dicts, as they validate in less than half the time of models (4 against 11 µs a message).
+What a field means is said here once; `/openapi.json` and `/docs` show these words.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from gateway.api import fields, limits
+from gateway.model import state
+
+_CLOSED = ConfigDict(extra="forbid", strict=True)
+#: Checked in `submissions`, where the fault can be put into words.
+_EITHER = ConfigDict(
+    extra="forbid",
+    strict=True,
+    json_schema_extra={"oneOf": [{"required": ["template"]}, {"required": ["content"]}]},
+)
+
+#: Event types that an endpoint may ask for.
+EVENTS = tuple(sorted(f"message.{one}" for one in state.REPORTED))
+
+ChannelName = Literal["sms", "email", "push", "wechat", "wecom", "rcs", "chat", "webhook"]
+PriorityName = Literal["critical", "high", "normal", "bulk"]
+
+_Subject = Annotated[str, fields.line(998, "Subject of an email; push falls back to it")]
+_Title = Annotated[str, fields.line(512, "Title of a push, RCS or chat message")]
+_Text = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT, description="Plain text")]
+_Html = Annotated[
+    str, Field(min_length=1, max_length=limits.MAX_HTML, description="HTML, for email")
+]
+_Link = Annotated[str, fields.line(2048)]
+_Extra = Annotated[dict[str, Any], fields.at_most(limits.MAX_EXTRA), Field(max_length=50)]
+
+
+@with_config(_CLOSED)
+class Device(TypedDict):
+    """One app installation that takes pushes."""
+
+    app: Annotated[str, fields.line(64, "Name of the app, as configured", ["ios"])]
+    token: Annotated[str, fields.line(4096, "The device's token")]
+
+
+@with_config(_CLOSED)
+class Addresses(TypedDict):
+    """The addresses of one person, by channel. A step whose address is missing is skipped."""
+
+    phone: NotRequired[
+        Annotated[str, fields.line(limits.MAX_PHONE, "E.164, with +", ["+8613800138000"])]
+    ]
+    email: NotRequired[Annotated[str, fields.line(limits.MAX_EMAIL, "", ["li@example.com"])]]
+    push: NotRequired[
+        Annotated[
+            list[Device],
+            Field(max_length=limits.MAX_DEVICES, description="All devices of the person"),
+        ]
+    ]
+    wechat: NotRequired[Annotated[str, fields.line(128, "openid in the official account")]]
+    wecom: NotRequired[Annotated[str, fields.line(128, "User id in WeCom", ["LiLei"])]]
+    chat: NotRequired[Annotated[str, fields.line(512, "Id or address in the chat service")]]
+    url: NotRequired[Annotated[str, fields.line(2048, "The person's own system, for webhook")]]
+    recipient: NotRequired[
+        Annotated[str, fields.line(200, "Your own id of the person", ["user-42"])]
+    ]
+
+
+@with_config(_CLOSED)
+class ChainStep(TypedDict):
+    """One channel to try."""
+
+    channel: ChannelName
+    until: NotRequired[
+        Annotated[
+            Literal["accepted", "delivered", "read"],
+            Field(description="How far it must get for the chain to end here; accepted if absent"),
+        ]
+    ]
+    within: NotRequired[
+        Annotated[fields.Duration, Field(description="Start the next step when this has passed")]
+    ]
+
+
+@with_config(_CLOSED)
+class ChannelContent(TypedDict):
+    """What differs on one channel."""
+
+    text: NotRequired[_Text]
+    subject: NotRequired[_Subject]
+    title: NotRequired[_Title]
+    html: NotRequired[_Html]
+    image: NotRequired[Annotated[_Link, Field(description="URL of a picture to show")]]
+    link: NotRequired[Annotated[_Link, Field(description="URL that opens on a tap")]]
+    badge: NotRequired[Annotated[int, Field(ge=0, le=99_999, description="Number on the icon")]]
+    sound: NotRequired[Annotated[str, fields.line(200, "Sound of a push")]]
+    data: NotRequired[Annotated[_Extra, Field(description="Values for the app")]]
+
+
+@with_config(_CLOSED)
+class Content(TypedDict):
+    """Texts for all channels, and by channel those that differ."""
+
+    text: NotRequired[_Text]
+    subject: NotRequired[_Subject]
+    title: NotRequired[_Title]
+    html: NotRequired[_Html]
+    sms: NotRequired[ChannelContent]
+    email: NotRequired[ChannelContent]
+    push: NotRequired[ChannelContent]
+    wechat: NotRequired[ChannelContent]
+    wecom: NotRequired[ChannelContent]
+    rcs: NotRequired[ChannelContent]
+    chat: NotRequired[ChannelContent]
+    webhook: NotRequired[ChannelContent]
+
+
+@with_config(_CLOSED)
+class DedupeRule(TypedDict):
+    """Send the same thing once within the window."""
+
+    key: NotRequired[
+        Annotated[str, fields.line(200, "What counts as the same; the content if absent")]
+    ]
+    window: fields.Duration
+
+
+@with_config(_EITHER)
+class NewMessage(TypedDict):
+    """One message to one person, over one or several channels."""
+
+    to: Addresses
+    category: NotRequired[
+        Annotated[str, fields.name("A configured category, such as otp; service if absent")]
+    ]
+    priority: NotRequired[Annotated[PriorityName, Field(description="Overrides the category's")]]
+    chain: NotRequired[
+        Annotated[
+            list[ChainStep],
+            Field(
+                min_length=1,
+                max_length=limits.MAX_CHAIN,
+                description="Channels in order; the category's if absent",
+            ),
+        ]
+    ]
+    template: NotRequired[
+        Annotated[str, fields.line(200, "A configured template; exclusive with content")]
+    ]
+    data: NotRequired[
+        Annotated[
+            dict[str, Any],
+            fields.at_most(limits.MAX_DATA),
+            Field(description="The template's variables, 64 KiB at most"),
+        ]
+    ]
+    content: NotRequired[Content]
+    dedupe: NotRequired[DedupeRule]
+    send_at: NotRequired[
+        Annotated[fields.Instant, Field(description="Not before this; up to a year ahead")]
+    ]
+    expires_in: NotRequired[
+        Annotated[fields.Duration, Field(description="No step starts after this")]
+    ]
+    on_unknown: NotRequired[
+        Annotated[
+            Literal["resend", "fallback", "stop"],
+            Field(description="When a provider's answer is lost: again, next step, or nothing"),
+        ]
+    ]
+    mode: NotRequired[
+        Annotated[
+            Literal["chain", "all"],
+            Field(description="chain: one step after another, if absent; all: every step at once"),
+        ]
+    ]
+    metadata: NotRequired[
+        Annotated[
+            dict[str, Any],
+            fields.at_most(limits.MAX_METADATA),
+            Field(
+                max_length=limits.MAX_METADATA_KEYS,
+                description="Yours; comes back in status and webhooks. 8 KiB at most",
+            ),
+        ]
+    ]
+
+
+IdempotencyKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\u0020-\u007e]*$",
+        description="The same key and body: the same message, for 24 hours",
+    ),
+]
+
+
+@with_config(_EITHER)
+class NewBatchMessage(NewMessage):
+    """A message of a batch."""
+
+    idempotency_key: NotRequired[IdempotencyKey]
+
+
+Batch = Annotated[list[NewBatchMessage], Field(min_length=1, max_length=limits.MAX_BATCH)]
+
+
+def _event(value: str) -> str:
+    if value not in EVENTS:
+        raise PydanticCustomError("event", "should be one of the documented event types")
+    return value
+
+
+_Event = Annotated[
+    str, AfterValidator(_event), WithJsonSchema({"type": "string", "enum": list(EVENTS)})
+]
+
+
+@with_config(_CLOSED)
+class NewWebhook(TypedDict):
+    """Where reports about your messages should go."""
+
+    url: Annotated[str, fields.line(2048, "A public https URL", ["https://example.com/hooks"])]
+    events: NotRequired[
+        Annotated[list[_Event], Field(max_length=len(EVENTS), description="All if absent")]
+    ]
+    secret: NotRequired[
+        Annotated[
+            str,
+            Field(
+                max_length=100,
+                pattern=r"^whsec_[A-Za-z0-9+/]{32,90}={0,2}$",
+                description="Signs the reports (Standard Webhooks); made for you if absent",
+            ),
+        ]
+    ]
+
+
+@with_config(_CLOSED)
+class ReplayRequest(TypedDict):
+    """Which reports to send again."""
+
+    since: Annotated[fields.Instant, Field(description="Those made at this time or later")]
+    only_failed: NotRequired[
+        Annotated[bool, Field(description="Only those never taken, if absent; false: all")]
+    ]

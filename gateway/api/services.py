@@ -1,0 +1,126 @@
+"""What the edge needs from the layers below, as protocols: it knows no concrete class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from gateway.clock import Clock
+from gateway.model import view, wire
+from gateway.model.submission import Caller, Preview, Submission, Verdict
+
+
+class Intake(Protocol):
+    """Takes messages in. Every call may raise StoreUnavailable."""
+
+    async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
+        """One verdict per submission, in order; refusals are values, not raised."""
+        ...
+
+    async def preview(self, caller: Caller, submission: Submission) -> Preview:
+        """Raises RequestError for what `accept` would refuse."""
+        ...
+
+
+class Desk(Protocol):
+    """Messages after acceptance. Another tenant's message is NotFound."""
+
+    async def read(self, caller: Caller, message: str) -> view.MessageView:
+        """With its timeline. Raises NotFound."""
+        ...
+
+    async def list(self, caller: Caller, filter: view.MessageFilter) -> view.MessagePage: ...
+
+    async def cancel(self, caller: Caller, message: str) -> view.MessageView:
+        """Raises NotFound, and StateConflict once it is being sent."""
+        ...
+
+    async def redrive(self, caller: Caller, message: str) -> view.MessageView:
+        """Raises NotFound, and StateConflict unless it is a dead letter."""
+        ...
+
+
+class Endpoints(Protocol):
+    """The webhook endpoints of a tenant."""
+
+    async def list(self, caller: Caller) -> Sequence[view.Endpoint]: ...
+
+    async def put(
+        self,
+        caller: Caller,
+        *,
+        url: str,
+        events: Sequence[str],
+        secret: str | None,
+        endpoint: str | None,
+    ) -> view.Endpoint:
+        """Make one (endpoint None) or replace one. Secret None: the gateway makes one.
+
+        Raises InvalidMessage for a target that is not allowed, NotFound, and StateConflict for
+        the configured endpoint.
+        """
+        ...
+
+    async def delete(self, caller: Caller, endpoint: str) -> None:
+        """Raises NotFound, and StateConflict for the configured endpoint."""
+        ...
+
+    async def replay(
+        self, caller: Caller, endpoint: str, *, since_ms: int, only_failed: bool
+    ) -> int:
+        """How many webhooks were queued again. Raises NotFound."""
+        ...
+
+
+class Receipts(Protocol):
+    """Delivery receipts, as providers post them."""
+
+    async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
+        """What the provider wants to hear. Raises NotFound, BadSignature, UnreadableReceipt."""
+        ...
+
+
+class Keys(Protocol):
+    """API keys and what they may submit."""
+
+    async def authenticate(self, token: str) -> Caller:
+        """Raises Unauthorised."""
+        ...
+
+    def admit(self, caller: Caller, messages: int) -> None:
+        """Count them against the tenant's rate. Raises TooManyRequests."""
+        ...
+
+
+class Operations(Protocol):
+    """What operators look at."""
+
+    def ready(self) -> str:
+        """Empty when ready, else why not."""
+        ...
+
+    async def health(self) -> Sequence[view.ProviderHealth]: ...
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Body and content type, as the Accept header prefers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that the edge calls."""
+
+    intake: Intake
+    desk: Desk
+    endpoints: Endpoints
+    receipts: Receipts
+    keys: Keys
+    operations: Operations
+    clock: Clock
+    #: scheme and host by which providers reach this gateway, such as `https://gw.example.com`;
+    #: empty: as each request says
+    public_url: str = ""
+
+
+SERVICES = web.AppKey("services", Services)

@@ -1,0 +1,287 @@
+"""The URL table: each address with its handler, its scope and its description."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.api import (
+    docs,
+    edge,
+    examples,
+    messages,
+    operations,
+    queries,
+    receipts,
+    schema,
+    shapes,
+    webhooks,
+)
+from gateway.api.spec import Answer, Query, Route
+from gateway.model.submission import Scope
+
+_JSON = "application/json"
+_TEXT = "text/plain"
+#: Statuses of a body that cannot be used.
+_BODY = (400, 408, 413, 415, 422)
+
+_KEY = Query(
+    name="Idempotency-Key",
+    description="The same key and body: the same message, for 24 hours",
+    schema={"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]*$"},
+)
+
+
+def _for_callers(
+    method: str, path: str, summary: str, handler: edge.CallerHandler, scope: Scope, **more: Any
+) -> Route:
+    tag = path.split("/")[2]
+    return Route(
+        method=method,
+        path=path,
+        summary=summary,
+        tag={"preview": "messages"}.get(tag, tag),
+        handler=edge.guard(handler, scope),
+        documented=handler,
+        scope=scope,
+        **more,
+    )
+
+
+def _open(
+    method: str,
+    path: str,
+    summary: str,
+    tag: str,
+    handler: edge.Handler,
+    answers: Mapping[int, Answer],
+    problems: tuple[int, ...] = (),
+) -> Route:
+    return Route(
+        method=method,
+        path=path,
+        summary=summary,
+        tag=tag,
+        handler=handler,
+        documented=handler,
+        answers=answers,
+        problems=problems,
+    )
+
+
+_STATUS = {
+    200: Answer(description="The message", shape=shapes.MessageStatus, example=examples.STATUS)
+}
+
+_MESSAGES = (
+    _for_callers(
+        "POST",
+        "/v1/messages",
+        "Send a message",
+        messages.submit,
+        Scope.SEND,
+        bodies={_JSON: schema.NewMessage},
+        examples=examples.MESSAGES,
+        headers=(_KEY,),
+        answers={
+            202: Answer(
+                description="Accepted, and on disk",
+                shape=shapes.Accepted,
+                example=examples.ACCEPTED,
+            )
+        },
+        problems=(*_BODY, 409),
+    ),
+    _for_callers(
+        "POST",
+        "/v1/messages/batch",
+        "Send up to 1,000 messages",
+        messages.submit_batch,
+        Scope.SEND,
+        bodies={_JSON: schema.Batch, "application/x-ndjson": str},
+        examples=examples.BATCH,
+        answers={
+            202: Answer(
+                description="At least one was accepted",
+                shape=shapes.BatchResult,
+                example=examples.BATCH_RESULT,
+            ),
+            422: Answer(
+                description="None was accepted, or the batch as a whole cannot be used",
+                shape=messages.BatchProblem,
+                content_type="application/problem+json",
+            ),
+        },
+        problems=_BODY[:-1],
+    ),
+    _for_callers(
+        "GET",
+        "/v1/messages",
+        "List messages",
+        messages.list_messages,
+        Scope.READ,
+        queries=queries.FILTERS,
+        answers={200: Answer(description="A page", shape=shapes.MessageList)},
+        problems=(400,),
+    ),
+    _for_callers(
+        "GET",
+        "/v1/messages/{id}",
+        "Read a message",
+        messages.read,
+        Scope.READ,
+        answers=_STATUS,
+        problems=(404,),
+    ),
+    _for_callers(
+        "POST",
+        "/v1/messages/{id}/cancel",
+        "Cancel a message",
+        messages.cancel,
+        Scope.SEND,
+        answers=_STATUS,
+        problems=(404, 409),
+    ),
+    _for_callers(
+        "POST",
+        "/v1/messages/{id}/redrive",
+        "Send a dead letter again",
+        messages.redrive,
+        Scope.ADMIN,
+        answers=_STATUS,
+        problems=(404, 409),
+    ),
+    _for_callers(
+        "POST",
+        "/v1/preview",
+        "Preview a message",
+        messages.preview,
+        Scope.SEND,
+        bodies={_JSON: schema.NewMessage},
+        examples=examples.MESSAGES,
+        answers={200: Answer(description="What would happen", shape=shapes.PreviewResult)},
+        problems=_BODY,
+    ),
+)
+
+_WEBHOOKS = (
+    _for_callers(
+        "GET",
+        "/v1/webhooks",
+        "List webhooks",
+        webhooks.list_webhooks,
+        Scope.ADMIN,
+        answers={200: Answer(description="All endpoints", shape=shapes.WebhookList)},
+    ),
+    _for_callers(
+        "PUT",
+        "/v1/webhooks",
+        "Make a webhook",
+        webhooks.create,
+        Scope.ADMIN,
+        bodies={_JSON: schema.NewWebhook},
+        examples=examples.WEBHOOK,
+        answers={201: Answer(description="The new endpoint", shape=shapes.Webhook)},
+        problems=(*_BODY, 409),
+    ),
+    _for_callers(
+        "PUT",
+        "/v1/webhooks/{id}",
+        "Replace a webhook",
+        webhooks.replace,
+        Scope.ADMIN,
+        bodies={_JSON: schema.NewWebhook},
+        examples=examples.WEBHOOK,
+        answers={200: Answer(description="The endpoint", shape=shapes.Webhook)},
+        problems=(*_BODY, 404, 409),
+    ),
+    _for_callers(
+        "DELETE",
+        "/v1/webhooks/{id}",
+        "Remove a webhook",
+        webhooks.delete,
+        Scope.ADMIN,
+        answers={204: Answer(description="It is gone")},
+        problems=(404, 409),
+    ),
+    _for_callers(
+        "POST",
+        "/v1/webhooks/{id}/replay",
+        "Send reports again",
+        webhooks.replay,
+        Scope.ADMIN,
+        bodies={_JSON: schema.ReplayRequest},
+        examples=examples.REPLAY,
+        answers={202: Answer(description="Queued", shape=shapes.Replayed)},
+        problems=(*_BODY, 404, 409),
+    ),
+)
+
+_RECEIPT = {200: Answer(description="What the provider wants to hear", content_type="*/*")}
+_RECEIPT_PROBLEMS = (400, 403, 404, 408, 413, 415)
+
+PUBLIC: Sequence[Route] = (
+    *_MESSAGES,
+    *_WEBHOOKS,
+    _for_callers(
+        "GET",
+        "/v1/providers",
+        "Providers' health",
+        operations.providers,
+        Scope.ADMIN,
+        answers={200: Answer(description="All accounts", shape=shapes.ProviderList)},
+    ),
+    *(
+        _open(
+            method,
+            "/v1/receipts/{provider}",
+            summary,
+            "receipts",
+            receipts.take,
+            _RECEIPT,
+            _RECEIPT_PROBLEMS,
+        )
+        for method, summary in (("POST", "Take delivery receipts"), ("GET", "Prove the address"))
+    ),
+    _open(
+        "GET",
+        "/openapi.json",
+        "This description",
+        "documentation",
+        docs.openapi_json,
+        {200: Answer(description="OpenAPI 3.1", content_type=_JSON)},
+    ),
+    _open(
+        "GET",
+        "/docs",
+        "This description, to read",
+        "documentation",
+        docs.page,
+        {200: Answer(description="A page", content_type="text/html")},
+    ),
+)
+
+INTERNAL: Sequence[Route] = (
+    _open(
+        "GET",
+        "/metrics",
+        "Metrics",
+        "operations",
+        operations.metrics,
+        {200: Answer(description="Prometheus exposition", content_type=_TEXT)},
+    ),
+    _open(
+        "GET",
+        "/healthz",
+        "Liveness",
+        "operations",
+        operations.alive,
+        {200: Answer(description="Alive", content_type=_TEXT)},
+    ),
+    _open(
+        "GET",
+        "/readyz",
+        "Readiness",
+        "operations",
+        operations.ready,
+        {200: Answer(description="Ready", content_type=_TEXT)},
+    ),
+)
