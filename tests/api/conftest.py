@@ -1,0 +1,341 @@
+"""The edge on a real socket, with services that only remember what they were asked."""
+
+import asyncio
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+
+import aiohttp
+import pytest
+
+from gateway.api import limits, routes, server, services
+from gateway.clock import SystemClock
+from gateway.model import errors, view, wire
+from gateway.model.message import MessageId
+from gateway.model.state import State
+from gateway.model.submission import (
+    Caller,
+    Preview,
+    PreviewStep,
+    Scope,
+    Submission,
+    Ticket,
+    Verdict,
+)
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+KNOWN = "01989f3c-7b1e-7a52-9d0f-3c1d5f6b8a21"
+
+
+def message_view(id: str, state: State = State.DELIVERED) -> view.MessageView:
+    return view.MessageView(
+        id=MessageId(id),
+        state=state,
+        category="otp",
+        created_ms=1_900_000_000_000,
+        expires_ms=1_900_000_300_000,
+        metadata={"order": "A17"},
+        timeline=(
+            view.TimelineEntry(
+                at_ms=1_900_000_000_480, event="receipt.delivered", channel="sms", provider="acme"
+            ),
+        ),
+    )
+
+
+@dataclass
+class FakeIntake:
+    accepted: list[Submission] = field(default_factory=list)
+    #: raised by every call, when set
+    failure: Exception | None = None
+    #: category of messages that are refused
+    refused: str = "refused"
+
+    async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
+        if self.failure:
+            raise self.failure
+        self.accepted += submissions
+        return [self._verdict(one) for one in submissions]
+
+    def _verdict(self, submission: Submission) -> Verdict:
+        if submission.category == self.refused:
+            fault = errors.Fault("category", "is not configured")
+            return errors.InvalidMessage("It cannot be sent.", [fault])
+        return Ticket(
+            id=MessageId(str(uuid.uuid4())),
+            state=State.QUEUED,
+            duplicate=submission.dedupe is not None,
+        )
+
+    async def preview(self, caller: Caller, submission: Submission) -> Preview:
+        if self.failure:
+            raise self.failure
+        return Preview(
+            decision="send",
+            reasons=(),
+            category=submission.category,
+            priority="normal",
+            expires_in=300.0,
+            chain=(
+                PreviewStep(
+                    channel="sms",
+                    lane="sms.cn",
+                    providers=("aliyun",),
+                    parts=1,
+                    content={"text": "hello"},
+                    sms={"alphabet": "gsm7", "length": 5, "segments": 1},
+                ),
+                PreviewStep(channel="push", skipped="no address"),
+            ),
+        )
+
+
+@dataclass
+class FakeDesk:
+    filters: list[view.MessageFilter] = field(default_factory=list)
+
+    async def read(self, caller: Caller, message: str) -> view.MessageView:
+        if message != KNOWN:
+            raise errors.NotFound("There is no such message.")
+        return message_view(message)
+
+    async def list(self, caller: Caller, filter: view.MessageFilter) -> view.MessagePage:
+        self.filters.append(filter)
+        return view.MessagePage(messages=[message_view(KNOWN)], next_cursor=KNOWN)
+
+    async def cancel(self, caller: Caller, message: str) -> view.MessageView:
+        found = await self.read(caller, message)
+        return replace(found, state=State.CANCELLED)
+
+    async def redrive(self, caller: Caller, message: str) -> view.MessageView:
+        await self.read(caller, message)
+        raise errors.StateConflict("Only a dead letter can be sent again.")
+
+
+@dataclass
+class FakeEndpoints:
+    replayed: list[tuple[str, int, bool]] = field(default_factory=list)
+
+    async def list(self, caller: Caller) -> Sequence[view.Endpoint]:
+        return [
+            view.Endpoint(
+                id="default",
+                tenant=caller.tenant,
+                url="https://example.com/hooks",
+                secrets=(SECRET,),
+                configured=True,
+            ),
+            view.Endpoint(
+                id="off",
+                tenant=caller.tenant,
+                url="https://example.com/off",
+                secrets=(SECRET,),
+                disabled_ms=1_900_000_000_000,
+                reason="failed for five days",
+            ),
+        ]
+
+    async def put(
+        self,
+        caller: Caller,
+        *,
+        url: str,
+        events: Sequence[str],
+        secret: str | None,
+        endpoint: str | None,
+    ) -> view.Endpoint:
+        return view.Endpoint(
+            id=endpoint or "made",
+            tenant=caller.tenant,
+            url=url,
+            events=tuple(events),
+            secrets=(secret or SECRET,),
+        )
+
+    async def delete(self, caller: Caller, endpoint: str) -> None:
+        if endpoint == "default":
+            raise errors.StateConflict("It is set in the configuration.")
+
+    async def replay(
+        self, caller: Caller, endpoint: str, *, since_ms: int, only_failed: bool
+    ) -> int:
+        self.replayed.append((endpoint, since_ms, only_failed))
+        return 3
+
+
+@dataclass
+class FakeReceipts:
+    taken: list[tuple[str, wire.HttpRequest]] = field(default_factory=list)
+
+    async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
+        if account == "forged":
+            raise errors.BadSignature
+        if account == "garbled":
+            raise errors.UnreadableReceipt
+        if account != "acme":
+            raise errors.NotFound("There is no such provider account.")
+        self.taken.append((account, request))
+        return wire.HttpResponse(
+            status=200, headers={"content-type": "text/xml"}, body=b"<Response/>"
+        )
+
+
+@dataclass
+class FakeKeys:
+    admitted: list[int] = field(default_factory=list)
+    asked: int = 0
+    #: seconds, when the tenant is over its rate
+    retry_after: float | None = None
+
+    async def authenticate(self, token: str) -> Caller:
+        """Tokens name their scopes: `gw_send_read`."""
+        self.asked += 1
+        prefix, *scopes = token.split("_")
+        if prefix != "gw":
+            raise errors.Unauthorised("There is no such key.")
+        return Caller(tenant="billing", scopes=frozenset(Scope(one) for one in scopes))
+
+    def admit(self, caller: Caller, messages: int) -> None:
+        if self.retry_after is not None:
+            raise errors.TooManyRequests("Over the tenant's rate.", self.retry_after)
+        self.admitted.append(messages)
+
+
+@dataclass
+class FakeOperations:
+    reason: str = ""
+
+    def ready(self) -> str:
+        return self.reason
+
+    async def health(self) -> Sequence[view.ProviderHealth]:
+        return [
+            view.ProviderHealth(
+                account="acme",
+                kind="http",
+                channel="sms",
+                lanes=("sms.world",),
+                breaker="closed",
+                paused_for=0.0,
+                tokens=12.123456,
+                burst=200.0,
+                rate=1000.0,
+                factor=1.0,
+                in_flight=3,
+                concurrency=64,
+                attempts={"accepted": 10},
+                acceptance=0.912345,
+                delivery=None,
+            )
+        ]
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        return b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass
+class Clock(SystemClock):
+    """Monotonic time that tests move."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@dataclass
+class Fakes:
+    intake: FakeIntake = field(default_factory=FakeIntake)
+    desk: FakeDesk = field(default_factory=FakeDesk)
+    endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
+    receipts: FakeReceipts = field(default_factory=FakeReceipts)
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    operations: FakeOperations = field(default_factory=FakeOperations)
+    clock: Clock = field(default_factory=Clock)
+    public_url: str = "https://gw.example.com"
+
+    def services(self) -> services.Services:
+        return services.Services(
+            intake=self.intake,
+            desk=self.desk,
+            endpoints=self.endpoints,
+            receipts=self.receipts,
+            keys=self.keys,
+            operations=self.operations,
+            clock=self.clock,
+            public_url=self.public_url,
+        )
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    return Fakes()
+
+
+@pytest.fixture
+def bounds() -> limits.Limits:
+    """Override to start the edge with other limits."""
+    return limits.Limits()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Both listeners and a client that speaks to them."""
+
+    public: server.Listener
+    internal: server.Listener
+    session: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.public.port}"
+
+    @property
+    def internal_url(self) -> str:
+        return f"http://127.0.0.1:{self.internal.port}"
+
+    async def raw(self, data: bytes) -> bytes:
+        """Everything that the public listener says to these bytes, until it closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.public.port)
+        try:
+            writer.write(data)
+            return await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@pytest.fixture
+async def edge(fakes: Fakes, bounds: limits.Limits) -> AsyncIterator[Edge]:
+    async with AsyncExitStack() as stack:
+        made = fakes.services()
+        public = await stack.enter_async_context(
+            server.Listener(routes.public_app(made, bounds), "127.0.0.1", 0, shutdown_timeout=1.0)
+        )
+        internal = await stack.enter_async_context(
+            server.Listener(routes.internal_app(made), "127.0.0.1", 0, shutdown_timeout=1.0)
+        )
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(headers={"Authorization": "Bearer gw_send_read_admin"})
+        )
+        yield Edge(public, internal, session)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """Address of an edge in a thread of its own, for clients that block."""
+    made = Fakes().services()
+    app = routes.public_app(made, limits.Limits(failure_burst=1_000_000))
+    listener = server.Listener(app, "127.0.0.1", 0, shutdown_timeout=1.0)
+    with asyncio.Runner() as runner:
+        runner.run(listener.__aenter__())
+        thread = threading.Thread(target=runner.get_loop().run_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.port}"
+        finally:
+            runner.get_loop().call_soon_threadsafe(runner.get_loop().stop)
+            thread.join()
+            runner.run(listener.stop())

@@ -1,0 +1,25 @@
+"""Requests made from the description, good and bad: the edge must do as it is described."""
+
+import json
+
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from gateway.api import openapi, table
+
+# The phase that tries each bound is left out: it makes its 3,000 cases while tests are collected.
+CONFIG = schemathesis.Config.from_dict({"phases": {"coverage": {"enabled": False}}})
+SCHEMA = schemathesis.openapi.from_dict(
+    json.loads(json.dumps(openapi.document(table.PUBLIC))), config=CONFIG
+)
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_edge_does_as_it_is_described(case: schemathesis.Case, served: str) -> None:
+    headers = {"Authorization": "Bearer gw_send_read_admin"}
+
+    response = case.call(base_url=served, headers=headers)
+
+    assert response.status_code < 500
+    case.validate_response(response, headers=headers)
