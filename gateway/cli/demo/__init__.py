@@ -1,0 +1,1 @@
+"""`gateway demo`: a gateway at work among simulators, seen from outside."""

@@ -1,0 +1,182 @@
+"""What the demo sends: a few kinds of messages, each of which shows one thing."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.model.state import State
+
+_LADDER = [
+    {"channel": "push", "until": "delivered", "within": "2s"},
+    {"channel": "sms"},
+    {"channel": "email"},
+]
+
+#: Numbers of the simulators (`sandbox.magic.PHONES`): content refused; handset off.
+_REFUSES, _OFF = "+15005550002", "+15005550010"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One kind of message, how many of them, and what should become of each."""
+
+    name: str
+    #: for people
+    chain: str
+    #: messages in each round of all scenarios
+    share: int
+    body: Callable[[int], Mapping[str, Any]]
+    #: the state that ends it, and the channel that brought it there
+    end: State
+    by: str
+    #: collected and posted in batches
+    batched: bool = False
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether it comes to its end on a later channel than its first."""
+        return not self.chain.startswith(self.by)
+
+
+def _phone(number: int) -> str:
+    return f"+1415555{number % 10_000:04d}"
+
+
+def _email(number: int) -> str:
+    return f"person{number}@example.com"
+
+
+def _push(number: int, app: str) -> Mapping[str, Any]:
+    return {"app": app, "token": f"device-{number:08d}"}
+
+
+def _parcel(number: int) -> Mapping[str, Any]:
+    return {
+        "to": {
+            "push": [_push(number, "parcels")],
+            "phone": _phone(number),
+            "email": _email(number),
+        },
+        "category": "service",
+        "chain": _LADDER,
+        "content": {"title": "Your parcel is here", "text": f"Parcel {number} is at locker 7."},
+    }
+
+
+def _login(number: int) -> Mapping[str, Any]:
+    return {
+        "to": {"push": [_push(number, "login")], "phone": _phone(number), "email": _email(number)},
+        "category": "otp",
+        "template": "login-code",
+        "data": {"code": f"{number % 1_000_000:06d}"},
+    }
+
+
+def _code(number: int) -> Mapping[str, Any]:
+    return {
+        "to": {"phone": _phone(number)},
+        "category": "otp",
+        "chain": [{"channel": "sms", "until": "delivered"}],
+        "template": "login-code",
+        "data": {"code": f"{number % 1_000_000:06d}"},
+    }
+
+
+def _reminder(number: int) -> Mapping[str, Any]:
+    return {
+        "to": {"phone": _OFF, "email": _email(number)},
+        "category": "service",
+        "chain": [{"channel": "sms", "until": "delivered"}, {"channel": "email"}],
+        "content": {"subject": "Tomorrow at nine", "text": "We see you tomorrow at nine."},
+    }
+
+
+def _newsletter(number: int) -> Mapping[str, Any]:
+    return {
+        "to": {"email": _email(number)},
+        "category": "marketing",
+        "content": {"subject": "News", "text": "Three things.", "html": "<p>Three things.</p>"},
+    }
+
+
+def _refused(number: int) -> Mapping[str, Any]:
+    return {
+        "to": {"phone": _REFUSES},
+        "category": "service",
+        "chain": [{"channel": "sms"}],
+        "content": {"text": "The provider takes offence at this."},
+    }
+
+
+SCENARIOS: Sequence[Scenario] = (
+    Scenario(
+        name="push not delivered in 2 s",
+        chain="push → sms → email",
+        share=6,
+        body=_parcel,
+        end=State.DELIVERED,
+        by="sms",
+    ),
+    Scenario(
+        name="push delivered",
+        chain="push → sms → email",
+        share=6,
+        body=_login,
+        end=State.DELIVERED,
+        by="push",
+    ),
+    Scenario(
+        name="provider fails, second takes over",
+        chain="sms",
+        share=10,
+        body=_code,
+        end=State.DELIVERED,
+        by="sms",
+    ),
+    Scenario(
+        name="handset off",
+        chain="sms → email",
+        share=3,
+        body=_reminder,
+        end=State.SENT,
+        by="email",
+    ),
+    Scenario(
+        name="throttled newsletter",
+        chain="email",
+        share=4,
+        body=_newsletter,
+        end=State.SENT,
+        by="email",
+        batched=True,
+    ),
+    Scenario(
+        name="content refused, dead letter",
+        chain="sms",
+        share=1,
+        body=_refused,
+        end=State.FAILED,
+        by="sms",
+    ),
+)
+
+
+def newsletters(rate: float) -> tuple[int, float]:
+    """(size of a batch, messages a second that their relay takes) at a rate of all messages.
+
+    A batch is some two seconds' worth, more than the relay lets through at once.
+    """
+    total = sum(one.share for one in SCENARIOS)
+    own = rate * sum(one.share for one in SCENARIOS if one.batched) / total
+    return max(15, round(2 * own)), max(6.0, 1.3 * own)
+
+
+def mix() -> Iterator[Scenario]:
+    """Scenarios for ever, by their shares and well mixed."""
+    total = sum(one.share for one in SCENARIOS)
+    credit = [0] * len(SCENARIOS)
+    while True:
+        credit = [have + one.share for have, one in zip(credit, SCENARIOS, strict=True)]
+        richest = max(range(len(SCENARIOS)), key=credit.__getitem__)
+        credit[richest] -= total
+        yield SCENARIOS[richest]

@@ -1,0 +1,147 @@
+"""`gateway serve`: the gateway itself, by a configuration file or in front of simulators."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import gateway
+from gateway import logs, settings
+from gateway.app import Gateway
+from gateway.cli import configuration, exits, folders, output, ports, sandbox, serving, simulators
+from gateway.model.errors import SettingsError
+
+_SANDBOX = """\
+gateway {version}, sandbox mode: providers are simulated, nothing leaves this machine.
+There is no configuration file; give one with --config FILE or GATEWAY_CONFIG.
+
+  API          {api}/v1/messages
+  Docs         {api}/docs
+  Metrics      {internal}/metrics
+  API key      {key}
+  Config       {file}
+  Webhooks     {receiver}/_sandbox/log   (what your tenant would be told)
+  Simulators   {simulators}
+
+Send a message:
+
+  curl -sS {api}/v1/messages \\
+    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+    -d '{{"to": {{"phone": "+14155550123"}}, "content": {{"text": "Hello"}}}}'
+
+  gateway send --url {api} --key {key} --phone +14155550123 --text Hello
+"""
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            envvar="GATEWAY_CONFIG",
+            help="Configuration file; without one, sandbox mode on loopback.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share the work; over 1 needs PostgreSQL.")
+    ] = 1,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Sandbox mode: keep database and configuration in this folder.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
+    log_level: Annotated[str, typer.Option(envvar="GATEWAY_LOG_LEVEL")] = "INFO",
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="Stop when standard input, a pipe, ends.")
+    ] = False,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C, then finish what is in flight.
+
+    Ends with 78 when the configuration cannot be used, with 75 when the store or a port is not
+    available now.
+
+    \b
+    gateway serve --config /etc/gateway/gateway.toml
+    gateway serve
+    gateway serve --keep ./sandbox
+    """
+    logs.configure(_level(log_level))
+    with exits.explained():
+        if config is None:
+            _refuse_processes(processes, "sqlite:")
+            with folders.opened(keep) as folder:
+                serving.run(_serve_sandbox(folder, until_eof=until_eof))
+        else:
+            found = _read(config)
+            _refuse_processes(processes, found.store.url)
+            serving.run(serving.serve(found, _announce, until_eof=until_eof))
+
+
+def _level(name: str) -> str:
+    if name.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise typer.BadParameter("--log-level is one of debug, info, warning, error")
+    return name.upper()
+
+
+def _refuse_processes(processes: int, url: str) -> None:
+    if processes > 1 and url.startswith("sqlite"):
+        raise SettingsError(
+            [
+                f"--processes {processes}: SQLite serves exactly one process; for more, set "
+                '[store] url to a PostgreSQL, such as "postgresql://gateway@db/gateway"'
+            ]
+        )
+
+
+def _read(config: Path) -> settings.Settings:
+    found = configuration.read(config)
+    for warning in found.warnings:
+        output.complain(f"warning: {warning}")
+    return found.settings
+
+
+def _announce(running: Gateway) -> None:
+    api, internal = _urls(running)
+    output.say(f"gateway {gateway.__version__} serves {api} (internal {internal})")
+
+
+def _urls(running: Gateway) -> tuple[str, str]:
+    api = running.settings.api
+    return _url(api.listen[0], running.port), _url(api.internal[0], running.internal_port)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _serve_sandbox(folder: Path, *, until_eof: bool) -> None:
+    chosen = ports.choose()
+    async with simulators.started(folder, chosen) as urls:
+        file = folder / "gateway.toml"
+        found = configuration.read(file).settings
+
+        def welcome(running: Gateway) -> None:
+            output.say(_welcome(running, file, urls))
+
+        await serving.serve(found, welcome, until_eof=until_eof)
+
+
+def _welcome(running: Gateway, file: Path, urls: Mapping[str, str]) -> str:
+    api, internal = _urls(running)
+    names = [f"{name} {url}/_sandbox/log" for name, url in urls.items() if name != "receiver"]
+    return _SANDBOX.format(
+        version=gateway.__version__,
+        api=api,
+        internal=internal,
+        key=sandbox.API_KEY,
+        file=file,
+        receiver=urls["receiver"],
+        simulators="\n               ".join(names),
+    )

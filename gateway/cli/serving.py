@@ -1,0 +1,57 @@
+"""Runs a gateway in this process until it is told to stop."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+from gateway.app import Gateway, stop_on_signals
+from gateway.settings import Settings
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to its end on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def serve(
+    settings: Settings, started: Callable[[Gateway], None], *, until_eof: bool = False
+) -> None:
+    """Until SIGTERM or SIGINT, then drain. started: called once it listens.
+
+    until_eof: stop when standard input ends as well: whoever holds its other end is gone.
+    """
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    async with Gateway(settings) as gateway:
+        started(gateway)
+        watch = asyncio.create_task(_stop_at_eof(stop)) if until_eof else None
+        try:
+            await gateway.run(stop)
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+
+async def _stop_at_eof(stop: asyncio.Event) -> None:
+    await wait_for_eof()
+    stop.set()
+
+
+async def wait_for_eof() -> None:
+    """Until standard input, a pipe, is closed at its other end."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        while await reader.read(1024):
+            pass
+    finally:
+        transport.close()
