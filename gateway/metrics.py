@@ -103,7 +103,7 @@ class Metrics:
         )
         self.queue_rows = self._gauge(
             "gateway_queue_rows",
-            "Rows of the queue by phase: ready, waiting, claimed",
+            "Unclaimed rows of the queue: ready, or waiting for their time",
             "lane",
             "phase",
         )

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _PROMOTE = 500
 
 #: Ready rows of a lane beyond which due ones wait: two seconds of its rate, or this without one.
-_READY_WITHOUT_RATE = 20_000
+_READY_WITHOUT_RATE = 5_000
 
 #: Rows or messages handled in one go by the other chores.
 _CHUNK = 500
@@ -194,8 +194,7 @@ class Upkeep:
         """Set the gauges of the queue."""
         now_ms = self._clock.now_ms()
         lanes: dict[str, dict[str, int]] = {
-            lane: {"ready": 0, "waiting": 0, "claimed": 0}
-            for lane in [*self._rules.lane_rates, WEBHOOK_LANE]
+            lane: {"ready": 0, "waiting": 0} for lane in [*self._rules.lane_rates, WEBHOOK_LANE]
         }
         oldest = dict.fromkeys(lanes, 0.0)
         for (lane, phase), (rows, due_ms) in (await self._store.depths()).items():

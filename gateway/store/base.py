@@ -177,11 +177,12 @@ class Ledger(Protocol):
         ...
 
     async def depths(self) -> Mapping[tuple[str, str], tuple[int, int | None]]:
-        """(rows, oldest ready due_ms) by (lane, `ready`, `waiting` or `claimed`)."""
+        """(rows, due_ms of the oldest head) by (lane, `ready` or `waiting`); claimed ones not."""
         ...
 
     async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
-        """Delete old messages that have no work left, and keys whose time is over; how many."""
+        """Delete old messages that have no work left, and keys and parked receipts whose time is
+        over, at most `limit` of each kind; how many in all."""
         ...
 
 

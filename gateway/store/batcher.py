@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from gateway.model.errors import StoreUnavailable
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -13,7 +15,8 @@ class Batcher(Generic[Item, Result]):
     """Collects items and flushes them together, one flush at a time, without a timer.
 
     flush: gets up to `largest` items (more only when one caller brought more), gives one result
-    each, in order. Its exception reaches every caller of that flush.
+    each, in order; all or nothing. When it fails for another reason than that the store is away,
+    each caller's items are flushed alone, so that only the culprit gets the exception.
     """
 
     def __init__(
@@ -57,6 +60,10 @@ class Batcher(Generic[Item, Result]):
         try:
             results = await self._flush(items)
         except Exception as error:  # it belongs to the callers, who are told
+            if len(group) > 1 and not isinstance(error, StoreUnavailable):
+                for one in group:
+                    await self._flush_group([one])
+                return
             for _, future in group:
                 if not future.done():
                     future.set_exception(error)

@@ -5,7 +5,7 @@ from itertools import chain
 
 import apsw
 
-from gateway.model.case import NewMessage
+from gateway.model.case import IdempotencyKey, NewMessage
 from gateway.store import base
 from gateway.store.sqlite import rows as shapes
 from gateway.store.sqlite.engine import call_json, dump, run
@@ -18,6 +18,17 @@ def accept(
     verdicts = _earlier(connection, messages)
     fresh = [one for one, verdict in zip(messages, verdicts, strict=True) if verdict is None]
     insert(connection, fresh)
+    run(
+        connection,
+        "put_keys",
+        [
+            _key_values(one, one.idempotency, verdict.id)
+            for one, verdict in zip(messages, verdicts, strict=True)
+            if isinstance(verdict, base.Existing)
+            and not verdict.by_key
+            and one.idempotency is not None
+        ],
+    )
     return [
         verdict if verdict is not None else base.Stored(id=one.id, state=one.state)
         for one, verdict in zip(messages, verdicts, strict=True)
@@ -35,18 +46,31 @@ def _earlier(
     verdicts: list[base.Acceptance | None] = []
     for one in messages:
         verdict = _verdict(one, by_key, by_content)
-        if verdict is None:
-            stored = base.Existing(id=one.id, state=one.state, by_key=True)
-            if one.idempotency is not None:
-                by_key[one.tenant, one.idempotency.key] = (one.idempotency.fingerprint, stored)
-            if one.dedupe is not None:
-                by_content[one.tenant, one.dedupe.key] = stored
+        if verdict is None or (isinstance(verdict, base.Existing) and not verdict.by_key):
+            _remember(one, verdict, by_key, by_content)
         verdicts.append(verdict)
     return verdicts
 
 
 _ByKey = dict[tuple[str, str], tuple[str, base.Existing]]
 _ByContent = dict[tuple[str, str], base.Existing]
+
+
+def _remember(
+    one: NewMessage, stands: base.Existing | None, by_key: _ByKey, by_content: _ByContent
+) -> None:
+    """For those that follow in the batch. A duplicate's key names the message it is one of."""
+    if one.idempotency is not None:
+        known = base.Existing(
+            id=one.id if stands is None else stands.id,
+            state=one.state if stands is None else stands.state,
+            by_key=True,
+        )
+        by_key[one.tenant, one.idempotency.key] = (one.idempotency.fingerprint, known)
+    if one.dedupe is not None and stands is None:
+        by_content[one.tenant, one.dedupe.key] = base.Existing(
+            id=one.id, state=one.state, by_key=False
+        )
 
 
 def _stored_keys(
@@ -75,9 +99,15 @@ def _verdict(one: NewMessage, by_key: _ByKey, by_content: _ByContent) -> base.Ac
         fingerprint, existing = by_key[one.tenant, one.idempotency.key]
         return existing if fingerprint == one.idempotency.fingerprint else base.KeyTaken()
     if one.dedupe is not None and (one.tenant, one.dedupe.key) in by_content:
-        existing = by_content[one.tenant, one.dedupe.key]
-        return base.Existing(id=existing.id, state=existing.state, by_key=False)
+        return by_content[one.tenant, one.dedupe.key]
     return None
+
+
+def _key_values(
+    one: NewMessage, key: IdempotencyKey, message: str
+) -> tuple[str, str, str, str, int]:
+    """As `put_keys` takes it."""
+    return one.tenant, key.key, key.fingerprint, message, key.until_ms
 
 
 def insert(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
@@ -111,9 +141,9 @@ def insert(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
         connection,
         "put_keys",
         [
-            (one.tenant, key.key, key.fingerprint, one.id, key.until_ms)
+            _key_values(one, one.idempotency, one.id)
             for one in messages
-            if (key := one.idempotency) is not None
+            if one.idempotency is not None
         ],
     )
     run(

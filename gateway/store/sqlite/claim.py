@@ -38,9 +38,16 @@ def _may_help(connection: apsw.Connection, request: base.ClaimRequest) -> bool:
 
 
 def take(connection: apsw.Connection, rows: Sequence[Claimed], owner: str, taker: str) -> None:
+    """Claim rows. taker: the account that is to send them; empty when nobody is."""
     if not rows:
         return
     call(connection, "take", rows=keys(rows), owner=owner, taker=taker)
+    if taker:
+        _advance_clocks(connection, rows)
+
+
+def _advance_clocks(connection: apsw.Connection, rows: Sequence[Claimed]) -> None:
+    """rows: in the order of their lanes."""
     clocks: dict[tuple[str, int], float] = {}
     for row in rows:
         if not row.pin:

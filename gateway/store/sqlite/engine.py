@@ -82,9 +82,7 @@ class Engine:
         if self._readers is not None:
             self._readers.shutdown()
             self._readers = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._unlock()
 
     async def write(self, call: Callable[[apsw.Connection], T]) -> T:
         """Run in a transaction that is on disk on return."""
@@ -116,6 +114,15 @@ class Engine:
         if self._exclusive:
             self._lock = _lock(self._path)
         try:
+            self._set_up()
+        except BaseException:
+            self._unlock()
+            raise
+        if self._exclusive:
+            self._lay_ballast()
+
+    def _set_up(self) -> None:
+        try:
             connection = self._connect()
         except apsw.Error as error:
             raise StoreMismatch(f"{self._path}: cannot be opened: {error}") from error
@@ -123,8 +130,11 @@ class Engine:
             _check_schema(connection, self._path, migrate=self._migrate)
         finally:
             connection.close()
-        if self._exclusive:
-            self._lay_ballast()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self._path), statementcachesize=128)

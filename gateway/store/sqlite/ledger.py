@@ -14,8 +14,9 @@ from gateway.store.sqlite import rows as shapes
 from gateway.store.sqlite import timeline
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 
-#: Later than any time that a message can have.
-_FOREVER_MS = 2**53
+#: Later than any time that a message can have, and greater than any id.
+_FOREVER_MS = 2**48 - 1
+_LAST_ID = "g"
 
 _PHASES = frozenset({State.SCHEDULED, State.QUEUED, State.SENDING})
 
@@ -61,7 +62,9 @@ class SqliteLedger:
         messages = [
             view.MessageView(
                 id=row[0],
-                state=timeline.shown_state(State(row[1]), ready=row[6], claimed=row[7]),
+                state=timeline.shown_state(
+                    State(row[1]), started=bool(row[6]), claimed=bool(row[7])
+                ),
                 category=row[2],
                 created_ms=row[3],
                 expires_ms=row[4],
@@ -116,13 +119,15 @@ class SqliteLedger:
 
     async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
         def work(connection: apsw.Connection) -> int:
+            before = connection.total_changes()
             call(connection, "purge_parked", before_ms=parked_before_ms, limit=limit)
             call(connection, "purge_keys", now_ms=now_ms, limit=limit)
             call(connection, "purge_dedupe", now_ms=now_ms, limit=limit)
+            keys = connection.total_changes() - before
             old = call_json(connection, "old_messages", before=_first_id(before_ms), limit=limit)
             for table in ("reference", "event", "receipt", "attempt", "status", "message"):
                 run(connection, f"purge_{table}", old)
-            return len(old)
+            return keys + len(old)
 
         return await self._engine.write(work)
 
@@ -154,12 +159,12 @@ def _parked(provider: str, attempt: Sequence[Any], receipts: Sequence[Mapping[st
 
 def _filter(tenant: str, query: view.MessageFilter) -> dict[str, Any]:
     in_work = query.state in _PHASES
+    until_ms = query.until_ms if query.until_ms is not None else _FOREVER_MS
     return {
         "tenant": tenant,
-        "cursor": query.cursor,
+        "first": _first_id(query.since_ms or 0),
+        "before": min(query.cursor or _LAST_ID, _first_id(until_ms)),
         "category": query.category,
-        "since_ms": query.since_ms or 0,
-        "until_ms": query.until_ms if query.until_ms is not None else _FOREVER_MS,
         "state": State.QUEUED if in_work else (query.state or ""),
         "phase": query.state if in_work else "",
         "limit": query.limit + 1,
@@ -168,5 +173,5 @@ def _filter(tenant: str, query: view.MessageFilter) -> dict[str, Any]:
 
 def _first_id(at_ms: int) -> str:
     """The smallest UUIDv7 of a time: ids are ordered by it (RFC 9562 §5.7)."""
-    digits = f"{max(0, at_ms):012x}"
+    digits = f"{min(max(0, at_ms), _FOREVER_MS):012x}"
     return f"{digits[:8]}-{digits[8:]}"

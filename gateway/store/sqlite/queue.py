@@ -43,6 +43,8 @@ class SqliteQueue:
         )
 
     async def claim_pinned(self, lane: str, wanted: Mapping[str, int]) -> Sequence[Claimed]:
+        if not wanted:
+            return []
         pins, most = dump(list(wanted)), max(wanted.values())
 
         def work(connection: apsw.Connection) -> Sequence[Claimed]:

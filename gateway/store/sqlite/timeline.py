@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apsw
+import orjson
 
 from gateway.model import view
 from gateway.model.message import MessageId
@@ -11,26 +12,29 @@ from gateway.model.state import State
 from gateway.store.sqlite.engine import call, call_json
 
 
-def shown_state(state: State, *, ready: bool, claimed: bool) -> State:
-    """The state with work in the queue told apart; the store keeps `queued` for all of it."""
+def shown_state(state: State, *, started: bool, claimed: bool) -> State:
+    """The state with work in the queue told apart; the store keeps `queued` for all of it.
+
+    started: its time has come; a message that waits for another try is not `scheduled` again.
+    """
     if state is not State.QUEUED:
         return state
     if claimed:
         return State.SENDING
-    return State.QUEUED if ready else State.SCHEDULED
+    return State.QUEUED if started else State.SCHEDULED
 
 
 def read(connection: apsw.Connection, tenant: str, message: MessageId) -> view.MessageView | None:
     """None when there is no such message, or it is another tenant's."""
     with connection:  # one snapshot for all four queries
-        head = call(connection, "message_head", message=message, tenant=tenant)
-        if head is None:
+        text = call(connection, "message_head", message=message, tenant=tenant)
+        if text is None:
             return None
-        head = call_json(connection, "message_head", message=message, tenant=tenant)
+        head = orjson.loads(text)
         entries = [*_entries(connection, message, head)]
     return view.MessageView(
         id=head[0],
-        state=shown_state(State(head[1]), ready=head[6], claimed=head[7]),
+        state=shown_state(State(head[1]), started=bool(head[6]), claimed=bool(head[7])),
         category=head[2],
         created_ms=head[3],
         expires_ms=head[4],

@@ -49,7 +49,7 @@ DELETE FROM suppression WHERE channel = :channel AND hash = :hash;
 -- rows: [[channel, hash], …]; gives those with a recorded permission
 SELECT coalesce(json_group_array(json_array(c.channel, c.hash)), '[]')
 FROM json_each(:rows) r
-JOIN consent c ON c.tenant = :tenant AND c.category = :category
+CROSS JOIN consent c ON c.tenant = :tenant AND c.category = :category
               AND c.channel = r.value ->> 0 AND c.hash = r.value ->> 1;
 
 -- name: put_consent

@@ -30,10 +30,10 @@ UPDATE reference SET parked = NULL
 WHERE (provider, reference) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:rows));
 
 -- name: message_head
--- One message of a tenant. Gives [id, state, category, created_ms, expires_ms, body, ready,
--- claimed, attempts]
+-- One message of a tenant. Gives [id, state, category, created_ms, expires_ms, body, started,
+-- claimed]; started: it is or was ready.
 SELECT json_array(m.id, s.state, m.category, m.created_ms, s.expires_ms, json(m.body),
-    EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL),
+    s.version > 0 OR EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL),
     EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL))
 FROM message m JOIN status s ON s.message = m.id
 WHERE m.id = :message AND m.tenant = :tenant AND m.internal = 0;
@@ -56,25 +56,26 @@ SELECT coalesce(json_group_array(json_array(at_ms, event, channel, provider, det
 FROM event WHERE message = :message;
 
 -- name: list_messages
--- A page of a tenant's messages, newest first. Gives [[id, state, category, created_ms,
--- expires_ms, metadata, ready, claimed], …]
+-- A page of a tenant's messages with ids from :first on and before :before, newest first. Gives
+-- [[id, state, category, created_ms, expires_ms, metadata, started, claimed], …]
 SELECT coalesce(json_group_array(json_array(id, state, category, created_ms, expires_ms,
-                                            json(metadata), ready, claimed)), '[]')
+                                            json(metadata), started, claimed)), '[]')
 FROM (
     SELECT m.id, s.state, m.category, m.created_ms, s.expires_ms,
            coalesce(m.body -> '$.metadata', '{}') AS metadata,
-           EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL) AS ready,
+           (s.version > 0 OR EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id
+                                     AND q.rank IS NOT NULL)) AS started,
            EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL) AS claimed
     FROM message m JOIN status s ON s.message = m.id
     WHERE m.tenant = :tenant AND m.internal = 0
-      AND (:cursor = '' OR m.id < :cursor)
+      AND m.id >= :first AND m.id < :before
       AND (:category = '' OR m.category = :category)
-      AND m.created_ms >= :since_ms AND m.created_ms < :until_ms
       AND (:state = '' OR s.state = :state)
       AND (:phase = '' OR :phase = CASE
             WHEN EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL)
             THEN 'sending'
-            WHEN EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL)
+            WHEN s.version > 0
+                 OR EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL)
             THEN 'queued' ELSE 'scheduled' END)
     ORDER BY m.id DESC
     LIMIT :limit
@@ -101,20 +102,33 @@ SELECT coalesce(json_group_array(id), '[]')
 FROM (
     SELECT m.id
     FROM message m JOIN status s ON s.message = m.id
-    WHERE m.id >= :first AND m.internal = 1 AND m.body ->> '$.chain[0].parts[0].endpoint' = :endpoint
+    WHERE m.id >= :first AND m.internal = 1
+      AND m.body ->> '$.chain[0].parts[0].endpoint' = :endpoint
       AND (:only_failed = 0 OR s.state IN ('failed', 'expired', 'unknown', 'cancelled'))
     ORDER BY m.id
     LIMIT :limit
 );
 
 -- name: depths
--- Rows of the queue and the oldest due time. Gives [[lane, phase, rows, due_ms], …]
+-- Unclaimed rows of the queue, counted in its indexes, and when the first of each lane's queues
+-- became due. Gives [[lane, phase, rows, due_ms or null], …]
 SELECT coalesce(json_group_array(json_array(lane, phase, rows, due_ms)), '[]')
 FROM (
-    SELECT lane, CASE WHEN owner IS NOT NULL THEN 'claimed' WHEN rank IS NULL THEN 'waiting'
-                      ELSE 'ready' END AS phase,
-           count(*) AS rows, min(due_ms) AS due_ms
-    FROM queue GROUP BY 1, 2
+    SELECT lane, 'ready' AS phase, sum(rows) AS rows, min(head_ms) AS due_ms
+    FROM (SELECT lane, count(*) AS rows,
+                 (SELECT due_ms FROM queue f INDEXED BY queue_ready
+                  WHERE f.lane = q.lane AND f.pin = q.pin AND f.priority = q.priority
+                    AND f.rank IS NOT NULL AND f.owner IS NULL
+                  ORDER BY f.rank LIMIT 1) AS head_ms
+          FROM queue q INDEXED BY queue_ready
+          WHERE rank IS NOT NULL AND owner IS NULL
+          GROUP BY lane, pin, priority)
+    GROUP BY lane
+    UNION ALL
+    SELECT lane, 'waiting', count(*), min(due_ms)
+    FROM queue INDEXED BY queue_waiting
+    WHERE rank IS NULL AND owner IS NULL
+    GROUP BY lane
 );
 
 -- name: old_messages

@@ -210,6 +210,13 @@ WHERE s.version IS NOT r.value ->> 1
    OR (r.value ->> 2 IS NOT NULL AND (q.epoch IS NULL OR q.epoch <> r.value ->> 4
        OR q.owner IS NOT :owner));
 
+-- name: being_sent
+-- Rows that somebody holds. rows: [[message, step, part, index], …]; gives [index, …]
+SELECT coalesce(json_group_array(r.value ->> 3), '[]')
+FROM json_each(:rows) r
+JOIN queue q ON q.message = r.value ->> 0 AND q.step = r.value ->> 1 AND q.part = r.value ->> 2
+WHERE q.owner IS NOT NULL;
+
 -- name: put_attempts
 -- Evidence of attempts. rows: [[message, redrive, step, part, number, provider, outcome, code,
 -- detail, started_ms, ended_ms], …]

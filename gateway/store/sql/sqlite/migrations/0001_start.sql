@@ -53,9 +53,10 @@ CREATE TABLE queue (
     PRIMARY KEY (message, step, part)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX queue_ready ON queue (lane, pin, priority, rank)
+-- The last columns are always NULL here: they let rows be counted without reading them.
+CREATE INDEX queue_ready ON queue (lane, pin, priority, rank, owner)
     WHERE rank IS NOT NULL AND owner IS NULL;
-CREATE INDEX queue_waiting ON queue (lane, priority, due_ms)
+CREATE INDEX queue_waiting ON queue (lane, priority, due_ms, rank, owner)
     WHERE rank IS NULL AND owner IS NULL;
 CREATE INDEX queue_expiry ON queue (expires_ms);
 
