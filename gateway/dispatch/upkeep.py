@@ -38,6 +38,9 @@ _PURGE_EVERY = 60.0
 _DEPTHS_EVERY = 5.0
 _PARKED_EVERY = 0.2
 
+#: After counting the queue, rest so many times as long, at most so many seconds.
+_PAUSE_AFTER_COUNTING, _LONGEST_PAUSE = 20.0, 60.0
+
 
 @value()
 class UpkeepRules:
@@ -191,7 +194,8 @@ class Upkeep:
             await self._clock.sleep(0.0)
 
     async def measure(self) -> None:
-        """Set the gauges of the queue."""
+        """Set the gauges of the queue. The more there is to count, the less often."""
+        started = self._clock.monotonic()
         now_ms = self._clock.now_ms()
         lanes: dict[str, dict[str, int]] = {
             lane: {"ready": 0, "waiting": 0} for lane in [*self._rules.lane_rates, WEBHOOK_LANE]
@@ -204,6 +208,8 @@ class Upkeep:
             if phase == "ready" and due_ms is not None:
                 oldest[lane] = max(0.0, (now_ms - due_ms) / 1000)
         self._metrics.set_queue(lanes, oldest)
+        took = self._clock.monotonic() - started
+        await self._clock.sleep(min(_LONGEST_PAUSE, took * _PAUSE_AFTER_COUNTING))
 
     async def _apply_early(self) -> None:
         await self._apply_parked()
