@@ -1,0 +1,190 @@
+"""Storing messages once, whoever asks and how often."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.model.case import EventRecord
+from gateway.model.state import Outcome, State
+from gateway.model.view import MessageFilter
+from gateway.store.base import Existing, KeyTaken, Store, Stored
+
+
+async def stored_ids(store: Store, tenant: str = "billing") -> list[str]:
+    page = await store.list(tenant, MessageFilter(limit=200))
+    return [one.id for one in page.messages]
+
+
+async def test_message_is_on_disk_when_accept_returns(open_store: Any, make: Any) -> None:
+    store = await open_store()
+    message = make.message(metadata={"order": "A17", "nul": "a\x00b", "emoji": "🎉"})
+
+    accepted = await store.accept([message])
+
+    other = await open_store("n2")
+    found = await other.read("billing", message.id)
+    assert accepted == [Stored(id=message.id, state=State.QUEUED)]
+    assert found is not None
+    assert found.metadata == {"order": "A17", "nul": "a\x00b", "emoji": "🎉"}
+
+
+async def test_same_key_gives_the_same_message(store: Store, make: Any) -> None:
+    first, again = make.messages(2, key="k")
+    await store.accept([first])
+
+    accepted = await store.accept([again])
+
+    assert accepted == [Existing(id=first.id, state=State.QUEUED, by_key=True)]
+    assert await stored_ids(store) == [first.id]
+
+
+async def test_same_key_in_one_batch_gives_the_same_message(store: Store, make: Any) -> None:
+    first, again = make.messages(2, key="k")
+    other = make.message(key="k2")
+
+    accepted = await store.accept([first, again, other])
+
+    assert accepted[0] == Stored(id=first.id, state=State.QUEUED)
+    assert accepted[1] == Existing(id=first.id, state=State.QUEUED, by_key=True)
+    assert accepted[2] == Stored(id=other.id, state=State.QUEUED)
+    assert sorted(await stored_ids(store)) == sorted([first.id, other.id])
+
+
+async def test_key_with_another_body_is_taken(store: Store, make: Any) -> None:
+    first, other = make.message(key="k"), make.message(key="k", fingerprint="other")
+
+    accepted = [*await store.accept([first]), *await store.accept([other])]
+    together = await store.accept([make.message(key="j"), make.message(key="j", fingerprint="o")])
+
+    assert accepted[1] == KeyTaken()
+    assert together[1] == KeyTaken()
+
+
+async def test_concurrent_requests_of_one_key_make_one_message(store: Store, make: Any) -> None:
+    messages = make.messages(50, key="k")
+
+    accepted = await asyncio.gather(*(store.accept([one]) for one in messages))
+
+    assert len({verdict.id for (verdict,) in accepted if not isinstance(verdict, KeyTaken)}) == 1
+    assert len(await stored_ids(store)) == 1
+
+
+async def test_key_belongs_to_its_tenant(store: Store, make: Any) -> None:
+    ours, theirs = make.message(key="k", dedupe="d"), make.message(tenant="x", key="k", dedupe="d")
+
+    accepted = await store.accept([ours, theirs])
+
+    assert [type(one) for one in accepted] == [Stored, Stored]
+
+
+async def test_key_is_free_again_when_its_time_is_over(store: Store, make: Any) -> None:
+    await store.accept([make.message(key="k")])
+    make.now_ms += 86_400_000
+    later = make.message(key="k", fingerprint="other")
+
+    assert await store.accept([later]) == [Stored(id=later.id, state=State.QUEUED)]
+
+
+async def test_keys_may_hold_any_character(store: Store, make: Any) -> None:
+    keys = ["a\x00b", "a\x00c", "a", "🎉", "'; --"]
+
+    accepted = await store.accept([make.message(key=key, dedupe=key) for key in keys])
+    again = await store.accept([make.message(key=key) for key in keys])
+
+    assert {type(one) for one in accepted} == {Stored}
+    assert [one.id for one in again] == [one.id for one in accepted]  # type: ignore[union-attr]
+
+
+async def test_duplicate_within_the_window_is_not_stored(store: Store, make: Any) -> None:
+    first, again = make.messages(2, dedupe="d")
+
+    accepted = await store.accept([first, again])
+    make.now_ms += 59_999
+    later = await store.accept([make.message(dedupe="d")])
+
+    assert accepted[1] == Existing(id=first.id, state=State.QUEUED, by_key=False)
+    assert later == [Existing(id=first.id, state=State.QUEUED, by_key=False)]
+
+
+async def test_window_ends(store: Store, make: Any) -> None:
+    await store.accept([make.message(dedupe="d")])
+    make.now_ms += 60_000
+    later = make.message(dedupe="d")
+
+    assert await store.accept([later]) == [Stored(id=later.id, state=State.QUEUED)]
+
+
+async def test_window_runs_from_the_message_that_was_stored(store: Store, make: Any) -> None:
+    await store.accept([make.message(dedupe="d")])
+    make.now_ms += 40_000
+    await store.accept([make.message(dedupe="d")])
+    make.now_ms += 30_000
+    later = make.message(dedupe="d")
+
+    assert await store.accept([later]) == [Stored(id=later.id, state=State.QUEUED)]
+
+
+async def test_duplicate_s_key_keeps_naming_the_message_it_repeats(store: Store, make: Any) -> None:
+    first, duplicate = make.message(dedupe="d"), make.message(dedupe="d", key="k")
+    await store.accept([first])
+    await store.accept([duplicate])
+    make.now_ms += 3_600_000
+
+    repeated = await store.accept([make.message(dedupe="d", key="k")])
+    other = await store.accept([make.message(key="k", fingerprint="other")])
+
+    assert repeated == [Existing(id=first.id, state=State.QUEUED, by_key=True)]
+    assert other == [KeyTaken()]
+
+
+async def test_duplicate_s_key_counts_within_the_batch(store: Store, make: Any) -> None:
+    first, duplicate = make.message(dedupe="d"), make.message(dedupe="d", key="k")
+
+    accepted = await store.accept([first, duplicate, make.message(key="k")])
+
+    assert accepted[2] == Existing(id=first.id, state=State.QUEUED, by_key=True)
+
+
+async def test_failure_frees_the_window(store: Store, make: Any) -> None:
+    await store.accept([make.message(dedupe="d")])
+    (row,) = await store.claim(make.request())
+
+    await store.commit([make.result(row, Outcome.REJECTED, free_dedupe=True)])
+    later = make.message(dedupe="d")
+
+    assert await store.accept([later]) == [Stored(id=later.id, state=State.QUEUED)]
+
+
+async def test_existing_message_is_told_with_its_state_of_now(store: Store, make: Any) -> None:
+    await store.accept([make.message(key="k", dedupe="d")])
+    (row,) = await store.claim(make.request())
+    await store.commit([make.result(row)])
+
+    accepted = await store.accept([make.message(key="k"), make.message(dedupe="d")])
+
+    assert [one.state for one in accepted] == ["sent", "sent"]  # type: ignore[union-attr]
+
+
+async def test_suppressed_message_is_kept_without_work(store: Store, make: Any) -> None:
+    event = EventRecord(at_ms=make.now_ms, event="suppressed", detail="bounced")
+    message = replace(
+        make.message(state=State.SUPPRESSED), ending=State.SUPPRESSED, events=(event,)
+    )
+
+    await store.accept([message])
+
+    found = await store.read("billing", message.id)
+    assert found is not None
+    assert found.state is State.SUPPRESSED
+    assert [one.event for one in found.timeline] == ["accepted", "suppressed"]
+    assert await store.depths() == {}
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+async def test_batches_of_any_size(store: Store, make: Any, count: int) -> None:
+    accepted = await store.accept(make.messages(count))
+
+    assert len(accepted) == count
+    assert await store.depths() == {("sms", "ready"): (count, make.now_ms)}
