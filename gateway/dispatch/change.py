@@ -276,6 +276,27 @@ class Change:
             for one in self._reports
         )
 
+    @property
+    def is_double_success(self) -> bool:
+        """Whether a second step succeeds by this change: two steps were under way at once."""
+        if self.case.version == 0 or self.case.message.mode is Mode.ALL:
+            return False
+        before = self._successes(self.case.attempts, self.case.receipts)
+        after = self._successes(self._evidence, self._reports)
+        return after > max(1, before)
+
+    def _successes(
+        self, attempts: Sequence[AttemptEvidence], receipts: Sequence[ReceiptEvidence]
+    ) -> int:
+        return sum(
+            succeeded(
+                [one for one in attempts if one.step == step and one.redrive == self.redrive],
+                receipts,
+                until=State.SENT,
+            )
+            for step in range(len(self.case.message.chain))
+        )
+
     def _has_succeeded(self) -> bool:
         """Whether some step is done by its own measure."""
         chain = self.case.message.chain

@@ -67,7 +67,10 @@ class Finisher:
             if verdict is None:
                 self._after(case, change, transition)
                 return transition
-            stale_news = stale_news or verdict is base.Staleness.EPOCH
+            if verdict is base.Staleness.EPOCH and not stale_news:
+                stale_news = True
+                for record in transition.attempts:
+                    self._metrics.stale.labels(record.evidence.provider).inc()
             fresh = (await self._load(case)).get(case.id)
             if fresh is None:
                 return None
@@ -106,6 +109,8 @@ class Finisher:
                 self._bells.ring(row.lane, row.pin)
         if transition.state is not case.state and transition.state in REPORTED:
             self._count_end(case, transition)
+        if change.is_double_success:
+            self._metrics.double_successes.labels(case.message.category).inc()
         for event in transition.events:
             if event.event == "fallback":
                 self._metrics.fallbacks.labels(event.channel).inc()

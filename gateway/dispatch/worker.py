@@ -131,7 +131,8 @@ class Worker:
         if rows:
             await self._take_in(rows)
         elif startable <= 0:
-            await self._wait(self._freed, self.account.next_room())
+            self._freed.clear()
+            await self._wait(self._freed, self.account.next_room() or _POLL)
         else:
             await self._wait(self._bell, self._poll_after())
 
