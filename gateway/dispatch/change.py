@@ -292,21 +292,14 @@ class Change:
             succeeded(
                 [one for one in attempts if one.step == step and one.redrive == self.redrive],
                 receipts,
-                until=State.SENT,
+                until=plan.until,
             )
-            for step in range(len(self.case.message.chain))
+            for step, plan in enumerate(self.case.message.chain)
         )
 
     def _has_succeeded(self) -> bool:
         """Whether some step is done by its own measure."""
-        chain = self.case.message.chain
-        for step, plan in enumerate(chain):
-            ours = [
-                one for one in self._evidence if one.step == step and one.redrive == self.redrive
-            ]
-            if succeeded(ours, self._reports, until=plan.until):
-                return True
-        return False
+        return self._successes(self._evidence, self._reports) > 0
 
     # The end
 
