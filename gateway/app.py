@@ -183,7 +183,10 @@ class Gateway:
                 for name, lane in settings.lanes.items()
             },
         )
-        self._workers = [self._build_worker(name) for name in settings.providers]
+        # an account that no lane names has nothing to do
+        self._workers = [
+            self._build_worker(name) for name in settings.providers if served_lanes(settings, name)
+        ]
         self._postman = await self._build_postman()
         self._services = await self._build_services()
         await self._listen()

@@ -11,7 +11,6 @@ from gateway.model.message import Mode, OnUnknown, Priority
 from gateway.model.state import State
 from gateway.model.submission import Dedupe, Device, StepRequest, Submission, To
 
-_DEFAULT_CATEGORY = "service"
 _PRIORITIES = {one.name.lower(): one for one in Priority}
 _ON_UNKNOWN = {str(one): one for one in OnUnknown}
 _MODES = {str(one): one for one in Mode}
@@ -40,7 +39,7 @@ def _submission(body: schema.NewMessage, key: str, posted: dict[str, Any]) -> Su
     # One call with all fields: building a frozen value twice would cost more than reading it.
     return Submission(
         to=_to(body["to"]),
-        category=body.get("category", _DEFAULT_CATEGORY),
+        category=body.get("category", ""),
         priority=_PRIORITIES[body["priority"]] if "priority" in body else None,
         chain=tuple(map(_step, body["chain"])) if "chain" in body else (),
         template=body.get("template", ""),

@@ -75,7 +75,7 @@ class FakeIntake:
         return Preview(
             decision="send",
             reasons=(),
-            category=submission.category,
+            category=submission.category or "service",
             priority="normal",
             expires_in=300.0,
             chain=(

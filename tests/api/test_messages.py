@@ -81,7 +81,7 @@ async def test_what_is_absent_is_left_to_the_category(edge: Any, fakes: Any) -> 
     (got,) = fakes.intake.accepted
     assert status == 202
     assert set(body) == {"id", "state"}
-    assert got.category == "service"
+    assert got.category == ""
     assert (got.priority, got.chain, got.on_unknown, got.dedupe) == (None, (), None, None)
     assert (got.send_at, got.expires_in, got.mode) == (None, None, Mode.CHAIN)
 
