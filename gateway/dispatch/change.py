@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from gateway.dispatch import policy
+from gateway.dispatch.findings import Findings
 from gateway.dispatch.rows import RowMaker, flow_of
 from gateway.model import wire
 from gateway.model.case import (
@@ -35,9 +36,6 @@ from gateway.model.state import (
     Outcome,
     ReceiptEvidence,
     State,
-    attempt_rank,
-    state_of,
-    succeeded,
 )
 
 #: What a change of state makes us tell the tenant: (case, new state, channel, provider, detail).
@@ -69,8 +67,11 @@ class Change:
         self._receipts: list[ReceiptRecord] = []
         self._events: list[EventRecord] = []
         self._references: list[Reference] = []
-        self._evidence = list(case.attempts)
-        self._reports = list(case.receipts)
+        self._findings = self._findings_before()
+
+    def _findings_before(self) -> Findings:
+        case = self.case
+        return Findings(case.message.chain, case.attempts, case.receipts, case.redrive)
 
     # What happened
 
@@ -78,7 +79,7 @@ class Change:
         """An attempt has a result. provider_id: by which receipts will name it, if they can."""
         one = record.evidence
         self._attempts.append(record)
-        self._evidence.append(one)
+        self._findings.attempts.append(one)
         if provider_id:
             self._references.append(
                 Reference(
@@ -94,7 +95,7 @@ class Change:
     def take_attempts(self) -> Sequence[AttemptRecord]:
         """The attempts that were added, which then no longer count."""
         taken, self._attempts = self._attempts, []
-        self._evidence = list(self.case.attempts)
+        self._findings.attempts = list(self.case.attempts)
         self._references = []
         return taken
 
@@ -108,9 +109,9 @@ class Change:
 
     def add_receipt(self, record: ReceiptRecord) -> None:
         """A provider reported. What it means for the chain follows from `react`."""
-        if record.evidence not in self._reports:
+        if record.evidence not in self._findings.receipts:
             self._receipts.append(record)
-            self._reports.append(record.evidence)
+            self._findings.receipts.append(record.evidence)
 
     def add_event(
         self, event: str, detail: str = "", *, channel: str = "", provider: str = ""
@@ -155,7 +156,7 @@ class Change:
         """A part of the step failed: if nothing else of it can still succeed, go on."""
         if self._is_alive(step) or self.case.message.mode is Mode.ALL:
             return
-        if self.ending is None and not self._has_succeeded():
+        if self.ending is None and not self._findings.successes():
             self._go_on(step + 1)
 
     def follow(self, row: Claimed, move: policy.Move) -> None:
@@ -176,7 +177,7 @@ class Change:
                 assert_never(move)
 
     def _try_again(self, row: Claimed, move: policy.Retry) -> None:
-        if self.ending is not None or self._has_succeeded():
+        if self.ending is not None or self._findings.successes():
             return
         self.put(
             QueueRow(
@@ -200,18 +201,14 @@ class Change:
 
     def _look_at(self, step: int) -> None:
         """A step waits for receipts, some of which may have come before."""
-        if self._reached(step):
+        if self._findings.is_reached(step):
             self.stop_rest(step)
         elif not self._is_alive(step):
             self.step_failed(step)
 
     def tried(self, step: int, part: int) -> frozenset[str]:
         """Accounts that have had this part."""
-        return frozenset(
-            one.provider
-            for one in self._evidence
-            if (one.redrive, one.step, one.part) == (self.redrive, step, part)
-        )
+        return self._findings.tried(step, part)
 
     def react(self) -> None:
         """Do what the receipts ask for: stop when the goal is reached, go on when a step failed."""
@@ -219,7 +216,7 @@ class Change:
             step = receipt.evidence.step
             if step >= len(self.case.message.chain) or receipt.evidence.redrive != self.redrive:
                 continue
-            if self._reached(step):
+            if self._findings.is_reached(step):
                 self.stop_rest(step)
             elif receipt.evidence.event in wire.FAILURES and self.now_ms < self._expires_ms:
                 self.step_failed(step)
@@ -227,6 +224,7 @@ class Change:
     def restart(self) -> None:
         """Send a dead letter again, from its first step."""
         self.redrive += 1
+        self._findings.redrive = self.redrive
         self.ending = None
         self.add_event("redriven")
         steps = range(len(self.case.message.chain)) if self.case.message.mode is Mode.ALL else [0]
@@ -235,7 +233,7 @@ class Change:
 
     def _go_on(self, step: int) -> None:
         """Start a step now, unless it has been started or there is none."""
-        if step >= len(self.case.message.chain) or self._was_tried(step):
+        if step >= len(self.case.message.chain) or self._findings.was_tried(step):
             return
         waiting = [row for key, row in self._live.items() if key[0] == step]
         if any(row.claimed or row.due_ms <= self.now_ms for row in waiting):
@@ -251,67 +249,21 @@ class Change:
 
     def _is_alive(self, step: int) -> bool:
         """Whether a part waits, is being sent, or was taken and has not failed."""
-        if any(key[0] == step for key in self._live):
-            return True
-        return any(
-            attempt_rank(one, self._reports) in (_SENT, _DELIVERED, _READ)
-            for one in self._evidence
-            if one.step == step and one.redrive == self.redrive
-        )
-
-    def _was_tried(self, step: int) -> bool:
-        return any(one.step == step and one.redrive == self.redrive for one in self._evidence)
-
-    def _reached(self, step: int) -> bool:
-        until = self.case.message.chain[step].until
-        ours = [one for one in self._evidence if one.step == step and one.redrive == self.redrive]
-        wanted = until if until is not State.SENT else State.DELIVERED
-        return succeeded(ours, self._reports, until=wanted) or self._reported(step, wanted)
-
-    def _reported(self, step: int, until: State) -> bool:
-        """A receipt that came before its attempt's result says the same."""
-        wanted = {State.DELIVERED: _GOOD_NEWS, State.READ: {wire.ReceiptEvent.READ}}[until]
-        return any(
-            one.step == step and one.redrive == self.redrive and one.event in wanted
-            for one in self._reports
-        )
+        return any(key[0] == step for key in self._live) or self._findings.is_promising(step)
 
     @property
     def is_double_success(self) -> bool:
         """Whether a second step succeeds by this change: two steps were under way at once."""
         if self.case.version == 0 or self.case.message.mode is Mode.ALL:
             return False
-        before = self._successes(self.case.attempts, self.case.receipts)
-        after = self._successes(self._evidence, self._reports)
-        return after > max(1, before)
-
-    def _successes(
-        self, attempts: Sequence[AttemptEvidence], receipts: Sequence[ReceiptEvidence]
-    ) -> int:
-        return sum(
-            succeeded(
-                [one for one in attempts if one.step == step and one.redrive == self.redrive],
-                receipts,
-                until=plan.until,
-            )
-            for step, plan in enumerate(self.case.message.chain)
-        )
-
-    def _has_succeeded(self) -> bool:
-        """Whether some step is done by its own measure."""
-        return self._successes(self._evidence, self._reports) > 0
+        return self._findings.successes() > max(1, self._findings_before().successes())
 
     # The end
 
     @property
     def state(self) -> State:
         """What the evidence amounts to now."""
-        return state_of(
-            self._evidence,
-            self._reports,
-            waiting=State.QUEUED if self._live else None,
-            ending=self.ending,
-        )
+        return self._findings.state(is_waiting=bool(self._live), ending=self.ending)
 
     @property
     def is_idle(self) -> bool:
@@ -321,7 +273,7 @@ class Change:
     @property
     def was_attempted(self) -> bool:
         """Somebody may have it."""
-        return bool(self._evidence)
+        return bool(self._findings.attempts)
 
     @property
     def latest(self) -> AttemptEvidence | ReceiptEvidence | None:
@@ -362,12 +314,6 @@ class Change:
             free_dedupe=is_news and state not in SUCCESSES and state is not State.UNKNOWN,
         )
 
-
-_SENT, _DELIVERED, _READ = 1, 4, 5
-
-_GOOD_NEWS = frozenset(
-    {wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.READ, wire.ReceiptEvent.COMPLAINED}
-)
 
 OUTCOMES: dict[type, Outcome] = {
     wire.Accepted: Outcome.ACCEPTED,

@@ -149,6 +149,11 @@ def state_of(
     return ending if ending is not None else State.FAILED
 
 
+def is_promising(attempt: AttemptEvidence, receipts: Iterable[ReceiptEvidence]) -> bool:
+    """Whether it was taken and has not failed."""
+    return attempt_rank(attempt, receipts) in (_SENT, _DELIVERED, _READ)
+
+
 def succeeded(
     attempts: Iterable[AttemptEvidence], receipts: Iterable[ReceiptEvidence], *, until: State
 ) -> bool:

@@ -1,0 +1,79 @@
+"""What is known of a message's steps from its attempts and receipts, by its present redrive."""
+
+from collections.abc import Sequence
+
+from gateway.model import wire
+from gateway.model.message import Step
+from gateway.model.state import (
+    AttemptEvidence,
+    ReceiptEvidence,
+    State,
+    is_promising,
+    state_of,
+    succeeded,
+)
+
+_GOOD_NEWS = {
+    State.DELIVERED: frozenset(
+        {wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.READ, wire.ReceiptEvent.COMPLAINED}
+    ),
+    State.READ: frozenset({wire.ReceiptEvent.READ}),
+}
+
+
+class Findings:
+    """The evidence of one message, to ask questions of. `redrive` may be set anew."""
+
+    def __init__(
+        self,
+        chain: Sequence[Step],
+        attempts: Sequence[AttemptEvidence],
+        receipts: Sequence[ReceiptEvidence],
+        redrive: int,
+    ) -> None:
+        self.attempts = list(attempts)
+        self.receipts = list(receipts)
+        self.redrive = redrive
+        self._chain = chain
+
+    def tried(self, step: int, part: int) -> frozenset[str]:
+        """Accounts that have had a part."""
+        return frozenset(one.provider for one in self._of(step) if one.part == part)
+
+    def was_tried(self, step: int) -> bool:
+        return bool(self._of(step))
+
+    def is_promising(self, step: int) -> bool:
+        """Whether some attempt of the step was taken and has not failed."""
+        return any(is_promising(one, self.receipts) for one in self._of(step))
+
+    def is_reached(self, step: int) -> bool:
+        """Whether the step needs no other beside it any more: delivered, or read if that is asked.
+
+        A receipt that came before its attempt's result counts as well.
+        """
+        until = self._chain[step].until
+        wanted = until if until is not State.SENT else State.DELIVERED
+        return succeeded(self._of(step), self.receipts, until=wanted) or any(
+            one.step == step and one.redrive == self.redrive and one.event in _GOOD_NEWS[wanted]
+            for one in self.receipts
+        )
+
+    def successes(self) -> int:
+        """Steps that are done by their own measure."""
+        return sum(
+            succeeded(self._of(step), self.receipts, until=plan.until)
+            for step, plan in enumerate(self._chain)
+        )
+
+    def state(self, *, is_waiting: bool, ending: State | None) -> State:
+        """What the evidence amounts to. is_waiting: there is work in the queue."""
+        return state_of(
+            self.attempts,
+            self.receipts,
+            waiting=State.QUEUED if is_waiting else None,
+            ending=ending,
+        )
+
+    def _of(self, step: int) -> list[AttemptEvidence]:
+        return [one for one in self.attempts if one.step == step and one.redrive == self.redrive]
