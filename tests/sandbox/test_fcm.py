@@ -11,6 +11,7 @@ import google.auth.exceptions
 import google.auth.transport.requests
 import orjson
 import pytest
+import requests
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.oauth2 import service_account
@@ -37,7 +38,11 @@ def credentials_of(key_file: dict[str, str], scope: str = SCOPE) -> Any:
 
 
 async def refresh(credential: Any) -> None:
-    await asyncio.to_thread(credential.refresh, google.auth.transport.requests.Request())
+    def run() -> None:
+        with requests.Session() as client:
+            credential.refresh(google.auth.transport.requests.Request(client))
+
+    await asyncio.to_thread(run)
 
 
 async def send(
