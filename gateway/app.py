@@ -49,6 +49,7 @@ from gateway.settings import ProviderAccount, RateUnit, Settings
 from gateway.store.sqlite.store import SqliteStore
 from gateway.transport.guard import AddressGuard
 from gateway.transport.http import AiohttpTransport
+from gateway.transport.lean import LeanHttpTransport
 from gateway.transport.smtp import PooledSmtpTransport
 
 _log = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ class Gateway:
         self.metrics.commit_seconds.observe(seconds)
 
     async def _build_senders(self) -> Mapping[str, Sender]:
-        http = await self._stack.enter_async_context(AiohttpTransport(limit=0))
+        http = await self._stack.enter_async_context(LeanHttpTransport(limit=0))
         senders: dict[str, Sender] = {}
         for name, account in self.settings.providers.items():
             provider = registry.build(name, account.kind, account.options, self.clock)
@@ -203,7 +204,7 @@ class Gateway:
         return senders
 
     async def _build_sender(
-        self, provider: providers.Provider, account: ProviderAccount, http: AiohttpTransport
+        self, provider: providers.Provider, account: ProviderAccount, http: LeanHttpTransport
     ) -> Sender:
         if isinstance(provider, providers.HttpProvider):
             return HttpSender(provider, http, self.clock, timeout=account.timeout)
