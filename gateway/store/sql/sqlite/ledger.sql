@@ -141,21 +141,27 @@ FROM (
 );
 
 -- name: purge_message
+-- The messages themselves. rows: [message, …]
 DELETE FROM message WHERE id IN (SELECT value FROM json_each(:rows));
 
 -- name: purge_status
+-- Statuses of old messages. rows: [message, …]
 DELETE FROM status WHERE message IN (SELECT value FROM json_each(:rows));
 
 -- name: purge_attempt
+-- Attempts of old messages. rows: [message, …]
 DELETE FROM attempt WHERE message IN (SELECT value FROM json_each(:rows));
 
 -- name: purge_receipt
+-- Receipts of old messages. rows: [message, …]
 DELETE FROM receipt WHERE message IN (SELECT value FROM json_each(:rows));
 
 -- name: purge_event
+-- Decisions about old messages. rows: [message, …]
 DELETE FROM event WHERE message IN (SELECT value FROM json_each(:rows));
 
 -- name: purge_reference
+-- Providers' names of old messages. rows: [message, …]
 DELETE FROM reference WHERE message IN (SELECT value FROM json_each(:rows));
 
 -- name: purge_parked

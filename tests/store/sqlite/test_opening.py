@@ -1,0 +1,193 @@
+"""Who may open the file, and in which state of its schema."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import apsw
+import pytest
+
+from gateway.model.errors import StoreMismatch, StoreUnavailable
+from gateway.store import queries
+from gateway.store.sqlite.store import SqliteStore
+
+NEWEST = queries.migrations("sqlite")[-1][0]
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    memory = Path("/dev/shm")
+    where = memory if os.access(memory, os.W_OK) else None
+    with TemporaryDirectory(dir=where, prefix="gateway-") as name:
+        yield Path(name) / "deep" / "gateway.db"
+
+
+def version(path: Path) -> int:
+    connection = apsw.Connection(str(path))
+    try:
+        return int(connection.pragma("user_version"))
+    finally:
+        connection.close()
+
+
+def set_version(path: Path, number: int) -> None:
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", number)
+    connection.close()
+
+
+def fill_with_prose(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"Dear diary, " * 1000)
+
+
+async def test_new_file_is_set_up(path: Path) -> None:
+    async with SqliteStore(path, owner="n1", migrate=False) as store:
+        await store.check()
+
+    assert version(path) == NEWEST
+
+
+async def test_file_survives_being_opened_again(path: Path) -> None:
+    async with SqliteStore(path, owner="n1") as store:
+        secret = await store.secret("s")
+
+    async with SqliteStore(path, owner="n2") as store:
+        assert await store.secret("s") == secret
+
+
+async def test_newer_schema_is_refused(path: Path) -> None:
+    async with SqliteStore(path, owner="n1"):
+        pass
+    set_version(path, NEWEST + 1)
+
+    with pytest.raises(StoreMismatch, match="newer"):
+        await SqliteStore(path, owner="n2").__aenter__()
+
+    assert version(path) == NEWEST + 1
+
+
+async def test_older_schema_is_refused_without_migration(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SqliteStore(path, owner="n1"):
+        pass
+    later = (NEWEST + 1, "CREATE TABLE later (x INTEGER) STRICT")
+    steps = [*queries.migrations("sqlite"), later]
+    monkeypatch.setattr(queries, "migrations", lambda engine: steps)
+
+    with pytest.raises(StoreMismatch, match="gateway migrate"):
+        await SqliteStore(path, owner="n2", migrate=False).__aenter__()
+    async with SqliteStore(path, owner="n3", migrate=True):
+        pass
+
+    assert version(path) == NEWEST + 1
+
+
+async def test_failed_migration_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SqliteStore(path, owner="n1"):
+        pass
+    broken = (NEWEST + 1, "CREATE TABLE later (x INTEGER) STRICT; CREATE TABLE message (y TEXT)")
+    steps = [*queries.migrations("sqlite"), broken]
+    monkeypatch.setattr(queries, "migrations", lambda engine: steps)
+
+    with pytest.raises(apsw.SQLError):
+        await SqliteStore(path, owner="n2").__aenter__()
+
+    monkeypatch.undo()
+    assert version(path) == NEWEST
+    async with SqliteStore(path, owner="n3") as store:
+        await store.check()
+
+
+async def test_file_that_is_no_database_is_refused(path: Path) -> None:
+    fill_with_prose(path)
+
+    with pytest.raises(StoreMismatch, match="cannot be opened"):
+        await SqliteStore(path, owner="n1").__aenter__()
+
+
+async def test_second_gateway_on_the_file_is_refused(path: Path) -> None:
+    async with SqliteStore(path, owner="n1"):
+        with pytest.raises(StoreMismatch, match="PostgreSQL"):
+            await SqliteStore(path, owner="n2").__aenter__()
+
+    async with SqliteStore(path, owner="n3"):
+        pass
+
+
+async def test_gateway_of_another_process_holds_the_file(path: Path) -> None:
+    program = (
+        "import asyncio, sys, pathlib\n"
+        "from gateway.store.sqlite.store import SqliteStore\n"
+        "async def main():\n"
+        "    async with SqliteStore(pathlib.Path(sys.argv[1]), owner='other'):\n"
+        "        print('open', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(  # noqa: ASYNC220 - a line is waited for, not the process
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "open\n"
+
+        with pytest.raises(StoreMismatch, match="another process"):
+            await SqliteStore(path, owner="n1").__aenter__()
+
+        other.stdin.close()
+    async with SqliteStore(path, owner="n1"):
+        pass
+
+
+async def test_command_line_may_write_beside_the_gateway(path: Path) -> None:
+    async with (
+        SqliteStore(path, owner="n1") as gateway,
+        SqliteStore(path, owner="cli", exclusive=False) as command,
+    ):
+        await command.suppress([("sms", "h")], reason="asked", source="cli", now_ms=1)
+
+        assert await gateway.suppressed([("sms", "h")]) == {("sms", "h"): "asked"}
+
+
+async def test_closed_store_says_so(path: Path) -> None:
+    store = SqliteStore(path, owner="n1")
+    await store.__aenter__()
+    await store.__aexit__(None, None, None)
+    await store.__aexit__(None, None, None)
+
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.keys()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.check()
+
+
+async def test_closing_waits_for_what_was_asked(path: Path) -> None:
+    store = SqliteStore(path, owner="n1")
+    await store.__aenter__()
+    asked = asyncio.gather(*(store.secret(f"s{number}") for number in range(20)))
+    await asyncio.sleep(0)
+
+    await store.__aexit__(None, None, None)
+
+    assert len(set(await asked)) == 20
+
+
+async def test_commits_are_durable_and_bounded(path: Path) -> None:
+    async with SqliteStore(path, owner="n1") as store:
+        settings = await store._engine.write(
+            lambda connection: {
+                name: connection.pragma(name)
+                for name in ("journal_mode", "synchronous", "mmap_size")
+            }
+        )
+
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "mmap_size": 0}
