@@ -1,0 +1,150 @@
+"""`gateway check`: every fault by line, and what only the whole program knows."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.cli import exits
+from gateway.cli.main import app
+from gateway.providers import registry
+
+README = Path(__file__).parent.parent.parent / "README.md"
+
+SMALL = """
+[store]
+url = "sqlite:gateway.db"
+
+[categories.service]
+chain = [{ channel = "email", until = "delivered" }]
+
+[lanes.email]
+channel = "email"
+providers = ["relay"]
+
+[providers.relay]
+kind = "smtp"
+host = "smtp.example.com"
+from = "no-reply@example.com"
+"""
+
+
+def check(file: Path, *arguments: str, environ: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, ["check", str(file), *arguments], env=dict(environ or {}))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "gateway.toml"
+
+
+def test_example_has_no_fault_but_kinds_that_do_not_exist(
+    example: Path, example_environ: dict[str, str]
+) -> None:
+    result = check(example, "--json", environ=example_environ)
+
+    faults = json.loads(result.stdout)["faults"]
+    absent = [kind for kind in ("aliyun", "tencent") if not registry.known(kind)]
+    assert [re.sub(r".*providers\.(\w+)\.kind.*", r"\1", one) for one in faults] == absent
+    assert result.exit_code == (exits.CONFIG if absent else 0)
+
+
+def test_example_in_the_readme_is_good(file: Path, example_environ: dict[str, str]) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    file.write_text(text, encoding="utf-8")
+
+    result = check(file, environ=example_environ)
+
+    assert result.exit_code == 0, result.stdout
+
+
+def test_faults_come_with_lines_and_all_at_once(file: Path) -> None:
+    file.write_text(SMALL.replace('"smtp"', '"smpt"').replace("[lanes", 'x = "${NONE}"\n[lanes'))
+
+    result = check(file)
+
+    assert result.exit_code == exits.CONFIG
+    assert f"{file}:8 categories.service.x" in result.stdout
+    assert f"{file}:14 providers.relay.kind" in result.stdout
+    assert "2 faults." in result.stdout or "3 faults." in result.stdout
+
+
+def test_until_that_nobody_reports_is_a_fault_without_within(file: Path) -> None:
+    file.write_text(SMALL)
+
+    result = check(file)
+
+    assert result.exit_code == exits.CONFIG
+    assert f"{file}:6 categories.service.chain[0].until" in result.stdout
+    assert "set `within`" in result.stdout
+
+
+def test_until_that_nobody_reports_is_a_warning_with_within(file: Path) -> None:
+    file.write_text(SMALL.replace('"delivered"', '"delivered", within = "5s"'))
+
+    result = check(file, "--json")
+
+    assert result.exit_code == 0
+    (warning,) = [one for one in json.loads(result.stdout)["warnings"] if "until" in one]
+    assert "the next step always starts after 5s" in warning
+
+
+def test_until_is_judged_by_the_lane_that_serves_the_category(file: Path) -> None:
+    other = """
+[lanes."email.service"]
+channel = "email"
+match = { category = ["service"] }
+providers = ["api"]
+
+[providers.api]
+kind = "http"
+channel = "email"
+url = "https://mail.example.com/send"
+message_id = "id"
+receipt = { secret = "s", id = "id", status = "status", map = { ok = "delivered" } }
+"""
+    file.write_text(SMALL + other)
+
+    result = check(file)
+
+    assert result.exit_code == 0, result.stdout
+
+
+def test_provider_in_a_lane_of_another_channel_is_a_fault(file: Path) -> None:
+    text = SMALL.replace('channel = "email"\nproviders', 'channel = "sms"\nproviders')
+    file.write_text(text.replace('channel = "email", until = "delivered"', 'channel = "sms"'))
+
+    result = check(file)
+
+    assert result.exit_code == exits.CONFIG
+    assert f'{file}:10 lanes.email.providers[0]: "relay" carries email, not sms' in result.stdout
+
+
+def test_template_that_only_the_renderer_refuses_is_a_fault(file: Path) -> None:
+    text = SMALL.replace(', until = "delivered"', "")
+    file.write_text(text + '[templates.hello]\nsms = { text = "{{ code | no_such_filter }}" }\n')
+
+    result = check(file)
+
+    assert result.exit_code == exits.CONFIG
+    assert f"{file}:17 templates.hello.sms.text" in result.stdout
+
+
+def test_store_that_this_version_cannot_open_is_a_fault_where_it_is_none(file: Path) -> None:
+    text = SMALL.replace(', until = "delivered"', "")
+    file.write_text(text.replace("sqlite:gateway.db", "postgres://gateway@db/gateway"))
+
+    result = check(file)
+
+    served = result.exit_code == 0
+    assert served or f"{file}:3 store.url" in result.stdout
+
+
+def test_file_that_is_not_there_is_one_line(file: Path) -> None:
+    result = check(file)
+
+    assert result.exit_code == exits.CONFIG
+    assert "cannot be read" in result.stdout
+    assert "Traceback" not in result.output

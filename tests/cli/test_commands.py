@@ -1,0 +1,108 @@
+"""What needs no running gateway: help, version, refusals, and a store of one's own."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway import __version__
+from gateway.cli import exits
+from gateway.cli.main import app
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+CONFIG = """
+[store]
+url = "sqlite://{folder}/gateway.db"
+
+[tenants.billing]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "gateway.toml"
+    file.write_text(CONFIG.format(folder=tmp_path))
+    return file
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "demo", "check", "send", "migrate", "version", "key create", "dead redrive"],
+)
+def test_every_command_has_help(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+
+    assert result.exit_code == 0
+    assert command == "version" or f"gateway {command}" in result.output
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(app, ["version", "--json"])
+
+    assert json.loads(result.stdout) == {"version": __version__}
+
+
+def test_processes_on_sqlite_are_refused_and_point_to_postgresql(config: Path) -> None:
+    arguments = ["serve", "--processes", "2", "--config", str(config)]
+
+    result = CliRunner().invoke(app, arguments)
+
+    assert result.exit_code == exits.CONFIG
+    assert "--processes 2" in result.stderr
+    assert "postgresql://" in result.stderr
+
+
+def test_serve_refuses_what_check_finds_fault_with(config: Path) -> None:
+    text = config.read_text()
+    config.write_text(text + "[nonsense]\n[lanes.sms]\nchannel = 'sms'\nproviders = ['a']\n")
+
+    result = CliRunner().invoke(app, ["serve", "--config", str(config)])
+
+    checked = CliRunner().invoke(app, ["check", str(config), "--json"])
+    assert result.exit_code == exits.CONFIG
+    faults = json.loads(checked.stdout)["faults"]
+    assert len(faults) == 2
+    assert all(fault in result.stderr for fault in faults)
+
+
+def test_migrate_twice_is_harmless(gateway: Run, config: Path) -> None:
+    first = gateway("migrate", "--config", config)
+    second = gateway("migrate", "--config", config)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert (config.parent / "gateway.db").exists()
+
+
+def test_key_for_a_tenant_that_is_not_configured_is_refused(gateway: Run, config: Path) -> None:
+    done = gateway("key", "create", "nobody", "--config", config)
+
+    assert done.returncode == exits.CONFIG
+    assert "[tenants.nobody]" in done.stderr
+
+
+def test_key_gets_the_scopes_that_were_asked_for(gateway: Run, config: Path) -> None:
+    scopes = ("--scope", "admin", "--scope", "read")
+
+    done = gateway("key", "create", "billing", *scopes, "--json", "--config", config)
+
+    assert json.loads(done.stdout)["scopes"] == ["admin", "read"]
+
+
+def test_redrive_needs_ids_or_all(config: Path) -> None:
+    result = CliRunner().invoke(app, ["dead", "redrive", "--config", str(config)])
+
+    assert result.exit_code == 2
+
+
+def test_folder_that_cannot_be_made_is_one_line(gateway: Run, config: Path) -> None:
+    (config.parent / "taken").write_text("")
+    config.write_text(config.read_text().replace("gateway.db", "taken/gateway.db"))
+
+    done = gateway("key", "list", "--config", config)
+
+    assert done.returncode == exits.CONFIG
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,122 @@
+"""The demo shows what it promises; run as a user runs it."""
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from gateway.cli.demo import scenario
+from gateway.cli.demo.tally import Tally
+from gateway.sandbox.log import Arrival
+from gateway.sandbox.magic import Fate
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def summary(gateway: Run) -> Mapping[str, Any]:
+    """What `gateway demo` says after three seconds of sending."""
+    done = gateway("demo", "--for", "3s", "--json")
+    assert done.returncode == 0, done.stderr
+    found: Mapping[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_every_message_came_to_its_end(summary: Mapping[str, Any]) -> None:
+    assert summary["submitted"] >= 100
+    assert summary["refused"] == 0
+    for one, expected in zip(summary["scenarios"], scenario.SCENARIOS, strict=True):
+        assert one["states"] == {expected.end: one["submitted"]}, one["name"]
+
+
+def test_something_got_through_on_every_channel(summary: Mapping[str, Any]) -> None:
+    reached = {channel for one in summary["scenarios"] for channel in one["channels"]}
+
+    assert reached == {"push", "sms", "email"}
+
+
+def test_chains_went_on_to_another_channel(summary: Mapping[str, Any]) -> None:
+    assert summary["fallbacks"]["sms"] > 0
+    assert summary["fallbacks"]["email"] > 0
+
+
+def test_second_provider_took_over(summary: Mapping[str, Any]) -> None:
+    providers = {one["account"]: one for one in summary["providers"]}
+
+    assert summary["failovers"] > 0
+    assert providers["acme"]["deferred"] > 0
+    assert providers["twilio"]["delivered"] > 0
+
+
+def test_a_provider_throttled_and_lost_nothing(summary: Mapping[str, Any]) -> None:
+    assert summary["throttled"] > 0
+
+
+def test_webhooks_were_verified(summary: Mapping[str, Any]) -> None:
+    assert summary["webhooks"]["verified"] >= summary["submitted"]
+    assert summary["webhooks"]["refused"] == 0
+
+
+def test_timeline_tells_of_the_push_that_was_not_delivered(summary: Mapping[str, Any]) -> None:
+    message = summary["examples"]["push not delivered in 2 s"]
+
+    taken = [one for one in message["timeline"] if one["event"] == "attempt.accepted"]
+    assert [one["channel"] for one in taken] == ["push", "sms"]
+    assert message["state"] == "delivered"
+
+
+def test_shares_are_kept_in_every_round() -> None:
+    total = sum(one.share for one in scenario.SCENARIOS)
+
+    first = [one.name for one in islice(scenario.mix(), total)]
+
+    assert {name: first.count(name) for name in first} == {
+        one.name: one.share for one in scenario.SCENARIOS
+    }
+
+
+def heard(number: int, state: str, channel: str, *, fate: Fate = Fate.TAKEN) -> Arrival:
+    data = {
+        "id": f"m-{number}",
+        "state": state,
+        "channel": channel,
+        "provider": "acme",
+        "metadata": {"number": number},
+    }
+    return Arrival(at=0.0, fate=fate, content={"data": data})
+
+
+def test_reports_count_once_in_whatever_order_they_come() -> None:
+    tally = Tally()
+    kind = scenario.SCENARIOS[0]
+    tally.submit(kind, 7)
+
+    tally.hear(heard(7, "delivered", "sms"))
+    tally.hear(heard(7, "sent", "sms"))
+    tally.hear(heard(7, "delivered", "sms"))
+
+    assert tally.waiting == 0
+    assert tally.states() == {"delivered": 1}
+    assert tally.fallbacks == {"sms": 1}
+
+
+def test_reports_that_do_not_prove_true_are_not_believed() -> None:
+    tally = Tally()
+    tally.submit(scenario.SCENARIOS[0], 7)
+
+    tally.hear(heard(7, "delivered", "sms", fate=Fate.INVALID))
+
+    assert tally.waiting == 1
+
+
+def test_success_on_an_earlier_channel_is_not_the_end() -> None:
+    tally = Tally()
+    tally.submit(scenario.SCENARIOS[0], 7)
+
+    tally.hear(heard(7, "sent", "push"))
+
+    assert tally.waiting == 1
+    assert tally.states() == {"sent": 1}

@@ -1,0 +1,58 @@
+"""README.md and the alert rules say what the program says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway import settings
+from gateway.cli import reference
+from gateway.metrics import Metrics
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_readme_has_every_setting_as_the_models_say_it() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    rows = [reference.row(one) for one in settings.reference()]
+
+    assert len(rows) > 50
+    assert [row for row in rows if row not in text] == []
+    assert reference.refreshed(text) == text, "run `make reference`"
+
+
+def test_table_is_made_anew_between_its_marks() -> None:
+    stale = f"before\n{reference.BEGIN}\nlast year\n{reference.END}\nafter\n"
+
+    fresh = reference.refreshed(stale)
+
+    assert fresh.startswith("before\n")
+    assert fresh.endswith("after\n")
+    assert "last year" not in fresh
+    assert "`store.url`" in fresh
+
+
+def test_text_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="marks"):
+        reference.refreshed("nothing here")
+
+
+def test_alerts_name_metrics_that_exist() -> None:
+    text = (ROOT / "deploy" / "alerts.yml").read_text(encoding="utf-8")
+    rules = re.sub(r"^ *#.*$", "", text, flags=re.MULTILINE)
+    known = {
+        name
+        for family in Metrics().registry.collect()
+        for name in (family.name, f"{family.name}_total", f"{family.name}_bucket")
+    }
+
+    used = set(re.findall(r"\bgateway_[a-z_]+", rules))
+
+    assert len(used) > 8
+    assert used <= known
+
+
+def test_ci_runs_the_command_that_the_readme_names() -> None:
+    assert "\nmake test " in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith("\nmake test\n")

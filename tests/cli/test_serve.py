@@ -1,0 +1,157 @@
+"""`gateway serve` in sandbox mode, and the commands that work beside it, as processes."""
+
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from gateway.cli import exits, ports
+from gateway.cli import sandbox as simulated
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Sandbox(Protocol):
+    """What the fixture gives."""
+
+    welcome: str
+    url: str
+    config: Path
+
+
+@pytest.fixture
+def send(gateway: Run, sandbox: Sandbox) -> Run:
+    """`gateway send` to the sandbox."""
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        key = simulated.API_KEY
+        return gateway("send", "--url", sandbox.url, *arguments, env={"GATEWAY_KEY": key})
+
+    return run
+
+
+def test_sandbox_says_that_it_is_one_and_where_everything_is(sandbox: Sandbox) -> None:
+    assert "sandbox mode" in sandbox.welcome
+    assert f"{sandbox.url}/docs" in sandbox.welcome
+    assert re.search(r"http://127\.0\.0\.1:\d+/metrics", sandbox.welcome)
+    assert f"Authorization: Bearer {simulated.API_KEY}" in sandbox.welcome
+
+
+def test_curl_line_of_the_welcome_works(sandbox: Sandbox) -> None:
+    start = sandbox.welcome.index("curl ")
+    line = sandbox.welcome[start : sandbox.welcome.index("\n\n", start)]
+
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout)["state"] == "queued"
+
+
+def test_send_waits_for_the_end_and_shows_the_timeline(send: Run) -> None:
+    done = send("--phone", "+14155550123", "--text", "Hello")
+
+    assert done.returncode == 0, done.stderr
+    assert "attempt.accepted" in done.stdout
+    assert "acme" in done.stdout
+
+
+def test_send_prints_the_message_as_json(send: Run) -> None:
+    done = send(
+        *("--email", "li@example.com", "--template", "login-code"),
+        *("--data", '{"code": "1234"}', "--chain", "email", "--settle", "0", "--json"),
+    )
+
+    message: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, message["state"]) == (0, "sent")
+    assert [one["provider"] for one in message["timeline"] if one["provider"]] == ["relay"]
+
+
+def test_send_without_waiting_ends_when_it_is_accepted(send: Run) -> None:
+    done = send("--phone", "+15005550002", "--text", "Hello", "--no-wait", "--json")
+
+    assert done.returncode == 0
+    assert set(json.loads(done.stdout)) == {"id", "state"}
+
+
+def test_send_of_what_is_refused_names_the_field(send: Run) -> None:
+    done = send("--phone", "12", "--text", "Hello")
+
+    assert done.returncode == exits.FAILED
+    assert "to.phone" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_send_to_nobody_is_tried_again_later(gateway: Run) -> None:
+    with socket.create_server((ports.HOST, 0)) as server:
+        url = f"http://{ports.HOST}:{server.getsockname()[1]}"
+
+    done = gateway("send", "--url", url, "--key", "k", "--phone", "+14155550123", "--text", "Hi")
+
+    assert done.returncode == exits.UNAVAILABLE
+    assert done.stderr.count("\n") == 1
+
+
+def test_key_works_from_its_making_until_it_is_revoked(
+    gateway: Run, send: Run, sandbox: Sandbox
+) -> None:
+    config = ("--config", sandbox.config)
+    made = json.loads(gateway("key", "create", "sandbox", *config, "--json").stdout)
+    arguments = ("--key", made["key"], "--phone", "+14155550123", "--text", "Hi", "--no-wait")
+
+    def status() -> int:
+        return send(*arguments).returncode
+
+    assert any(status() == 0 for _ in range(20))
+    assert gateway("key", "revoke", made["id"], *config).returncode == 0
+    assert any(status() == exits.FAILED for _ in range(20))
+    (listed,) = json.loads(gateway("key", "list", *config, "--json").stdout)
+    assert listed["id"] == made["id"]
+    assert listed["revoked_at"] is not None
+    assert made["key"] not in json.dumps(listed)
+    assert gateway("key", "revoke", made["id"], *config).returncode == exits.FAILED
+
+
+def test_dead_letter_is_listed_and_sent_again(gateway: Run, send: Run, sandbox: Sandbox) -> None:
+    config = ("--config", sandbox.config)
+    failed = send("--phone", "+15005550002", "--text", "Hello", "--json")
+    message = json.loads(failed.stdout)
+    assert (failed.returncode, message["state"]) == (exits.FAILED, "failed")
+
+    listed = json.loads(gateway("dead", "list", *config, "--json").stdout)
+    redriven = gateway("dead", "redrive", message["id"], *config, "--json")
+    stranger = gateway("dead", "redrive", "01989f3c-7b1e-7a52-9d0f-3c1d5f6b8a21", *config)
+
+    assert message["id"] in [one["id"] for one in listed]
+    assert json.loads(redriven.stdout) == {"redriven": [message["id"]], "refused": []}
+    assert stranger.returncode == exits.FAILED
+    other = gateway("dead", "list", *config, "--tenant", "other", "--json")
+    assert json.loads(other.stdout) == []
+
+
+def test_second_gateway_on_the_same_store_is_refused(gateway: Run, sandbox: Sandbox) -> None:
+    done = gateway("serve", "--config", sandbox.config)
+
+    assert done.returncode == exits.CONFIG
+    assert "in use by another process" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_port_in_use_is_tried_again_later(gateway: Run, sandbox: Sandbox, tmp_path: Path) -> None:
+    text = sandbox.config.read_text(encoding="utf-8")
+    file = sandbox.config.with_name("second.toml")
+    file.write_text(text.replace("gateway.db", "second.db"), encoding="utf-8")
+
+    done = gateway("serve", "--config", file)
+
+    assert done.returncode == exits.UNAVAILABLE
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_wants_the_store_for_itself(gateway: Run, sandbox: Sandbox) -> None:
+    done = gateway("migrate", "--config", sandbox.config)
+
+    assert done.returncode == exits.CONFIG
