@@ -78,6 +78,9 @@ class Change:
     def add_attempt(self, record: AttemptRecord, provider_id: str = "") -> None:
         """An attempt has a result. provider_id: by which receipts will name it, if they can."""
         one = record.evidence
+        if one.number == 1 and one.part == 0 and self._is_overtime(one.step):
+            channel = self.case.message.chain[one.step].channel
+            self.add_event("fallback", "the step before took too long", channel=channel)
         self._attempts.append(record)
         self._findings.attempts.append(one)
         if provider_id:
@@ -93,10 +96,9 @@ class Change:
             )
 
     def take_attempts(self) -> Sequence[AttemptRecord]:
-        """The attempts that were added, which then no longer count."""
+        """The attempts that were added, which then no longer count; their names stay known."""
         taken, self._attempts = self._attempts, []
         self._findings.attempts = list(self.case.attempts)
-        self._references = []
         return taken
 
     def undo_queue(self) -> None:
@@ -163,13 +165,13 @@ class Change:
         """Do to a claimed part what the policy says."""
         self.remove(row.step, row.part)
         match move:
-            case policy.Done():
-                self.stop_rest(row.step)
-            case policy.Await():
+            case policy.Done() | policy.Await():
                 self._look_at(row.step)
             case policy.Retry():
                 self._try_again(row, move)
             case policy.GiveUp():
+                self.step_failed(row.step)
+            case policy.Stop() if self._findings.has_failed(row.step, row.part):
                 self.step_failed(row.step)
             case policy.Stop():
                 self.stop_all()
@@ -177,7 +179,7 @@ class Change:
                 assert_never(move)
 
     def _try_again(self, row: Claimed, move: policy.Retry) -> None:
-        if self.ending is not None or self._findings.successes():
+        if not self._is_needed(row):
             return
         self.put(
             QueueRow(
@@ -199,11 +201,18 @@ class Change:
             )
         )
 
+    def _is_needed(self, row: Claimed) -> bool:
+        """Whether a part is to be tried again: one device's success does not serve another."""
+        if self.ending is not None or self._findings.is_done(row.step, row.part):
+            return False
+        others = (step for step in range(len(self.case.message.chain)) if step != row.step)
+        return self.case.message.mode is Mode.ALL or not any(map(self._findings.is_done, others))
+
     def _look_at(self, step: int) -> None:
-        """A step waits for receipts, some of which may have come before."""
-        if self._findings.is_reached(step):
+        """A part was taken. Receipts that came before may say that it arrived, or never will."""
+        if self._findings.is_reached(step) or self._findings.is_done(step):
             self.stop_rest(step)
-        elif not self._is_alive(step):
+        else:
             self.step_failed(step)
 
     def tried(self, step: int, part: int) -> frozenset[str]:
@@ -214,12 +223,19 @@ class Change:
         """Do what the receipts ask for: stop when the goal is reached, go on when a step failed."""
         for receipt in self._receipts:
             step = receipt.evidence.step
-            if step >= len(self.case.message.chain) or receipt.evidence.redrive != self.redrive:
+            if step >= len(self.case.message.chain):
                 continue
-            if self._findings.is_reached(step):
+            if receipt.evidence.redrive != self.redrive:
+                self._react_to_the_past(receipt.evidence)
+            elif self._findings.is_reached(step):
                 self.stop_rest(step)
             elif receipt.evidence.event in wire.FAILURES and self.now_ms < self._expires_ms:
                 self.step_failed(step)
+
+    def _react_to_the_past(self, receipt: ReceiptEvidence) -> None:
+        """What was sent before the redrive has arrived after all: once is enough."""
+        if self.case.message.mode is not Mode.ALL and self._findings.is_goal(receipt):
+            self.stop_all()
 
     def restart(self) -> None:
         """Send a dead letter again, from its first step."""
@@ -244,12 +260,18 @@ class Change:
     def _start(self, step: int) -> None:
         for row in self._maker.starting(step, self.now_ms):
             held = self._live.get((row.step, row.part))
-            if held is None or not held.claimed:
+            is_free = held is None or not held.claimed
+            if is_free and not self._findings.was_tried(row.step):
                 self.put(row)
 
     def _is_alive(self, step: int) -> bool:
         """Whether a part waits, is being sent, or was taken and has not failed."""
         return any(key[0] == step for key in self._live) or self._findings.is_promising(step)
+
+    def _is_overtime(self, step: int) -> bool:
+        """Whether a step began by the time limit of the one before; a failure has had its event."""
+        chained = step > 0 and self.case.message.mode is Mode.CHAIN
+        return chained and self._is_alive(step - 1)
 
     @property
     def is_double_success(self) -> bool:
