@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 import standardwebhooks
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import Clock
@@ -116,6 +116,7 @@ def test_undecodable_header_is_refused() -> None:
 KEYS = st.binary(min_size=24, max_size=64)
 
 
+@settings(deadline=None)
 @given(key=KEYS, body=st.text())
 def test_reference_library_agrees(key: bytes, body: str) -> None:
     library = standardwebhooks.Webhook(key)

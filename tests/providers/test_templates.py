@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import jinja2
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.model import errors, wire
@@ -42,6 +42,7 @@ def by_jinja(text: str, message: wire.Message) -> str | None:
         return None
 
 
+@settings(deadline=None)
 @given(pieces=st.lists(st.one_of(EXPRESSIONS, LITERALS), max_size=5))
 @example(pieces=["{", "{{ to.phone }}", "}"])
 @example(pieces=["{#", "{{ to.phone }}", "#}"])
@@ -60,6 +61,7 @@ def test_output_is_that_of_jinja(pieces: list[str], message: Message) -> None:
 
 
 @pytest.mark.parametrize("name", ["content.text", "content.text | string"])
+@settings(deadline=None)
 @given(text=st.text())
 def test_values_cannot_leave_their_place(name: str, text: str, message: Message) -> None:
     one = message(content=wire.Content(text=text))

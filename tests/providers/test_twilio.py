@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
@@ -217,6 +217,7 @@ def test_reference_travels_in_the_callback_url(
     assert receipt.reference == one.reference
 
 
+@settings(deadline=None)
 @given(text=st.text(), phone=st.text("+0123456789 &=", max_size=20))
 def test_form_carries_every_text_whole(text: str, phone: str, message: Message) -> None:
     one = message(to=wire.Address(phone=phone), content=wire.Content(text=text))
@@ -279,6 +280,7 @@ URLS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(form=FORMS, url=URLS)
 def test_verifies_what_the_sdk_signs(form: dict[str, str], url: str) -> None:
     provider = provider_with_token("other", "secret")
@@ -289,6 +291,7 @@ def test_verifies_what_the_sdk_signs(form: dict[str, str], url: str) -> None:
     assert provider.verify_receipt(request)
 
 
+@settings(deadline=None)
 @given(form=FORMS, url=URLS, forged=st.text())
 def test_refuses_what_was_not_signed(form: dict[str, str], url: str, forged: str) -> None:
     provider = provider_with_token("secret", "")
