@@ -11,6 +11,7 @@ from dataclasses import replace
 from gateway.clock import Clock
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.webhooks import LIFETIME_MS
 from gateway.metrics import Metrics
 from gateway.model import view
 from gateway.model.errors import Fault, InvalidMessage, NotFound, StateConflict
@@ -26,9 +27,6 @@ _MOST = 20
 
 #: Webhooks that one replay may queue again.
 _MOST_REPLAYED = 10_000
-
-#: A failing endpoint's first failure is written down at most this often, in milliseconds.
-_NOTE_EVERY_MS = 60_000
 
 
 class EndpointBook:
@@ -50,9 +48,9 @@ class EndpointBook:
         version = await self._store.directory_version()
         if version == self._version:
             return
-        self._version = version
         records = {one.endpoint.id: one for one in await self._store.endpoints()}
         self._index(records)
+        self._version = version
 
     async def configure(self, tenants: Mapping[str, Tenant]) -> None:
         """Make the configured endpoints those of the file, and drop the ones it has no more."""
@@ -206,13 +204,11 @@ class Endpoints:
         ids = await self._store.webhooks_of(
             found.id, since_ms=since_ms, only_failed=only_failed, limit=_MOST_REPLAYED
         )
-        replayed = 0
-        for case in (await self._store.cases(ids)).values():
-            if not case.live:
-                lifetime_ms = case.expires_ms - case.created_ms
-                await self._finisher.apply(case, Change.restart, lifetime_ms=lifetime_ms)
-                replayed += 1
-        return replayed
+        idle = [case for case in (await self._store.cases(ids)).values() if not case.live]
+        await asyncio.gather(
+            *(self._finisher.apply(case, _restart, lifetime_ms=LIFETIME_MS) for case in idle)
+        )
+        return len(idle)
 
     def _find(self, caller: Caller, endpoint: str) -> view.Endpoint:
         found = self._book.get(endpoint)
@@ -225,6 +221,11 @@ class Endpoints:
         if found.configured:
             raise StateConflict("this endpoint is set in the gateway's configuration")
         return found
+
+
+def _restart(change: Change) -> None:
+    if change.is_idle:
+        change.restart()
 
 
 def new_secret() -> str:

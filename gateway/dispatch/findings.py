@@ -55,16 +55,30 @@ class Findings:
         until = self._chain[step].until
         wanted = until if until is not State.SENT else State.DELIVERED
         return succeeded(self._of(step), self.receipts, until=wanted) or any(
-            one.step == step and one.redrive == self.redrive and one.event in _GOOD_NEWS[wanted]
+            one.step == step and one.redrive == self.redrive and self.is_goal(one)
             for one in self.receipts
         )
 
+    def is_goal(self, receipt: ReceiptEvidence) -> bool:
+        """Whether a receipt says that its step has got as far as it can be wanted to."""
+        until = self._chain[receipt.step].until
+        return receipt.event in _GOOD_NEWS[until if until is not State.SENT else State.DELIVERED]
+
+    def is_done(self, step: int, part: int | None = None) -> bool:
+        """Whether a step, or one part of it, is done by its own measure."""
+        ours = [one for one in self._of(step) if part is None or one.part == part]
+        return succeeded(ours, self.receipts, until=self._chain[step].until)
+
+    def has_failed(self, step: int, part: int) -> bool:
+        """Whether it is certain that a part will not arrive by what was tried so far."""
+        where = (self.redrive, step, part)
+        ours = [one for one in self._of(step) if one.part == part]
+        reports = [one for one in self.receipts if (one.redrive, one.step, one.part) == where]
+        return bool(ours) and state_of(ours, reports) is State.FAILED
+
     def successes(self) -> int:
         """Steps that are done by their own measure."""
-        return sum(
-            succeeded(self._of(step), self.receipts, until=plan.until)
-            for step, plan in enumerate(self._chain)
-        )
+        return sum(map(self.is_done, range(len(self._chain))))
 
     def state(self, *, is_waiting: bool, ending: State | None) -> State:
         """What the evidence amounts to. is_waiting: there is work in the queue."""

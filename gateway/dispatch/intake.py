@@ -197,7 +197,8 @@ class Intake:
                 expires_ms=plan.expires_ms,
             ),
             idempotency=self._idempotency(submission, now_ms),
-            dedupe=_dedupe(submission, plan, now_ms),
+            # what ends at once stands in nobody's way
+            dedupe=None if judged.suppressed else _dedupe(submission, plan, now_ms),
         )
 
     def _weight(self, caller: Caller) -> float:

@@ -46,13 +46,13 @@ class Keys:
         version = await self._store.directory_version()
         if version == self._version:
             return
-        self._version = version
         callers = dict(self._configured)
         for key in await self._store.keys():
             if key.revoked_ms is None:
                 scopes = frozenset(Scope(one) for one in key.scopes)
                 callers[key.hash] = Caller(tenant=key.tenant, scopes=scopes)
         self._callers = callers
+        self._version = version
 
     async def authenticate(self, token: str) -> Caller:
         """Raises Unauthorised. Takes the same time whether the key is close or far off."""

@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ready
 from gateway.dispatch.endpoints import EndpointBook
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
-from gateway.limits.breaker import Breaker, BreakerRules
+from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
@@ -53,9 +53,14 @@ class _Stop:
         """How many rows it can be given."""
         if now < self.paused_until or self.breaker.wait(now) > 0.0:
             return 0
-        if self.breaker.state.value != "closed":
+        if self.breaker.state is not BreakerState.CLOSED:
             return int(self.in_flight == 0)
         return max(0, slots + _AHEAD - self.in_flight)
+
+    @property
+    def is_probing(self) -> bool:
+        """What is in flight is to find out whether it answers again."""
+        return self.breaker.state is BreakerState.HALF_OPEN
 
     def wait(self, now: float) -> float:
         """Seconds until it may be given something, slots aside."""
@@ -183,6 +188,7 @@ class Postman:
                 await self._attempt(row, stop)
         finally:
             stop.in_flight -= 1
+            stop.breaker.abandon(self._clock.monotonic())  # a probe without a verdict
             if stop.in_flight == 0:
                 self._semaphores.pop(row.pin, None)
             self._bell.set()
@@ -196,9 +202,9 @@ class Postman:
             gone = wire.Rejected(code="endpoint_gone", detail="deleted or switched off")
             await self._attempter.finish(row, gone)
             return
-        if stop.wait(self._clock.monotonic()) > 0.0 and stop.in_flight > 1:
+        if stop.wait(self._clock.monotonic()) > 0.0 and not stop.is_probing:
             # claimed ahead, and the endpoint has failed since: back, at no cost
-            await self._store.give_back([row])
+            await self._give_back(row)
             return
         ready = await self._attempter.prepare(row, "")
         if ready is None:
@@ -210,24 +216,44 @@ class Postman:
             content=replace(ready.message.content, extra={"secrets": list(endpoint.secrets)}),
         )
         results = await self._attempter.send([Ready(row=row, message=message)], None)
-        await self._judge(row.pin, stop, results[0])
+        self._judge(stop, results[0])
         await self._attempter.finish(row, results[0], started_ms)
+        await self._note(row.pin, results[0])
 
-    async def _judge(self, endpoint: str, stop: _Stop, result: wire.AttemptResult) -> None:
+    async def _give_back(self, row: Claimed) -> None:
+        while True:
+            try:
+                await self._store.give_back([row])
+                return
+            except StoreUnavailable:
+                await self._clock.sleep(_SEARCH_EVERY)
+
+    def _judge(self, stop: _Stop, result: wire.AttemptResult) -> None:
+        """What a result says of the endpoint's health."""
         now = self._clock.monotonic()
         match result:
             case wire.Accepted():
                 stop.breaker.succeed(now)
-                await self._book.note_success(endpoint)
             case wire.Rejected(suppress=True):
-                await self._book.disable(endpoint, "it answered 410 Gone")
+                pass
             case wire.Deferred(cause=wire.Cause.THROTTLED):
                 stop.paused_until = now + (result.retry_after or 1.0)
                 stop.breaker.abandon(now)
-                await self._book.note_failure(endpoint)
             case _:
                 stop.breaker.fail(now, connect=True)
-                await self._book.note_failure(endpoint)
+
+    async def _note(self, endpoint: str, result: wire.AttemptResult) -> None:
+        """What is remembered of it."""
+        try:
+            match result:
+                case wire.Accepted():
+                    await self._book.note_success(endpoint)
+                case wire.Rejected(suppress=True):
+                    await self._book.disable(endpoint, "it answered 410 Gone")
+                case _:
+                    await self._book.note_failure(endpoint)
+        except StoreUnavailable as error:
+            _log.warning("endpoint_not_noted endpoint=%s reason=%s", endpoint, error)
 
     async def _rest(self) -> None:
         """Wait for a bell, a freed slot, or the end of somebody's pause."""

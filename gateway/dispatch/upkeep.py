@@ -12,6 +12,7 @@ from gateway.dispatch.attempt import expire
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
+from gateway.dispatch.webhooks import SCHEDULE
 from gateway.metrics import Metrics
 from gateway.model.case import AttemptRecord, Claimed, Guard
 from gateway.model.errors import StoreUnavailable
@@ -26,6 +27,9 @@ _PROMOTE = 500
 
 #: Ready rows of a lane beyond which due ones wait: two seconds of its rate, or this without one.
 _READY_WITHOUT_RATE = 5_000
+
+#: Webhooks are tried again for days, whatever the gateway itself goes through.
+_WEBHOOK_RULES = policy.RetryRules(schedule=SCHEDULE)
 
 #: Rows or messages handled in one go by the other chores.
 _CHUNK = 500
@@ -143,8 +147,12 @@ class Upkeep:
             _log.warning("orphans_adopted rows=%d", total)
 
     async def _write_off(self, row: Claimed) -> None:
+        if not row.taker:  # it had been claimed to be ended, not to be sent
+            await self._end(row)
+            return
         now_ms = self._clock.now_ms()
         provider = row.taker
+        rules = _WEBHOOK_RULES if row.case.internal else self._retry_rules
         record = AttemptRecord(
             evidence=AttemptEvidence(
                 row.case.redrive, row.step, row.part, row.epoch, provider, Outcome.UNKNOWN
@@ -168,7 +176,7 @@ class Upkeep:
                 now_ms=now_ms,
                 expires_ms=change.case.expires_ms,
             )
-            move = policy.after_unknown(situation, self._retry_rules, self._random)
+            move = policy.after_unknown(situation, rules, self._random)
             change.follow(row, move)
 
         guard = Guard(step=row.step, part=row.part, epoch=row.epoch)

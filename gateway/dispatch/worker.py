@@ -10,6 +10,7 @@ import heapq
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ready
@@ -87,7 +88,8 @@ class Worker:
         self._tokens_of = tokens_of
         self._bell = bells.listen(lane.name for lane in lanes)
         self._freed = asyncio.Event()
-        self._buffer: list[tuple[int, float, str, Claimed, str]] = []
+        self._buffer: list[tuple[int, float, int, Claimed, str]] = []
+        self._order = count()
         self._unadmitted = 0
         self._unfinished = 0
         self._share: Counter[int] = Counter()
@@ -123,6 +125,7 @@ class Worker:
                 await self._rest()
                 return
             self._bell.clear()
+            self._freed.clear()
             rows = await self._claim(limit, startable)
         except StoreUnavailable as error:
             _log.warning("claim_waits_for_store provider=%s reason=%s", self.name, error)
@@ -131,7 +134,6 @@ class Worker:
         if rows:
             await self._take_in(rows)
         elif startable <= 0:
-            self._freed.clear()
             await self._wait(self._freed, self.account.next_room() or _POLL)
         else:
             await self._wait(self._bell, self._poll_after())
@@ -199,7 +201,10 @@ class Worker:
         for priority in range(lowest + 1, 4):
             self._share[priority] += len(claimed)
             owed = int(self._share[priority] * _LEAST_SHARE)
-            if owed == 0:
+            if self._quota is not None:
+                held = len(claimed) + len(extra)
+                owed = await self._quota.reserve(held + owed) - held
+            if owed <= 0:
                 continue
             self._share[priority] = 0
             extra += await self._store.claim(
@@ -230,9 +235,17 @@ class Worker:
                 await self._store.unpin(lane.name, self.name, limit=_UNPIN)
 
     async def _take_in(self, rows: Sequence[Claimed]) -> None:
-        for row, ban in zip(rows, await self._bans.of(rows), strict=True):
-            heapq.heappush(self._buffer, (row.priority, row.rank, row.case.id, row, ban))
+        for row, ban in zip(rows, await self._bans_of(rows), strict=True):
+            heapq.heappush(self._buffer, (row.priority, row.rank, next(self._order), row, ban))
         self._start_some()
+
+    async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[str]:
+        while True:
+            try:
+                return await self._bans.of(rows)
+            except StoreUnavailable as error:
+                _log.warning("bans_wait_for_store provider=%s reason=%s", self.name, error)
+                await self._clock.sleep(_POLL)
 
     def _start_some(self) -> None:
         while self._buffer and self.account.in_flight < self.account.limits.concurrency:
@@ -246,15 +259,25 @@ class Worker:
 
     async def _attempt(self, row: Claimed, ban: str) -> None:
         try:
-            ready = await self._attempter.prepare(row, ban)
+            ready = await self._prepare(row, ban)
             if ready is None:
-                self._release(admitted=False)
                 return
             started_ms, result = await self._send(ready)
             self._judge(result)
             await self._attempter.finish(row, result, started_ms)
         finally:
             self._unfinished -= 1
+
+    async def _prepare(self, row: Claimed, ban: str) -> Ready | None:
+        """The message to send; without one the slot is free again, and a probe has told nothing."""
+        ready = None
+        try:
+            ready = await self._attempter.prepare(row, ban)
+        finally:
+            if ready is None:
+                self.account.abandon()
+                self._release(admitted=False)
+        return ready
 
     async def _send(self, ready: Ready) -> tuple[int, wire.AttemptResult]:
         admitted = False
@@ -302,6 +325,7 @@ class Worker:
             case wire.Deferred(cause=wire.Cause.CREDENTIAL):
                 _log.error("credential_refused provider=%s code=%s", self.name, result.code)
                 self.account.pause(_CREDENTIAL_PAUSE)
+                self.account.abandon()
             case wire.Deferred(cause=wire.Cause.CONNECT):
                 self.account.fail(connect=True)
             case wire.Deferred(cause=wire.Cause.TEMPORARY) | wire.Unknown():
@@ -313,5 +337,11 @@ class Worker:
         """Return what has not been started."""
         rows = [entry[3] for entry in self._buffer]
         self._buffer.clear()
-        if rows:
+        if not rows:
+            return
+        try:
             await self._store.give_back(rows)
+        except StoreUnavailable as error:  # the next process takes them over, as not known
+            _log.error(
+                "rows_not_given_back provider=%s rows=%d reason=%s", self.name, len(rows), error
+            )
