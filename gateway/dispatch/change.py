@@ -169,8 +169,10 @@ class Change:
                 self._look_at(row.step)
             case policy.Retry():
                 self._try_again(row, move)
-            case policy.GiveUp():
+            case policy.GiveUp(late=late):
                 self.step_failed(row.step)
+                if late and self.state is State.FAILED:
+                    self.end(State.EXPIRED, "there was no time left for another try")
             case policy.Stop() if self._findings.has_failed(row.step, row.part):
                 self.step_failed(row.step)
             case policy.Stop():

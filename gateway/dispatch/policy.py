@@ -68,9 +68,12 @@ class Retry:
     counts: bool = True
 
 
-@value(kw_only=False)
+@value()
 class GiveUp:
     """This part will not make it: the next step is due, if no other part can."""
+
+    #: only because there is no time left for another try
+    late: bool = False
 
 
 @value(kw_only=False)
@@ -145,7 +148,7 @@ def _elsewhere(situation: Situation) -> Retry | None:
 
 def _later(wait: float, situation: Situation, pin: str = "") -> Retry | GiveUp:
     due_ms = situation.now_ms + int(wait * 1000)
-    return Retry(due_ms=due_ms, pin=pin) if due_ms < situation.expires_ms else GiveUp()
+    return Retry(due_ms=due_ms, pin=pin) if due_ms < situation.expires_ms else GiveUp(late=True)
 
 
 def _back_off(attempts: int, rules: RetryRules, random: Callable[[], float]) -> float:
