@@ -66,8 +66,6 @@ class Request(ClientRequest):
         except BaseException:
             conn.release()  # nothing was written on it: it is as good as before
             raise
-        if conn.closed:
-            raise aiohttp.ServerDisconnectedError
 
     async def write_bytes(
         self,

@@ -110,12 +110,14 @@ class ReplyStream(asyncio.Protocol):
 
         Whatever ends the wait but the reply, cancellation included, ends the connection too.
         """
-        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Reply] = loop.create_future()
         self._waiting.append(waiter)
         self._transport.write(data)
+        timer = loop.call_later(timeout, self.abort, "timeout")
         try:
-            await asyncio.wait([waiter], timeout=timeout)
+            return await waiter
         finally:
-            if not waiter.done():
-                self.abort("timeout")
-        return waiter.result()
+            timer.cancel()
+            if waiter.cancelled():
+                self.abort("abandoned")

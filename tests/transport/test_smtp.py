@@ -869,6 +869,42 @@ async def test_leaving_says_quit_on_idle_connections_and_drops_busy_ones(serve: 
     assert after == (errors.NotSent, "closed")
 
 
+async def test_closed_pool_opens_nothing(serve: Serve) -> None:
+    relay = Relay(take_all)
+    port = await serve(relay)
+    transport = pool(port)
+    before = await failure(transport)
+    async with transport:
+        pass
+
+    after = await failure(transport)
+
+    assert before == after == (errors.NotSent, "closed")
+    assert relay.connections == 0
+
+
+async def test_connection_that_is_ready_after_the_end_is_closed_unused(serve: Serve) -> None:
+    reached, release = asyncio.Event(), asyncio.Event()
+    last_words: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def script(peer: Peer) -> None:
+        reached.set()
+        await release.wait()
+        await peer.greet()
+        last_words.put_nowait(await peer.until_closed())
+
+    port = await serve(Relay(script))
+
+    async with pool(port) as transport:
+        sending = asyncio.create_task(transport.send(envelope(), timeout=30))
+        await asyncio.wait_for(reached.wait(), 30)
+    release.set()
+    with pytest.raises(errors.NotSent, match="closed"):
+        await sending
+
+    assert await asyncio.wait_for(last_words.get(), 30) == b""
+
+
 async def test_password_is_never_sent_over_plain_text() -> None:
     with pytest.raises(ValueError, match="TLS"):
         pool(25, host="relay.example.com", username="u", password="p")
