@@ -1,9 +1,12 @@
 """README.md and the alert rules say what the program says."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 from gateway import settings
 from gateway.cli import reference
@@ -56,3 +59,21 @@ def test_alerts_name_metrics_that_exist() -> None:
 def test_ci_runs_the_command_that_the_readme_names() -> None:
     assert "\nmake test " in (ROOT / "README.md").read_text(encoding="utf-8")
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith("\nmake test\n")
+
+
+@pytest.mark.parametrize("body", [b'{"a":1}', b'{"a":2}'])
+def test_readme_verifies_what_the_reference_library_signs(body: bytes) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    secret, at = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", datetime.now(UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign("msg_1", at, '{"a":1}'),
+    }
+
+    genuine = names["is_genuine"](secret, headers, body)
+
+    assert genuine is (body == b'{"a":1}')
