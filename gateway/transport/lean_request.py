@@ -16,7 +16,8 @@ from gateway.model import errors
 
 #: RFC 9110 §5.6.2
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_BREAKS = re.compile(r"[\r\n\0]")
+#: Line ends, NUL, and what UTF-8 cannot say.
+_UNFIT = re.compile(r"[\r\n\0\ud800-\udfff]")
 
 #: A request without a body says so, where its method expects one (RFC 9110 §8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -83,11 +84,11 @@ def _parse(url: str) -> URL:
     try:
         # Requoting may break what a provider has signed.
         target = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        if target.scheme in ("http", "https") and target.raw_host and target.port:
+            return target
     except ValueError:
         raise errors.NotSent("invalid url") from None
-    if target.scheme not in ("http", "https") or not target.raw_host or not target.port:
-        raise errors.NotSent("invalid url")
-    return target
+    raise errors.NotSent("invalid url")
 
 
 def _header_lines(target: URL, headers: tuple[tuple[str, str], ...]) -> list[str]:
@@ -103,7 +104,7 @@ def _header_lines(target: URL, headers: tuple[tuple[str, str], ...]) -> list[str
 
 
 def _line(name: str, value: str) -> str:
-    if not _TOKEN.fullmatch(name) or _BREAKS.search(value):
+    if not _TOKEN.fullmatch(name) or _UNFIT.search(value):
         raise errors.NotSent("invalid request")
     return f"{name}: {value}\r\n"
 
