@@ -533,6 +533,28 @@ async def test_reply_after_the_last_one_ends_the_connection_and_not_the_message(
     assert relay.connections == 2
 
 
+@pytest.mark.parametrize("rest", ["250-more to come", "250-more to come\r\n"])
+async def test_beginning_of_another_reply_takes_the_connection_out_of_the_pool(
+    serve: Serve, rest: str
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.greet()
+        await peer.envelope()
+        await peer.content()
+        peer.writer.write(f"250 queued\r\n{rest}".encode())
+        assert not await peer.until_closed()
+
+    relay = Relay(script, take_all)
+    port = await serve(relay)
+
+    async with pool(port) as transport:
+        await transport.send(envelope(), timeout=30)
+        reply = await transport.send(envelope(), timeout=30)
+
+    assert reply.code == 250
+    assert relay.connections == 2
+
+
 async def test_reply_split_over_segments_is_read_as_one(serve: Serve) -> None:
     async def script(peer: Peer) -> None:
         await peer.greet()
