@@ -1,8 +1,8 @@
 """Reads a configuration file and checks it against everything that this program knows.
 
 The one check that there is: `gateway check` shows what it finds, every other command refuses to go
-on with a file that it finds fault with. When `settings.load` has no faults left to tell, templates
-are compiled, and lanes and chains compared with what the providers can do.
+on with a file that it finds fault with. Beside what `settings.load` sees by itself, providers are
+built, templates compiled, and lanes and chains compared with what the providers can do.
 """
 
 import os
@@ -19,7 +19,7 @@ from gateway.dispatch.compose import can_tell
 from gateway.model import wire
 from gateway.model.errors import SettingsError
 from gateway.providers import base, registry
-from gateway.settings import faults, lines
+from gateway.settings import faults
 from gateway.settings.faults import Fault, KeyPath
 from gateway.settings.values import show_duration
 
@@ -36,11 +36,7 @@ class Configuration:
 def read(file: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
     """Raises SettingsError with every fault, by file and line. Opens nothing."""
     checker = _Checker()
-    found = settings.load(file, environ, checker.check_provider)
-    wrong = list(checker.check_whole(found))
-    if wrong:
-        places = lines.scan(file.read_text(encoding="utf-8-sig"))
-        raise SettingsError(faults.show(wrong, file=str(file), lines=places))
+    found = settings.load(file, environ, checker.check_provider, checker.check_whole)
     return Configuration(
         settings=found, warnings=(*settings.warnings(found), *checker.until_warnings)
     )
@@ -78,10 +74,10 @@ class _Checker:
 
     def _lane(self, name: str, lane: settings.Lane) -> Iterator[Fault]:
         for place, account in enumerate(lane.providers):
-            carries = self.providers[account].channel
-            if carries is not lane.channel:
+            provider = self.providers.get(account)  # None: it is at fault itself
+            if provider is not None and provider.channel is not lane.channel:
                 path: KeyPath = ("lanes", name, "providers", place)
-                yield Fault(path, f'"{account}" carries {carries}, not {lane.channel}')
+                yield Fault(path, f'"{account}" carries {provider.channel}, not {lane.channel}')
 
     def _category(
         self, name: str, category: settings.Category, lanes: Mapping[str, settings.Lane]
@@ -101,7 +97,10 @@ class _Checker:
                 )
 
     def _can_tell(self, lane: settings.Lane, step: settings.StepSettings) -> bool:
-        reports = (self.providers[account].reports for account in lane.providers)
+        built = [self.providers.get(account) for account in lane.providers]
+        if None in built:  # nobody knows what it would report
+            return True
+        reports = (provider.reports for provider in built if provider is not None)
         return can_tell(frozenset().union(*reports), step.until)
 
 

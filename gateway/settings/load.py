@@ -7,7 +7,7 @@ about the rest can be checked as well; what merely refers to it is not blamed.
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,16 +22,20 @@ from gateway.settings.reference import model_at
 #: (account, kind, options) to faults, each a text that may begin with a key and a colon.
 CheckProvider: TypeAlias = Callable[[str, str, Mapping[str, Any]], Sequence[str]]
 
+#: What the layers above find wrong with settings from which entries at fault have been left out.
+CheckWhole: TypeAlias = Callable[[Settings], Iterable[Fault]]
+
 
 def load(
     path: str | os.PathLike[str],
     environ: Mapping[str, str] = os.environ,
     check_provider: CheckProvider | None = None,
+    check_whole: CheckWhole | None = None,
 ) -> Settings:
     """The settings of a TOML file. Raises SettingsError with every fault, by file and line.
 
     Relative paths in the file start at its folder. check_provider judges what only the provider's
-    kind understands.
+    kind understands; check_whole, called last, what only the layers above know.
     """
     file = Path(path)
     text = _read(file)
@@ -39,7 +43,7 @@ def load(
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([_syntax_fault(file, str(error))]) from None
-    reading = _Reading(tables, environ, file.parent, check_provider)
+    reading = _Reading(tables, environ, file.parent, check_provider, check_whole)
     if reading.faults:
         raise SettingsError(reading.show(str(file), lines.scan(text)))
     return reading.settings
@@ -84,6 +88,7 @@ class _Reading:
         environ: Mapping[str, str],
         folder: Path,
         check_provider: CheckProvider | None,
+        check_whole: CheckWhole | None = None,
     ) -> None:
         self._resolver = secrets.Resolver(environ, folder)
         shaped = shape.shape(self._resolver.resolve(tables), folder=folder)
@@ -92,6 +97,8 @@ class _Reading:
         found += check.faults(self.settings, names)
         if check_provider is not None:
             found += _provider_faults(self.settings, check_provider)
+        if check_whole is not None:
+            found += check_whole(self.settings)
         self.faults = [*self._resolver.faults, *(one for one in found if not self._explained(one))]
 
     def _explained(self, fault: Fault) -> bool:
