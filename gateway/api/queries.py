@@ -63,10 +63,10 @@ def message_filter(request: web.Request) -> MessageFilter:
         raise _invalid("query", f"takes each of {', '.join(sorted(_NAMES))} once")
     return MessageFilter(
         state=_state(query.get("state")),
-        category=_category(query.get("category", "")),
+        category=_category(query.get("category")),
         since_ms=_instant_ms("since", query.get("since")),
         until_ms=_instant_ms("until", query.get("until")),
-        cursor=_cursor(query.get("cursor", "")),
+        cursor=_cursor(query.get("cursor")),
         limit=_limit(query.get("limit", "50")),
     )
 
@@ -84,8 +84,10 @@ def _state(value: str | None) -> State | None:
         raise _invalid("state", f"is one of {', '.join(State)}") from None
 
 
-def _category(value: str) -> str:
-    if value and (len(value) > 64 or not re.fullmatch(fields.NAME_PATTERN, value)):
+def _category(value: str | None) -> str:
+    if value is None:
+        return ""
+    if len(value) > 64 or not re.fullmatch(fields.NAME_PATTERN, value):
         raise _invalid("category", "is the name of a category")
     return value
 
@@ -101,8 +103,10 @@ def _instant_ms(field: str, value: str | None) -> int | None:
     return int(at.timestamp() * 1000)
 
 
-def _cursor(value: str) -> str:
-    if value and not _MESSAGE.fullmatch(value):
+def _cursor(value: str | None) -> str:
+    if value is None:
+        return ""
+    if not _MESSAGE.fullmatch(value):
         raise _invalid("cursor", "is the next_cursor of an earlier page")
     return value.lower()
 

@@ -34,7 +34,7 @@ _Html = Annotated[
     str, Field(min_length=1, max_length=limits.MAX_HTML, description="HTML, for email")
 ]
 _Link = Annotated[str, fields.line(2048)]
-_Extra = Annotated[dict[str, Any], fields.at_most(limits.MAX_EXTRA), Field(max_length=50)]
+_Extra = Annotated[dict[str, Any], Field(max_length=50), fields.at_most(limits.MAX_EXTRA)]
 
 
 @with_config(_CLOSED)
@@ -96,7 +96,13 @@ class ChannelContent(TypedDict):
     link: NotRequired[Annotated[_Link, Field(description="URL that opens on a tap")]]
     badge: NotRequired[Annotated[int, Field(ge=0, le=99_999, description="Number on the icon")]]
     sound: NotRequired[Annotated[str, fields.line(200, "Sound of a push")]]
-    data: NotRequired[Annotated[_Extra, Field(description="Values for the app")]]
+    collapse_key: NotRequired[
+        Annotated[str, fields.line(64, "A push takes the place of an earlier one with this key")]
+    ]
+    data: NotRequired[Annotated[_Extra, Field(description="Values for the app that gets a push")]]
+    list_unsubscribe: NotRequired[
+        Annotated[_Link, Field(description="URI by which an email's list is left (RFC 8058)")]
+    ]
 
 
 @with_config(_CLOSED)
@@ -133,7 +139,7 @@ class NewMessage(TypedDict):
 
     to: Addresses
     category: NotRequired[
-        Annotated[str, fields.name("A configured category, such as otp; service if absent")]
+        Annotated[str, fields.name("Such as otp; if absent the template's, else service")]
     ]
     priority: NotRequired[Annotated[PriorityName, Field(description="Overrides the category's")]]
     chain: NotRequired[
@@ -179,11 +185,11 @@ class NewMessage(TypedDict):
     metadata: NotRequired[
         Annotated[
             dict[str, Any],
-            fields.at_most(limits.MAX_METADATA),
             Field(
                 max_length=limits.MAX_METADATA_KEYS,
                 description="Yours; comes back in status and webhooks. 8 KiB at most",
             ),
+            fields.at_most(limits.MAX_METADATA),
         ]
     ]
 

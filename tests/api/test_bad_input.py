@@ -249,6 +249,8 @@ async def test_gzip_body_is_taken(edge: Any, fakes: Any) -> None:
         ("since=yesterday", "since"),
         ("until=2030-01-01T00:00:00", "until"),
         ("cursor=1%27--", "cursor"),
+        ("cursor=", "cursor"),
+        ("category=", "category"),
         ("limit=0", "limit"),
         ("limit=201", "limit"),
         ("limit=-1", "limit"),

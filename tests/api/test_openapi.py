@@ -43,7 +43,9 @@ async def test_every_route_that_answers_is_described(fakes: Any) -> None:
         if route.resource and route.method != "HEAD"
     }
 
-    described = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    described = {
+        (path, method) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
     assert served == described
 
 
@@ -115,3 +117,10 @@ def test_type_of_a_problem_leads_to_its_explanation(title: str) -> None:
 
     assert re.fullmatch(r"/docs#problem-[a-z-]+", one["type"])
     assert one["description"]
+
+
+def test_bound_on_keys_is_described_as_one() -> None:
+    metadata = DOCUMENT["components"]["schemas"]["NewMessage"]["properties"]["metadata"]
+
+    assert (metadata["type"], metadata["maxProperties"]) == ("object", 50)
+    assert "maxLength" not in metadata
