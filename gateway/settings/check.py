@@ -79,12 +79,11 @@ def _ports(settings: Settings) -> Iterator[Fault]:
 def _times(settings: Settings) -> Iterator[Fault]:
     store = settings.store
     longest = max((one.expires_in for one in settings.categories.values()), default=0.0)
-    needed = RETENTION_MARGIN + max(longest, settings.dispatch.sent_after)
+    needed = RETENTION_MARGIN + longest
     if store.retention < needed:
         yield Fault(
             ("store", "retention"),
-            f"must be at least {show_duration(needed)}: seven days more than the longest "
-            "expires_in and dispatch.sent_after",
+            f"must be at least {show_duration(needed)}: seven days more than the longest expires_in",
         )
     if store.idempotency > store.retention:
         yield Fault(("store", "idempotency"), "longer than store.retention")

@@ -59,9 +59,6 @@ class DispatchSettings(Model):
     drain: Duration = Field(
         default=30.0, description="time to finish what is in flight after SIGTERM"
     )
-    sent_after: Period = Field(
-        default=72 * 3600.0, description="without a receipt for so long, `sent` is the end"
-    )
 
 
 class RetrySettings(Model):
