@@ -387,7 +387,10 @@ class Gateway:
     async def _listen(self) -> None:
         api = self.settings.api
         limits = Limits(
-            max_body=api.max_body, head_seconds=api.head_timeout, body_seconds=api.body_timeout
+            max_body=api.max_body,
+            head_seconds=api.head_timeout,
+            body_seconds=api.body_timeout,
+            connections_per_address=api.connections_per_address,
         )
         self._internal = await self._stack.enter_async_context(
             Listener(internal_app(self._services), *api.internal)

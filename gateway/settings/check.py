@@ -83,7 +83,7 @@ def _times(settings: Settings) -> Iterator[Fault]:
     if store.retention < needed:
         yield Fault(
             ("store", "retention"),
-            f"must be at least {show_duration(needed)}: seven days more than the longest expires_in",
+            f"must be at least {show_duration(needed)}, seven days more than any expires_in",
         )
     if store.idempotency > store.retention:
         yield Fault(("store", "idempotency"), "longer than store.retention")

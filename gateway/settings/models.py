@@ -53,6 +53,9 @@ class ApiSettings(Model):
     )
     head_timeout: Period = Field(default=10.0, description="time to send a request's head")
     body_timeout: Period = Field(default=30.0, description="time to send a request's body")
+    connections_per_address: int = Field(
+        default=1000, ge=0, description="open at once; 0: no bound, as behind a proxy"
+    )
 
 
 class DispatchSettings(Model):

@@ -323,15 +323,6 @@ async def edge(fakes: Fakes, bounds: limits.Limits) -> AsyncIterator[Edge]:
         yield Edge(public, internal, session)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_loop_by_the_way() -> None:
-    """Else a plugin's question for the current loop makes one in the first test without any.
-
-    Nobody closes that one, which fails whatever test runs when it is collected.
-    """
-    asyncio.set_event_loop(None)
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """Address of an edge in a thread of its own, for clients that block."""

@@ -36,11 +36,6 @@ class _Jumper(selectors.DefaultSelector):
         return super().select(timeout if timeout is None else 0)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Else a plugin that asks for the loop in a synchronous test makes one that nobody closes."""
-    asyncio.set_event_loop(None)
-
-
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -4,7 +4,6 @@ A recording is a text file `<kind>/<name>.http`: the start line of a request or 
 an empty line, the body. The last line break is not part of the body.
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -38,12 +37,6 @@ class FixedClock:
 
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("a provider never sleeps")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_stray_loop() -> None:
-    """Else a plugin that asks for the loop in a synchronous test makes one that nobody closes."""
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -26,15 +26,6 @@ def pytest_asyncio_loop_factories(
     return factories
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_loop_by_asking() -> None:
-    """Keep looptime from making an event loop, never closed, when a synchronous test comes first.
-
-    It asks the policy for the loop; once one was set, even None, the policy makes none.
-    """
-    asyncio.set_event_loop(None)
-
-
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that gives up in time."""

@@ -1,6 +1,5 @@
 """Stores of every engine, and things to put into them."""
 
-import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -33,11 +32,6 @@ from gateway.store.sqlite.store import SqliteStore
 Open = Callable[..., Awaitable[Store]]
 
 ENGINES = ["sqlite"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Else a plugin that asks for the loop in a synchronous test makes one that nobody closes."""
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(params=ENGINES)

@@ -19,11 +19,6 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 Serve = Callable[..., Awaitable[int]]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Else a plugin that asks for the loop in a synchronous test makes one that nobody closes."""
-    asyncio.set_event_loop(None)
-
-
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
