@@ -187,7 +187,9 @@ class Composer:
             content = from_content(submission.content, channel)
         except ContentFault as fault:
             raise _invalid(f"content.{fault.field}", fault.reason) from None
-        return None if says_nothing(content) else content
+        # a subject does for a mail, but no SMS shows it
+        shown = content.text or content.provider_templates or channel is not wire.Channel.SMS
+        return content if shown and not says_nothing(content) else None
 
     def _look_at_template(
         self, submission: Submission, channel: wire.Channel, kinds: frozenset[str]

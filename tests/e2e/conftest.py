@@ -3,8 +3,10 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -77,6 +79,44 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class JumpClock:
+    """The machine's clock, which also leaps forward when told to; everybody's sleep leaps along."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._offset = 0.0 if start is None else start.timestamp() - time.time()
+        self._ahead = 0.0
+        self._leapt = asyncio.Event()
+
+    def now_ms(self) -> int:
+        return int((time.time() + self._offset + self._ahead) * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.monotonic() + seconds
+        while (left := until - self.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self._leapt.wait()
+            except TimeoutError:
+                return
+
+    def jump(self, seconds: float) -> None:
+        self._ahead += seconds
+        self._leapt.set()
+        self._leapt = asyncio.Event()
+
+    def jump_to(self, at_ms: float) -> None:
+        """To this time, if it is still to come."""
+        self.jump(max(0.0, (at_ms - self.now_ms()) / 1000))
+
+
+@pytest.fixture
+def jump_clock() -> type[JumpClock]:
+    return JumpClock
 
 
 class Hooks:
