@@ -5,7 +5,7 @@ from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from gateway.api import openapi, table
 
@@ -15,15 +15,19 @@ SCHEMA = schemathesis.openapi.from_dict(
     json.loads(json.dumps(openapi.document(table.PUBLIC))), config=CONFIG
 )
 # Rules that a schema cannot express: NUL, sizes in bytes, times before the calendar.
-NOT_DESCRIBED = positive_data_acceptance
+NOT_DESCRIBED = [positive_data_acceptance]
+# One bad message does not sink a batch: it is answered 202, with a problem in its place.
+NOT_DESCRIBED_OF_BATCHES = [*NOT_DESCRIBED, negative_data_rejection]
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_edge_does_as_it_is_described(case: schemathesis.Case[Any], served: str) -> None:
     headers = {"Authorization": "Bearer gw_send_read_admin"}
 
     response = case.call(base_url=served, headers=headers)
 
     assert response.status_code < 500
-    case.validate_response(response, headers=headers, excluded_checks=[NOT_DESCRIBED])
+    batch = case.path == "/v1/messages/batch"
+    excluded = NOT_DESCRIBED_OF_BATCHES if batch else NOT_DESCRIBED
+    case.validate_response(response, headers=headers, excluded_checks=excluded)
