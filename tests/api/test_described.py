@@ -15,9 +15,9 @@ SCHEMA = schemathesis.openapi.from_dict(
     json.loads(json.dumps(openapi.document(table.PUBLIC))), config=CONFIG
 )
 # Rules that a schema cannot express: NUL, sizes in bytes, times before the calendar.
-NOT_DESCRIBED = [positive_data_acceptance]
+NOT_DESCRIBED: list[Any] = [positive_data_acceptance]
 # One bad message does not sink a batch: it is answered 202, with a problem in its place.
-NOT_DESCRIBED_OF_BATCHES = [*NOT_DESCRIBED, negative_data_rejection]
+NOT_DESCRIBED_OF_BATCHES: list[Any] = [*NOT_DESCRIBED, negative_data_rejection]
 
 
 @SCHEMA.parametrize()
