@@ -42,13 +42,13 @@ SELECT EXISTS (SELECT 1 FROM suppression);
 -- Which addresses are banned, and why.
 -- rows: [[channel, hash], …]; gives [[channel, hash, reason], …]
 SELECT coalesce(json_group_array(json_array(s.channel, s.hash, s.reason)), '[]')
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 JOIN suppression s ON s.channel = r.value ->> 0 AND s.hash = r.value ->> 1;
 
 -- name: suppress
 -- The first reason stays. rows: [[channel, hash], …]
 INSERT OR IGNORE INTO suppression (channel, hash, reason, source, created_ms)
-SELECT value ->> 0, value ->> 1, :reason, :source, :now_ms FROM json_each(:rows);
+SELECT value ->> 0, value ->> 1, :reason, :source, :now_ms FROM jsonb_each(:rows);
 
 -- name: unsuppress
 -- Lift a ban.
@@ -57,7 +57,7 @@ DELETE FROM suppression WHERE channel = :channel AND hash = :hash;
 -- name: consented
 -- rows: [[channel, hash], …]; gives those with a recorded permission
 SELECT coalesce(json_group_array(json_array(c.channel, c.hash)), '[]')
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 CROSS JOIN consent c ON c.tenant = :tenant AND c.category = :category
               AND c.channel = r.value ->> 0 AND c.hash = r.value ->> 1;
 

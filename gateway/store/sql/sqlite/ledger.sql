@@ -3,7 +3,7 @@
 -- reference, message, redrive, step, part, number], …]
 SELECT coalesce(json_group_array(json_array(x.provider, x.reference, x.message, x.redrive, x.step,
                                             x.part, x.number)), '[]')
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 JOIN reference x ON x.provider = r.value ->> 0 AND x.reference = r.value ->> 1
 WHERE x.message IS NOT NULL;
 
@@ -11,7 +11,7 @@ WHERE x.message IS NOT NULL;
 -- Keep receipts until their attempt has a name. rows: [[provider, reference, receipt], …]
 INSERT INTO reference (provider, reference, parked, at_ms)
 SELECT value ->> 0, value ->> 1, json_array(json(value -> 2)), :now_ms
-FROM json_each(:rows)
+FROM jsonb_each(:rows)
 WHERE true
 ON CONFLICT (provider, reference) DO UPDATE
 SET parked = json_insert(coalesce(parked, '[]'), '$[#]', json(excluded.parked ->> '$[0]'));
@@ -27,7 +27,7 @@ FROM (SELECT * FROM reference INDEXED BY reference_parked
 -- name: clear_parked
 -- rows: [[provider, reference], …]
 UPDATE reference SET parked = NULL
-WHERE (provider, reference) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:rows));
+WHERE (provider, reference) IN (SELECT value ->> 0, value ->> 1 FROM jsonb_each(:rows));
 
 -- name: message_head
 -- One message of a tenant. Gives [id, state, category, created_ms, expires_ms, body, started,
@@ -142,27 +142,27 @@ FROM (
 
 -- name: purge_message
 -- The messages themselves. rows: [message, …]
-DELETE FROM message WHERE id IN (SELECT value FROM json_each(:rows));
+DELETE FROM message WHERE id IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: purge_status
 -- Statuses of old messages. rows: [message, …]
-DELETE FROM status WHERE message IN (SELECT value FROM json_each(:rows));
+DELETE FROM status WHERE message IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: purge_attempt
 -- Attempts of old messages. rows: [message, …]
-DELETE FROM attempt WHERE message IN (SELECT value FROM json_each(:rows));
+DELETE FROM attempt WHERE message IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: purge_receipt
 -- Receipts of old messages. rows: [message, …]
-DELETE FROM receipt WHERE message IN (SELECT value FROM json_each(:rows));
+DELETE FROM receipt WHERE message IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: purge_event
 -- Decisions about old messages. rows: [message, …]
-DELETE FROM event WHERE message IN (SELECT value FROM json_each(:rows));
+DELETE FROM event WHERE message IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: purge_reference
 -- Providers' names of old messages. rows: [message, …]
-DELETE FROM reference WHERE message IN (SELECT value FROM json_each(:rows));
+DELETE FROM reference WHERE message IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: purge_parked
 -- Receipts whose attempt never got a name.
