@@ -1,0 +1,123 @@
+"""What /metrics says can be read by Prometheus' own parsers and keeps to its conventions."""
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+TEXT = {"text": "Your order is on its way", "subject": "Your order"}
+
+#: All labels that there may be, and where their values come from.
+LABELS: dict[str, set[str]] = {
+    "category": {"otp", "service", "marketing", "news", "webhook"},
+    "provider": {"acme", "backup", "beacon", "twilio", "relay", "webhook"},
+    "lane": {"sms", "sms.uk", "push", "email", "webhook"},
+    "channel": {"sms", "email", "push", "webhook"},
+    "result": {"accepted", "rejected", "deferred", "unknown"},
+    "reason": {
+        *("invalid", "key_conflict", "duplicate", "repeated", "unavailable"),
+        *("signature", "unreadable", "stranger"),
+    },
+    "event": {"delivered", "sent", "failed", "opted_out"},
+    "phase": {"ready", "waiting", "claimed"},
+}
+STATES = {
+    *("sent", "delivered", "read", "failed", "expired", "suppressed", "cancelled", "unknown"),
+    *("closed", "open", "half_open"),
+}
+
+
+async def used(stand: Any) -> Any:
+    """A gateway that has had some of everything."""
+    gateway = await stand.start()
+    ids = [
+        await gateway.send(to={"phone": "+14155550123"}, content=TEXT),
+        await gateway.send(to={"phone": "+447400123456"}, content=TEXT),
+        await gateway.send(to={"email": "li@example.com"}, content=TEXT),
+        await gateway.send(to={"push": [{"app": "ios", "token": "one"}]}, content=TEXT),
+    ]
+    for id in ids:
+        await gateway.until(id, "sent", "delivered")
+    dead = await gateway.send(to={"phone": "+15005550002"}, content=TEXT)
+    await gateway.until(dead, "failed")
+    await gateway.call("POST", "/v1/messages", {"to": {}})
+    return gateway
+
+
+def check(families: list[Metric]) -> None:
+    """Naming conventions: https://prometheus.io/docs/practices/naming/"""
+    assert len({one.name for one in families}) == len(families) > 20
+    for family in families:
+        assert re.fullmatch(r"gateway_[a-z0-9]+(_[a-z0-9]+)*", family.name), family.name
+        assert family.documentation, family.name
+        assert family.type in ("counter", "gauge", "histogram"), family.name
+        assert not re.search(r"_(ms|milliseconds|minutes|kb|mb|percent)(_|$)", family.name)
+        assert not re.search(r"_(count|sum|bucket|total|info)$", family.name), family.name
+        if family.type == "histogram":
+            assert family.name.endswith(("_seconds", "_bytes")), family.name
+        for sample in family.samples:
+            check_labels(family, sample.labels)
+            if family.type == "counter":
+                assert sample.name.endswith(("_total", "_created")), sample.name
+
+
+def check_labels(family: Metric, labels: dict[str, str]) -> None:
+    for name, value in labels.items():
+        if name == "le" and family.type == "histogram":
+            continue
+        allowed = STATES if name == "state" else LABELS[name]
+        assert value in allowed, (family.name, name, value)
+
+
+async def test_text_format_is_valid_and_conventional(stand: Any) -> None:
+    gateway = await used(stand)
+
+    text = await gateway.metrics()
+
+    families = [
+        one for one in text_string_to_metric_families(text) if not one.name.endswith("_created")
+    ]
+    check(families)
+    for family in families:
+        name = family.name + ("_total" if family.type == "counter" else "")
+        assert text.count(f"# HELP {name} ") == text.count(f"# TYPE {name} ") == 1
+
+
+async def test_openmetrics_format_is_valid_and_conventional(stand: Any) -> None:
+    gateway = await used(stand)
+    accept = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+    text = await gateway.metrics(accept)
+
+    check(list(openmetrics.text_string_to_metric_families(text)))
+    assert text.endswith("# EOF\n")
+
+
+async def test_labels_do_not_grow_with_the_messages(stand: Any) -> None:
+    gateway = await used(stand)
+    before = len((await gateway.metrics()).splitlines())
+
+    for number in range(10):
+        id = await gateway.send(
+            to={"phone": f"+1415555012{number}"}, content=TEXT, metadata={"n": number}
+        )
+        await gateway.until(id, "delivered")
+    await gateway.call("GET", "/v1/messages/nonsense")
+    await gateway.call("POST", "/v1/receipts/nonsense")
+
+    assert len((await gateway.metrics()).splitlines()) == before
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+async def test_promtool_finds_nothing_wrong(stand: Any) -> None:
+    gateway = await used(stand)
+
+    text = (await gateway.metrics()).encode()
+    found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+
+    assert (found.returncode, found.stderr) == (0, b"")
