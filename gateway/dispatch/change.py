@@ -79,8 +79,7 @@ class Change:
         """An attempt has a result. provider_id: by which receipts will name it, if they can."""
         one = record.evidence
         if one.number == 1 and one.part == 0 and self._is_overtime(one.step):
-            channel = self.case.message.chain[one.step].channel
-            self.add_event("fallback", "the step before took too long", channel=channel)
+            self._note_overtime(record)
         self._attempts.append(record)
         self._findings.attempts.append(one)
         if provider_id:
@@ -269,6 +268,16 @@ class Change:
     def _is_alive(self, step: int) -> bool:
         """Whether a part waits, is being sent, or was taken and has not failed."""
         return any(key[0] == step for key in self._live) or self._findings.is_promising(step)
+
+    def _note_overtime(self, record: AttemptRecord) -> None:
+        self._events.append(
+            EventRecord(
+                at_ms=record.started_ms,
+                event="fallback",
+                channel=self.case.message.chain[record.evidence.step].channel,
+                detail="the step before took too long",
+            )
+        )
 
     def _is_overtime(self, step: int) -> bool:
         """Whether a step began by the time limit of the one before; a failure has had its event."""

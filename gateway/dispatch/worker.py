@@ -16,6 +16,8 @@ from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ready
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import OUTCOMES
+from gateway.dispatch.claims import Claimer
+from gateway.dispatch.claims import ServedLane as ServedLane
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.quota import DailyQuota
 from gateway.limits.account import Account
@@ -23,7 +25,7 @@ from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
-from gateway.model.values import value
+from gateway.model.message import Priority
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -34,27 +36,8 @@ _POLL = 1.0
 #: Results that wait for the store, beyond which nothing new is claimed.
 _MOST_UNFINISHED = 2_000
 
-#: Share of an account's tokens that each lower priority with work gets at the least (design §6).
-_LEAST_SHARE = 0.02
-
-#: Rows unpinned at once when their account cannot take them.
-_UNPIN = 500
-
 #: How long an account whose credential is refused is left alone, in seconds.
 _CREDENTIAL_PAUSE = 30.0
-
-
-@value()
-class ServedLane:
-    """A lane as one account sees it."""
-
-    name: str
-    #: the accounts preferred to this one, in order
-    before: Sequence[str]
-    #: seconds that the lane's head must have waited before this account helps out
-    spill_after: float
-    #: whether others serve it too
-    shared: bool
 
 
 class Worker:
@@ -78,13 +61,13 @@ class Worker:
         self.account = account
         self.name = attempter.account
         self._attempter = attempter
-        self._lanes = list(lanes)
+        self._claimer = Claimer(
+            self.name, account, lanes, store=store, clock=clock, roster=roster, quota=quota
+        )
         self._store = store
         self._bans = bans
         self._clock = clock
         self._metrics = metrics
-        self._roster = roster
-        self._quota = quota
         self._tokens_of = tokens_of
         self._bell = bells.listen(lane.name for lane in lanes)
         self._freed = asyncio.Event()
@@ -92,7 +75,9 @@ class Worker:
         self._order = count()
         self._unadmitted = 0
         self._unfinished = 0
-        self._share: Counter[int] = Counter()
+        #: rows that wait for a slot or a token, by priority
+        self._waiting: Counter[int] = Counter()
+        self._urgent_may_wait = True
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
@@ -119,41 +104,55 @@ class Worker:
             task.cancel()
 
     async def _turn(self) -> None:
+        self._urgent_may_wait |= self._bell.is_set()
+        self._bell.clear()
+        self._freed.clear()
         try:
-            limit, startable = self._room()
+            limit, startable, highest = self._room()
             if limit <= 0:
                 await self._rest()
                 return
-            self._bell.clear()
-            self._freed.clear()
-            rows = await self._claim(limit, startable)
+            rows = await self._claimer.claim(limit, startable, highest=highest)
         except StoreUnavailable as error:
             _log.warning("claim_waits_for_store provider=%s reason=%s", self.name, error)
             await self._clock.sleep(_POLL)
             return
         if rows:
             await self._take_in(rows)
+        elif highest < Priority.BULK:
+            self._urgent_may_wait = False
         elif startable <= 0:
-            await self._wait(self._freed, self.account.next_room() or _POLL)
+            # what there may be must be able to start at once
+            soonest = self.account.next_start(self._waiting.total()) or _POLL
+            await self._wait(self._freed, min(soonest, _POLL))
         else:
-            await self._wait(self._bell, self._poll_after())
+            await self._wait(self._bell, self._claimer.poll_after(_POLL))
 
-    def _room(self) -> tuple[int, int]:
+    def _room(self) -> tuple[int, int, int]:
+        """(how many rows to claim, how many of them could start, their least urgent priority)."""
         if self._unfinished >= _MOST_UNFINISHED:
-            return 0, 0
-        held = len(self._buffer) + self._unadmitted
-        limit, startable = self.account.room(held)
+            return 0, 0, Priority.BULK
+        limit, startable = self.account.room(waiting=len(self._buffer), started=self._unadmitted)
+        held = self._waiting.total()
         enough = max(1, min(limit + held, 4 * self.account.limits.concurrency) // 2)
-        if self._buffer and limit < enough:
-            return 0, 0
-        return limit, startable
+        if limit > 0 and not (self._buffer and limit < enough):
+            self._urgent_may_wait = True
+            return limit, startable, Priority.BULK
+        if self._urgent_may_wait:
+            highest, limit = self.account.urgent_room(self._waiting)
+            return limit, limit, highest
+        return 0, 0, Priority.BULK
 
     async def _rest(self) -> None:
-        """Nothing can be started: wait for a slot, tokens, or the end of a pause."""
-        self._freed.clear()
+        """Nothing can be started: wait for a slot, tokens, or the end of a pause.
+
+        Where tokens are kept for urgent work, for that as well.
+        """
         if self.account.paused_for() > 0.0:
-            await self._hand_over()
+            await self._claimer.hand_over()
             await self._wait(self._freed, min(self.account.paused_for(), _POLL))
+        elif self.account.limits.reserve:
+            await self._wait(self._bell, self.account.next_room() or _POLL)
         else:
             await self._wait(self._freed, self.account.next_room() or _POLL)
 
@@ -164,79 +163,10 @@ class Worker:
         except TimeoutError:
             pass
 
-    def _poll_after(self) -> float:
-        return min([_POLL, *(lane.spill_after for lane in self._lanes if lane.before)]) or _POLL
-
-    async def _claim(self, limit: int, startable: int) -> list[Claimed]:
-        if self._quota is not None:
-            limit = await self._quota.reserve(limit)
-            if limit == 0:
-                self.account.pause(_POLL)
-                return []
-        claimed: list[Claimed] = []
-        for lane in self._lanes:
-            room = limit - len(claimed)
-            if room <= 0:
-                break
-            claimed += await self._store.claim(
-                base.ClaimRequest(
-                    lane=lane.name,
-                    provider=self.name,
-                    limit=room,
-                    startable=max(0, startable - len(claimed)),
-                    head_due_by_ms=self._head_due_by_ms(lane),
-                )
-            )
-        self._lanes.append(self._lanes.pop(0))
-        if len(claimed) >= limit:
-            claimed += await self._claim_shares(claimed)
-        if self._quota is not None:
-            self._quota.spend(len(claimed))
-        return claimed
-
-    async def _claim_shares(self, claimed: Sequence[Claimed]) -> list[Claimed]:
-        """What lower priorities have saved up while higher ones took everything."""
-        lowest = max(row.priority for row in claimed)
-        extra: list[Claimed] = []
-        for priority in range(lowest + 1, 4):
-            self._share[priority] += len(claimed)
-            owed = int(self._share[priority] * _LEAST_SHARE)
-            if self._quota is not None:
-                held = len(claimed) + len(extra)
-                owed = await self._quota.reserve(held + owed) - held
-            if owed <= 0:
-                continue
-            self._share[priority] = 0
-            extra += await self._store.claim(
-                base.ClaimRequest(
-                    lane=self._lanes[-1].name,
-                    provider=self.name,
-                    limit=owed,
-                    startable=owed,
-                    lowest=priority,
-                    head_due_by_ms=self._head_due_by_ms(self._lanes[-1]),
-                )
-            )
-        return extra
-
-    def _head_due_by_ms(self, lane: ServedLane) -> int | None:
-        """Help out only where the preferred accounts do not keep up."""
-        if all(self._is_away(name) for name in lane.before):
-            return None
-        return self._clock.now_ms() - int(lane.spill_after * 1000)
-
-    def _is_away(self, name: str) -> bool:
-        return self._roster[name].paused_for() > 0.0
-
-    async def _hand_over(self) -> None:
-        """While the account cannot send, others may take what was kept for it."""
-        for lane in self._lanes:
-            if lane.shared:
-                await self._store.unpin(lane.name, self.name, limit=_UNPIN)
-
     async def _take_in(self, rows: Sequence[Claimed]) -> None:
         for row, ban in zip(rows, await self._bans_of(rows), strict=True):
             heapq.heappush(self._buffer, (row.priority, row.rank, next(self._order), row, ban))
+            self._waiting[row.priority] += 1
         self._start_some()
 
     async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[str]:
@@ -276,7 +206,7 @@ class Worker:
         finally:
             if ready is None:
                 self.account.abandon()
-                self._release(admitted=False)
+                self._release(row, admitted=False)
         return ready
 
     async def _send(self, ready: Ready) -> tuple[int, wire.AttemptResult]:
@@ -290,17 +220,17 @@ class Worker:
             await self._admit(ready)
             admitted = True
             started_ms = self._clock.now_ms()
-            self._unadmitted -= 1
+            self._goes(ready.row)
 
         try:
             if self.account.limiter is None:
                 admitted = True
-                self._unadmitted -= 1
+                self._goes(ready.row)
                 results = await self._attempter.send([ready], None)
             else:
                 results = await self._attempter.send([ready], admit)
         finally:
-            self._release(admitted=admitted)
+            self._release(ready.row, admitted=admitted)
         return started_ms, results[0]
 
     async def _admit(self, ready: Ready) -> None:
@@ -309,9 +239,14 @@ class Worker:
         await self.account.limiter.admit(self._tokens_of(ready.message), ready.row.priority)
         self._token_wait.observe(self._clock.monotonic() - asked)
 
-    def _release(self, *, admitted: bool) -> None:
+    def _goes(self, row: Claimed) -> None:
+        """A row has its token."""
+        self._unadmitted -= 1
+        self._waiting[row.priority] -= 1
+
+    def _release(self, row: Claimed, *, admitted: bool) -> None:
         if not admitted:
-            self._unadmitted -= 1
+            self._goes(row)
         self.account.end(1)
         self._start_some()
         self._freed.set()

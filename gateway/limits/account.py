@@ -19,6 +19,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 #: The share of the rate never falls below this, and regains this much a second without trouble.
 _LEAST_FACTOR, _REGAIN = 0.1, 0.05
 
+#: The priority that must leave all reserves untouched.
+_LEAST_URGENT = 3
+
 #: Health is judged over the last so many minutes.
 _MINUTES = 5
 
@@ -66,22 +69,46 @@ class Account:
         now = self._clock.monotonic()
         return max(0.0, self._paused_until - now, self.breaker.wait(now))
 
-    def room(self, held: int) -> tuple[int, int]:
-        """(how many rows to hold beyond `held` waiting ones, how many of these could start now)."""
+    def room(self, *, waiting: int, started: int = 0) -> tuple[int, int]:
+        """(how many more rows to hold, how many of these could start now).
+
+        Held already are `waiting` rows without a slot; of those in flight, `started` have no token.
+        """
         if self.paused_for() > 0.0:
             return 0, 0
-        free = max(0, self.limits.concurrency - self.in_flight - held)
+        free = self.limits.concurrency - self.in_flight - waiting
         if self.breaker.state is not BreakerState.CLOSED:
-            probe = int(self.in_flight + held == 0)
+            probe = int(self.in_flight + waiting == 0)
             return probe, probe
         now = self._clock.monotonic()
         if self.limiter is None:
             ahead = math.ceil(self._sent.rate(now) * PREFETCH)
-            return max(0, free + ahead - max(0, held)), free
+            return max(0, free + ahead), max(0, free)
+        floor = self.limiter.floor(_LEAST_URGENT)
+        tokens = math.floor(self.limiter.bucket.level(now) - floor)
+        held = waiting + started
+        return max(0, self._soon(_LEAST_URGENT) - held), max(0, min(free, tokens - held))
+
+    def urgent_room(self, held: Mapping[int, int]) -> tuple[int, int]:
+        """(the least urgent priority that tokens are kept for now, how many of those up to it to
+        hold); (0, 0) without any. held: rows held already, by priority."""
+        if self.limiter is None or self.paused_for() > 0.0:
+            return 0, 0
+        if self.breaker.state is not BreakerState.CLOSED:
+            return 0, 0
+        for priority in sorted(self.limits.reserve, reverse=True):
+            before = sum(count for level, count in held.items() if level <= priority)
+            if (room := self._soon(priority) - before) > 0:
+                return priority, room
+        return 0, 0
+
+    def _soon(self, priority: int) -> int:
+        """Tokens that a priority may use, within the time that is claimed ahead."""
+        assert self.limiter is not None
         bucket = self.limiter.bucket
-        tokens = bucket.level(now)
-        soon = tokens + bucket.rate * bucket.factor * PREFETCH
-        return max(0, math.floor(soon) - held), max(0, min(free, math.floor(tokens) - held))
+        level = bucket.level(self._clock.monotonic())
+        more = bucket.rate * bucket.factor * PREFETCH
+        return math.floor(level + more - self.limiter.floor(priority))
 
     def next_room(self) -> float:
         """Seconds until `room` may change by itself."""
@@ -89,9 +116,19 @@ class Account:
         if paused > 0.0 or self.limiter is None:
             return min(paused, _LONGEST_PAUSE)
         bucket = self.limiter.bucket
-        missing = 1.0 - PREFETCH * bucket.rate * bucket.factor
+        missing = 1.0 + self.limiter.floor(_LEAST_URGENT) - PREFETCH * bucket.rate * bucket.factor
         level = bucket.level(self._clock.monotonic())
         return max(0.001, (missing - level) / (bucket.rate * bucket.factor))
+
+    def next_start(self, held: int) -> float:
+        """Seconds until one more than `held` waiting ones could start by itself; 0: it depends on
+        what is in flight."""
+        if self.limiter is None:
+            return 0.0
+        bucket = self.limiter.bucket
+        floor = self.limiter.floor(_LEAST_URGENT)
+        missing = 1.0 + held + floor - bucket.level(self._clock.monotonic())
+        return max(0.001, missing / (bucket.rate * bucket.factor))
 
     def start(self, count: int) -> None:
         """`count` sends are on their way."""

@@ -57,6 +57,8 @@ class ClaimRequest:
     pinned_only: bool = False
     #: priorities from this number on, to give lower ones their share
     lowest: int = 0
+    #: and up to this one, where only tokens are left that are kept for urgent ones
+    highest: int = 3
 
 
 class Staleness(StrEnum):

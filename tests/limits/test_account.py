@@ -55,7 +55,15 @@ def test_without_a_rate_the_slots_are_the_room(time: ManualClock) -> None:
 
     account.start(3)
 
-    assert account.room(0) == (1, 1)
+    assert account.room(waiting=0) == (1, 1)
+
+
+def test_started_rows_take_one_slot_each(time: ManualClock) -> None:
+    account = account_of(time, concurrency=4)
+    account.start(2)
+
+    assert account.room(waiting=0, started=2) == (2, 2)
+    assert account.room(waiting=1, started=2) == (1, 1)
 
 
 def test_without_a_rate_some_rows_are_held_ahead_of_the_throughput(time: ManualClock) -> None:
@@ -63,9 +71,8 @@ def test_without_a_rate_some_rows_are_held_ahead_of_the_throughput(time: ManualC
     account.start(54)
     account.end(50)
 
-    limit, startable = account.room(0)
-
-    assert (limit, startable) == (5, 0)
+    assert account.room(waiting=0) == (5, 0)
+    assert account.room(waiting=2) == (3, 0)
 
 
 def test_room_is_the_tokens_in_hand_and_those_of_the_next_tenth_of_a_second(
@@ -73,12 +80,12 @@ def test_room_is_the_tokens_in_hand_and_those_of_the_next_tenth_of_a_second(
 ) -> None:
     account = account_of(time, rate=100.0, burst=20.0)
 
-    empty = account.room(0)
+    empty = account.room(waiting=0)
     time.now += 1.0
 
     assert empty == (10, 0)
-    assert account.room(0) == (30, 20)
-    assert account.room(25) == (5, 0)
+    assert account.room(waiting=0) == (30, 20)
+    assert account.room(waiting=25) == (5, 0)
 
 
 def test_room_does_not_exceed_what_can_be_in_flight(time: ManualClock) -> None:
@@ -86,7 +93,7 @@ def test_room_does_not_exceed_what_can_be_in_flight(time: ManualClock) -> None:
     time.now += 1.0
     account.start(3)
 
-    _, startable = account.room(0)
+    _, startable = account.room(waiting=0)
 
     assert startable == 2
 
@@ -94,9 +101,9 @@ def test_room_does_not_exceed_what_can_be_in_flight(time: ManualClock) -> None:
 def test_slow_rate_makes_room_shortly_before_each_token(time: ManualClock) -> None:
     account = account_of(time, rate=1.0)
 
-    assert account.room(0) == (0, 0)
+    assert account.room(waiting=0) == (0, 0)
     time.now += account.next_room() + 1e-9
-    assert account.room(0) == (1, 0)
+    assert account.room(waiting=0) == (1, 0)
     assert account.next_room() > 0.0
 
 
@@ -106,10 +113,10 @@ def test_nothing_has_room_during_a_pause(time: ManualClock) -> None:
 
     account.pause(3.0)
 
-    assert account.room(0) == (0, 0)
+    assert account.room(waiting=0) == (0, 0)
     assert account.paused_for() == account.next_room() == 3.0
     time.now += 3.0
-    assert account.room(0)[0] > 0
+    assert account.room(waiting=0)[0] > 0
 
 
 def test_shorter_pause_does_not_end_a_longer_one(time: ManualClock) -> None:
@@ -126,15 +133,15 @@ def test_open_breaker_has_room_for_one_probe_when_it_is_due(time: ManualClock) -
     account = account_of(time, log=log)
     open_breaker(account)
 
-    assert account.room(0) == (0, 0)
+    assert account.room(waiting=0) == (0, 0)
     time.now += account.paused_for()
-    assert account.room(0) == (1, 1)
-    assert account.room(1) == (0, 0)
+    assert account.room(waiting=0) == (1, 1)
+    assert account.room(waiting=1) == (0, 0)
     account.start(1)
-    assert account.room(0) == (0, 0)
+    assert account.room(waiting=0) == (0, 0)
     account.end(1)
     account.succeed()
-    assert account.room(0)[0] > 1
+    assert account.room(waiting=0)[0] > 1
     assert log == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
 
 
@@ -145,9 +152,9 @@ def test_probe_waits_until_nothing_else_is_in_flight(time: ManualClock) -> None:
 
     time.now += account.paused_for()
 
-    assert account.room(0) == (0, 0)
+    assert account.room(waiting=0) == (0, 0)
     account.end(1)
-    assert account.room(0) == (1, 1)
+    assert account.room(waiting=0) == (1, 1)
 
 
 def test_probe_that_came_to_nothing_is_repeated(time: ManualClock) -> None:

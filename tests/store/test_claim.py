@@ -154,13 +154,15 @@ async def test_lane_is_left_to_those_before_until_its_head_is_old(store: Store, 
     assert len(late) == 2
 
 
-async def test_priorities_from_a_number_on(store: Store, make: Any) -> None:
+async def test_priorities_from_a_number_on_or_up_to_one(store: Store, make: Any) -> None:
     for priority in Priority:
         await store.accept(make.messages(2, priority=priority))
 
-    rows = await store.claim(make.request(3, lowest=2))
+    low = await store.claim(make.request(3, lowest=2))
+    urgent = await store.claim(make.request(9, highest=0))
 
-    assert [row.priority for row in rows] == [NORMAL, NORMAL, BULK]
+    assert [row.priority for row in low] == [NORMAL, NORMAL, BULK]
+    assert [row.priority for row in urgent] == [CRITICAL, CRITICAL]
 
 
 async def test_rows_to_be_sent_once_are_left_unless_they_can_start(

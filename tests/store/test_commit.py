@@ -38,7 +38,7 @@ async def test_transition_changes_everything_at_once(store: Store, make: Any) ->
     assert await store.ready_pins("webhook") == ["e"]
     seen = await store.read("billing", message.id)
     assert seen is not None
-    assert [one.event for one in seen.timeline] == ["accepted", "fallback", "attempt.accepted"]
+    assert [one.event for one in seen.timeline] == ["accepted", "attempt.accepted", "fallback"]
 
 
 async def test_refused_transition_leaves_no_trace(store: Store, make: Any) -> None:

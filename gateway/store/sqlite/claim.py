@@ -20,6 +20,7 @@ def claim(connection: apsw.Connection, request: base.ClaimRequest, owner: str) -
         lane=request.lane,
         provider=request.provider,
         lowest=request.lowest,
+        highest=request.highest,
         limit=request.limit,
         unpinned=request.limit if _may_help(connection, request) else 0,
     )

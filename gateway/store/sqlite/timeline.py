@@ -51,10 +51,6 @@ def _entries(
     yield view.TimelineEntry(at_ms=created_ms, event="accepted")
     for channel, reason in body.get("skipped", ()):
         yield view.TimelineEntry(at_ms=created_ms, event="skipped", channel=channel, detail=reason)
-    for row in call_json(connection, "message_events", message=message):
-        yield view.TimelineEntry(
-            at_ms=row[0], event=row[1], channel=row[2], provider=row[3], detail=row[4]
-        )
     for row in call_json(connection, "message_attempts", message=message):
         yield view.TimelineEntry(
             at_ms=row[8],
@@ -70,6 +66,11 @@ def _entries(
             channel=channels[row[0]],
             provider=row[2],
             detail=_detail(row[4], row[5]),
+        )
+    # last, so that of what happened at one time a decision follows what it was made upon
+    for row in call_json(connection, "message_events", message=message):
+        yield view.TimelineEntry(
+            at_ms=row[0], event=row[1], channel=row[2], provider=row[3], detail=row[4]
         )
 
 

@@ -2,13 +2,13 @@
 -- Store new messages. rows: [[id, tenant, category, internal, created_ms, body], …]
 INSERT INTO message (id, tenant, category, internal, created_ms, body)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: accept_statuses
 -- Their first status. rows: [[message, state, ending, expires_ms], …]
 INSERT INTO status (message, state, version, redrive, ending, expires_ms)
 SELECT value ->> 0, value ->> 1, 0, 0, value ->> 2, value ->> 3
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: put_queue
 -- Queue rows, new or in place of unclaimed ones. rows: [[message, step, part, lane, pin, priority,
@@ -18,7 +18,7 @@ INSERT INTO queue (message, step, part, lane, pin, priority, rank, flow, weight,
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
        value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12,
        value ->> 13, NULL, value ->> 14
-FROM json_each(:rows)
+FROM jsonb_each(:rows)
 WHERE true
 ON CONFLICT (message, step, part) DO UPDATE
 SET lane = excluded.lane, pin = excluded.pin, rank = excluded.rank, due_ms = excluded.due_ms,
@@ -44,7 +44,7 @@ ON CONFLICT (lane, priority, flow) DO UPDATE SET last = max(last, excluded.last)
 -- message, state], …]
 SELECT coalesce(json_group_array(json_array(i.tenant, i.key, i.fingerprint, i.message, s.state)),
                 '[]')
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 JOIN idempotency i ON i.tenant = r.value ->> 0 AND i.key = r.value ->> 1
 JOIN status s ON s.message = i.message
 WHERE i.until_ms > :now_ms;
@@ -53,12 +53,12 @@ WHERE i.until_ms > :now_ms;
 -- Remember idempotency keys. rows: [[tenant, key, fingerprint, message, until_ms], …]
 INSERT OR REPLACE INTO idempotency (tenant, key, fingerprint, message, until_ms)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: seen_dedupe
 -- Live dedupe entries. rows: [[tenant, key], …]; gives [[tenant, key, message, state], …]
 SELECT coalesce(json_group_array(json_array(d.tenant, d.key, d.message, s.state)), '[]')
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 JOIN dedupe d ON d.tenant = r.value ->> 0 AND d.key = r.value ->> 1
 JOIN status s ON s.message = d.message
 WHERE d.until_ms > :now_ms;
@@ -67,11 +67,11 @@ WHERE d.until_ms > :now_ms;
 -- Remember dedupe entries. rows: [[tenant, key, message, until_ms], …]
 INSERT OR REPLACE INTO dedupe (tenant, key, message, until_ms)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: free_dedupe
 -- Forget the entries of messages that ended without success. rows: [message, …]
-DELETE FROM dedupe WHERE message IN (SELECT value FROM json_each(:rows));
+DELETE FROM dedupe WHERE message IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: head_due
 -- When the head of a lane that anyone may take became due; NULL when there is none.
@@ -80,7 +80,7 @@ WHERE lane = :lane AND pin = '' AND rank IS NOT NULL AND owner IS NULL
 ORDER BY priority, rank LIMIT 1;
 
 -- name: heads
--- The first rows of a lane for one provider, with their cases, from :lowest priority number on.
+-- The first rows of a lane for one provider, with their cases, of priorities :lowest to :highest.
 -- :limit counts all, :unpinned how many of them may be rows that anyone could take.
 WITH head AS (
     SELECT * FROM (
@@ -88,7 +88,7 @@ WITH head AS (
                attempts, units, once, epoch, taker
         FROM queue
         WHERE lane = :lane AND pin = '' AND rank IS NOT NULL AND owner IS NULL
-          AND priority >= :lowest
+          AND priority BETWEEN :lowest AND :highest
         ORDER BY priority, rank LIMIT :unpinned)
     UNION ALL
     SELECT * FROM (
@@ -96,7 +96,7 @@ WITH head AS (
                attempts, units, once, epoch, taker
         FROM queue
         WHERE lane = :lane AND pin = :provider AND rank IS NOT NULL AND owner IS NULL
-          AND priority >= :lowest
+          AND priority BETWEEN :lowest AND :highest
         ORDER BY priority, rank LIMIT :limit)
     ORDER BY priority, rank LIMIT :limit
 )
@@ -141,7 +141,7 @@ SELECT coalesce(json_group_array(pin), '[]') FROM found WHERE pin IS NOT NULL;
 -- name: take
 -- Claim rows for :owner, to be sent by :taker. rows: [[message, step, part], …]
 UPDATE queue SET owner = :owner, taker = :taker, epoch = epoch + 1, attempts = attempts + 1
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 WHERE queue.message = r.value ->> 0 AND queue.step = r.value ->> 1 AND queue.part = r.value ->> 2;
 
 -- name: give_back
@@ -151,7 +151,7 @@ UPDATE queue
 SET owner = NULL, attempts = attempts - 1,
     rank = CASE WHEN r.value ->> 4 IS NULL THEN rank ELSE NULL END,
     due_ms = coalesce(r.value ->> 4, due_ms)
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 WHERE queue.message = r.value ->> 0 AND queue.step = r.value ->> 1 AND queue.part = r.value ->> 2
   AND queue.epoch = r.value ->> 3 AND queue.owner = :owner;
 
@@ -186,13 +186,13 @@ JOIN status s ON s.message = h.message;
 -- name: adopt
 -- Make orphaned rows our own, under the epoch that they have. rows: [[message, step, part], …]
 UPDATE queue SET owner = :owner
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 WHERE queue.message = r.value ->> 0 AND queue.step = r.value ->> 1 AND queue.part = r.value ->> 2;
 
 -- name: cases
 -- Messages with everything that a decision about them needs. rows: [message, …]
 SELECT '[' || coalesce(group_concat('[' || {case} || ']'), '') || ']'
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 JOIN message m ON m.id = r.value
 JOIN status s ON s.message = r.value;
 
@@ -203,7 +203,7 @@ SELECT coalesce(json_group_array(json_array(r.key, CASE
         WHEN r.value ->> 2 IS NOT NULL AND (q.epoch IS NULL OR q.epoch <> r.value ->> 4
              OR q.owner IS NOT :owner)
         THEN 'epoch' ELSE 'version' END)), '[]')
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 LEFT JOIN status s ON s.message = r.value ->> 0
 LEFT JOIN queue q ON q.message = r.value ->> 0 AND q.step = r.value ->> 2 AND q.part = r.value ->> 3
 WHERE s.version IS NOT r.value ->> 1
@@ -213,7 +213,7 @@ WHERE s.version IS NOT r.value ->> 1
 -- name: being_sent
 -- Rows that somebody holds. rows: [[message, step, part, index], …]; gives [index, …]
 SELECT coalesce(json_group_array(r.value ->> 3), '[]')
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 JOIN queue q ON q.message = r.value ->> 0 AND q.step = r.value ->> 1 AND q.part = r.value ->> 2
 WHERE q.owner IS NOT NULL;
 
@@ -224,7 +224,7 @@ INSERT OR IGNORE INTO attempt (message, redrive, step, part, number, provider, o
                                detail, started_ms, ended_ms)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
        value ->> 7, value ->> 8, value ->> 9, value ->> 10
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: put_receipts
 -- Evidence of receipts; a repeated one changes nothing. rows: [[message, redrive, step, part,
@@ -233,27 +233,27 @@ INSERT OR IGNORE INTO receipt (message, redrive, step, part, number, provider, e
                                detail, at_ms)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
        value ->> 7, value ->> 8, value ->> 9
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: put_events
 -- Decisions and their reasons. rows: [[message, at_ms, event, channel, provider, detail], …]
 INSERT INTO event (message, at_ms, event, channel, provider, detail)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-FROM json_each(:rows);
+FROM jsonb_each(:rows);
 
 -- name: set_statuses
 -- The new status of messages. rows: [[message, state, redrive, ending, expires_ms], …]
 UPDATE status
 SET state = r.value ->> 1, redrive = r.value ->> 2, ending = r.value ->> 3,
     expires_ms = r.value ->> 4, version = version + 1
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 WHERE status.message = r.value ->> 0;
 
 -- name: drop_queue
 -- Queue rows that are done with. rows: [[message, step, part], …]
 DELETE FROM queue
 WHERE (message, step, part) IN (SELECT value ->> 0, value ->> 1, value ->> 2
-                                FROM json_each(:rows));
+                                FROM jsonb_each(:rows));
 
 -- name: put_references
 -- Providers' ids for our attempts. rows: [[provider, reference, message, redrive, step, part,
@@ -261,7 +261,7 @@ WHERE (message, step, part) IN (SELECT value ->> 0, value ->> 1, value ->> 2
 INSERT INTO reference (provider, reference, message, redrive, step, part, number, at_ms)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
        value ->> 7
-FROM json_each(:rows)
+FROM jsonb_each(:rows)
 WHERE true
 ON CONFLICT (provider, reference) DO UPDATE
 SET message = excluded.message, redrive = excluded.redrive, step = excluded.step,
@@ -293,7 +293,7 @@ FROM (SELECT message, step, part, flow, weight, attempts FROM queue
 -- name: promote
 -- Make rows ready. rows: [[message, step, part, rank], …]
 UPDATE queue SET rank = r.value ->> 3
-FROM json_each(:rows) r
+FROM jsonb_each(:rows) r
 WHERE queue.message = r.value ->> 0 AND queue.step = r.value ->> 1 AND queue.part = r.value ->> 2
   AND queue.owner IS NULL;
 

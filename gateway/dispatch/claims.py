@@ -1,0 +1,152 @@
+"""Which rows one account takes: urgent ones of all its lanes first, then lane by lane in turn, with
+the least share of low priorities and within the daily quota.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gateway.clock import Clock
+from gateway.dispatch.quota import DailyQuota
+from gateway.limits.account import Account
+from gateway.model.case import Claimed
+from gateway.model.errors import StoreUnavailable
+from gateway.model.message import Priority
+from gateway.model.values import value
+from gateway.store import base
+
+#: How long an account rests whose quota is used up, in seconds; then it looks again.
+_QUOTA_PAUSE = 1.0
+
+#: Share of an account's tokens that each lower priority with work gets at the least (design §6).
+_LEAST_SHARE = 0.02
+
+#: Rows unpinned at once when their account cannot take them.
+_UNPIN = 500
+
+
+@value()
+class ServedLane:
+    """A lane as one account sees it."""
+
+    name: str
+    #: the accounts preferred to this one, in order
+    before: Sequence[str]
+    #: seconds that the lane's head must have waited before this account helps out
+    spill_after: float
+    #: whether others serve it too
+    shared: bool
+
+
+class Claimer:
+    """Claims for one account."""
+
+    def __init__(
+        self,
+        name: str,
+        account: Account,
+        lanes: Sequence[ServedLane],
+        *,
+        store: base.Store,
+        clock: Clock,
+        roster: Mapping[str, Account],
+        quota: DailyQuota | None,
+    ) -> None:
+        self._name = name
+        self._account = account
+        self._lanes = list(lanes)
+        self._store = store
+        self._clock = clock
+        self._roster = roster
+        self._quota = quota
+        self._share: Counter[int] = Counter()
+
+    async def claim(
+        self, limit: int, startable: int, *, highest: int = Priority.BULK
+    ) -> list[Claimed]:
+        """Rows to send, at most `limit` and a few shares. Raises StoreUnavailable, and then holds
+        none."""
+        if self._quota is not None:
+            limit = await self._quota.reserve(limit)
+            if limit == 0:
+                self._account.pause(_QUOTA_PAUSE)
+                return []
+        claimed: list[Claimed] = []
+        try:
+            await self._claim_into(claimed, limit, startable, highest)
+        except StoreUnavailable:
+            if not claimed:
+                raise
+        if self._quota is not None:
+            self._quota.spend(len(claimed))
+        return claimed
+
+    async def hand_over(self) -> None:
+        """While the account cannot send, others may take what was kept for it."""
+        for lane in self._lanes:
+            if lane.shared:
+                await self._store.unpin(lane.name, self._name, limit=_UNPIN)
+
+    def poll_after(self, longest: float) -> float:
+        """Seconds after which an empty lane may have become one to help out in."""
+        return min([longest, *(one.spill_after for one in self._lanes if one.before)]) or longest
+
+    async def _claim_into(
+        self, claimed: list[Claimed], limit: int, startable: int, highest: int
+    ) -> None:
+        rounds = [Priority.CRITICAL, highest] if len(self._lanes) > 1 else [highest]
+        for most in dict.fromkeys(rounds):
+            for lane in self._lanes:
+                if len(claimed) < limit:
+                    start = max(0, startable - len(claimed))
+                    claimed += await self._claim_from(
+                        lane, limit - len(claimed), start, highest=most
+                    )
+        self._lanes.append(self._lanes.pop(0))
+        if len(claimed) >= limit and highest == Priority.BULK:
+            await self._claim_shares(claimed)
+
+    async def _claim_shares(self, claimed: list[Claimed]) -> None:
+        """What lower priorities have saved up while higher ones took everything.
+
+        These take their turn with the others: behind them, they would only fill the room.
+        """
+        taken, last = len(claimed), claimed[-1]
+        lowest = max(row.priority for row in claimed)
+        for priority in range(lowest + 1, Priority.BULK + 1):
+            self._share[priority] += taken
+            owed = int(self._share[priority] * _LEAST_SHARE)
+            if self._quota is not None:
+                owed = await self._quota.reserve(len(claimed) + owed) - len(claimed)
+            if owed <= 0:
+                continue
+            self._share[priority] = 0
+            extra = await self._claim_from(self._lanes[-1], owed, owed, lowest=priority)
+            claimed += [replace(row, priority=last.priority, rank=last.rank) for row in extra]
+
+    async def _claim_from(
+        self,
+        lane: ServedLane,
+        limit: int,
+        startable: int,
+        *,
+        lowest: int = Priority.CRITICAL,
+        highest: int = Priority.BULK,
+    ) -> Sequence[Claimed]:
+        return await self._store.claim(
+            base.ClaimRequest(
+                lane=lane.name,
+                provider=self._name,
+                limit=limit,
+                startable=startable,
+                head_due_by_ms=self._head_due_by_ms(lane),
+                lowest=lowest,
+                highest=highest,
+            )
+        )
+
+    def _head_due_by_ms(self, lane: ServedLane) -> int | None:
+        """Help out only where the preferred accounts do not keep up."""
+        if all(self._roster[name].paused_for() > 0.0 for name in lane.before):
+            return None
+        return self._clock.now_ms() - int(lane.spill_after * 1000)

@@ -1,0 +1,674 @@
+"""Workers on virtual time: retries, spilling, limits, pauses, drain."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from gateway.model import wire
+from gateway.model.errors import StoreUnavailable
+from gateway.model.message import Priority
+from gateway.model.submission import Device, StepRequest, To
+
+BUSY = wire.Deferred(code="busy")
+REFUSED = wire.Deferred(code="refused", cause=wire.Cause.CONNECT)
+BAD = wire.Rejected(code="bad")
+OK = wire.Accepted()
+EMAIL_ONLY = {"chain": (StepRequest(channel="email"),)}
+CRITICAL = {"category": "otp", "chain": (StepRequest(channel="sms"),)}
+BULK = {"category": "marketing"}
+
+
+async def test_message_is_sent_and_done(world: Any) -> None:
+    world.start()
+
+    id_ = await world.post()
+    await world.settle()
+
+    assert world.attempts() == {id_: ["a"]}
+    assert await world.state(id_) == "sent"
+    assert await world.timeline(id_) == ["attempt.accepted"]
+    assert world.accounts["a"].in_flight == 0
+
+
+async def test_what_was_accepted_before_the_start_is_sent(world: Any) -> None:
+    ids = await world.post_all([{}] * 50)
+
+    world.start()
+    await world.settle()
+
+    assert sorted(world.senders["a"].sent) == sorted(ids)
+
+
+async def test_trouble_is_retried_by_the_next_account_at_once_then_with_back_off(
+    world: Any,
+) -> None:
+    for name in ("a", "b"):
+        world.senders[name].script(BUSY)
+    world.start()
+
+    id_ = await world.post(chain=(StepRequest(channel="sms"),))
+    await world.settle()
+
+    times = sorted(world.senders["a"].times + world.senders["b"].times)
+    waits = [later - sooner for sooner, later in pairwise(times)]
+    assert set(world.attempts()[id_][:2]) == {"a", "b"}
+    assert len(times) == 5
+    # full jitter on 4, 16 and 64 seconds, and up to a second until somebody looks
+    assert [wait <= most + 1.5 for wait, most in zip(waits, (0, 4, 16, 64), strict=True)] == [
+        True
+    ] * 4
+    assert await world.state(id_) == "failed"
+
+
+async def test_retry_after_is_obeyed(make_world: Any) -> None:
+    world = await make_world()
+    world.senders["m"].script(wire.Deferred(code="later", retry_after=90.0), OK)
+    world.start()
+
+    id_ = await world.post(**EMAIL_ONLY)
+    await world.settle()
+
+    first, second = world.senders["m"].times
+    assert 90.0 <= second - first < 92.0
+    assert await world.state(id_) == "sent"
+
+
+async def test_refusal_goes_on_to_the_next_step(world: Any) -> None:
+    world.senders["a"].script(BAD)
+    world.start()
+
+    id_ = await world.post()
+    await world.settle()
+
+    assert world.attempts() == {id_: ["a", "m"]}
+    assert await world.timeline(id_) == ["attempt.rejected", "fallback", "attempt.accepted"]
+
+
+async def test_refusal_by_the_account_goes_to_another(world: Any) -> None:
+    world.senders["a"].script(wire.Rejected(code="route", scope=wire.Scope.PROVIDER))
+    world.start()
+
+    id_ = await world.post()
+    await world.settle()
+
+    assert world.attempts() == {id_: ["a", "b"]}
+
+
+async def test_lost_answer_is_sent_again_by_the_same_account(world: Any) -> None:
+    world.senders["a"].script(wire.Unknown(code="timeout"), OK)
+    world.start()
+
+    id_ = await world.post()
+    await world.settle()
+
+    first, second = (call.message.reference for call in world.senders["a"].calls)
+    assert world.attempts() == {id_: ["a", "a"]}
+    assert first == second
+
+
+async def test_lost_answer_ends_what_must_arrive_once(world: Any) -> None:
+    world.senders["a"].script(wire.Unknown(code="timeout"))
+    world.start()
+
+    id_ = await world.post(**BULK)
+    await world.settle()
+
+    assert world.attempts() == {id_: ["a"]}
+    assert await world.state(id_) == "unknown"
+
+
+async def test_open_breaker_lets_the_second_account_take_over(world: Any) -> None:
+    world.senders["a"].script(REFUSED)
+    world.start()
+
+    ids = await world.post_all([{}] * 40)
+    await world.settle()
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+    assert set(world.senders["b"].sent) == set(ids)
+    assert world.accounts["a"].breaker.state == "open"
+    before = len(world.senders["a"].calls)
+    await world.post_all([{}] * 40)
+    await world.settle()
+    assert len(world.senders["a"].calls) - before <= 1
+
+
+async def test_rows_kept_for_a_dead_account_are_let_go(world: Any) -> None:
+    world.senders["b"].script(BUSY)
+    world.senders["a"].answer = lambda message, time: OK if time > 1 else BUSY
+    world.start()
+    for _ in range(20):
+        world.accounts["b"].fail(connect=True)
+
+    ids = await world.post_all([{}] * 10)
+    await world.settle()
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+    assert set(Counter(world.senders["a"].sent).values()) == {2}
+
+
+async def test_account_is_asked_again_after_its_trouble(world: Any) -> None:
+    world.senders["m"].script(REFUSED)
+    world.start()
+    await world.post_all([EMAIL_ONLY] * 10)
+    await world.sleep(3.0)
+    assert world.accounts["m"].breaker.state == "open"
+
+    world.senders["m"].script(OK)
+    await world.settle()
+
+    assert world.accounts["m"].breaker.state == "closed"
+
+
+async def test_probe_that_the_gate_refuses_does_not_lock_the_account(world: Any) -> None:
+    world.senders["m"].script(REFUSED)
+    world.start()
+    await world.post_all([EMAIL_ONLY] * 6)
+    await world.sleep(1.0)
+    assert world.accounts["m"].breaker.state == "open"
+    address = wire.Address(email="li@example.com")
+    await world.bans.add_address(wire.Channel.EMAIL, address, reason="bounced", source="test")
+
+    world.senders["m"].script(OK)
+    await world.sleep(60.0)
+    id_ = await world.post(to=To(email="mei@example.com"), **EMAIL_ONLY)
+    await world.settle()
+
+    assert await world.state(id_) == "sent"
+
+
+async def test_refused_credential_pauses_the_account_and_costs_no_attempt(world: Any) -> None:
+    refused = wire.Deferred(code="http_401", cause=wire.Cause.CREDENTIAL)
+    world.senders["m"].answer = lambda message, time: OK if time > 8 else refused
+    world.start()
+
+    id_ = await world.post(**EMAIL_ONLY)
+    await world.settle()
+
+    times = world.senders["m"].times
+    assert len(times) == 9
+    assert all(later - sooner >= 30.0 for sooner, later in pairwise(times))
+    assert await world.state(id_) == "sent"
+
+
+async def test_probe_with_a_refused_credential_is_repeated(world: Any) -> None:
+    refused = wire.Deferred(code="http_401", cause=wire.Cause.CREDENTIAL)
+    script = [REFUSED] * 5 + [refused, OK]
+    world.senders["m"].answer = lambda message, time: script.pop(0) if len(script) > 1 else OK
+    world.start()
+
+    ids = await world.post_all([EMAIL_ONLY] * 5)
+    await world.settle()
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+
+
+async def test_throttling_pauses_and_halves_and_costs_no_attempt(make_world: Any) -> None:
+    world = await make_world(providers={"m": {"rate": 50, "concurrency": 4}})
+    slow = wire.Deferred(code="http_429", cause=wire.Cause.THROTTLED, retry_after=20.0)
+    world.senders["m"].answer = lambda message, time: OK if time > 1 else slow
+    world.start()
+
+    id_ = await world.post(**EMAIL_ONLY)
+    await world.sleep(10.0)
+    factor = world.accounts["m"].limiter.bucket.factor
+    await world.settle()
+
+    first, second = world.senders["m"].times
+    (attempt, again) = (await world.case(id_)).attempts
+    assert second - first >= 20.0
+    assert factor == 0.5
+    assert (attempt.outcome, again.outcome) == ("deferred", "accepted")
+    assert await world.state(id_) == "sent"
+
+
+async def test_throttled_account_leaves_its_work_to_the_other(world: Any) -> None:
+    slow = wire.Deferred(code="http_429", cause=wire.Cause.THROTTLED, retry_after=3600.0)
+    world.senders["a"].script(slow)
+    world.start()
+
+    ids = await world.post_all([{}] * 20)
+    await world.settle(60.0)
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+
+
+async def test_work_spills_to_the_second_account_when_the_first_cannot_keep_up(
+    make_world: Any,
+) -> None:
+    world = await make_world(providers={"a": {"rate": 10}, "b": {"rate": 10}})
+    world.start()
+
+    await world.post_all([{}] * 100)
+    start = world.clock.monotonic()
+    await world.settle()
+
+    assert max(world.senders["a"].times + world.senders["b"].times) - start < 6.0
+    assert len(world.senders["b"].calls) > 30
+    assert world.senders["b"].times[0] - start >= 0.25
+
+
+async def test_first_account_keeps_what_it_can_carry(world: Any) -> None:
+    world.start()
+
+    for _ in range(20):
+        await world.post_all([{}] * 5)
+        await world.sleep(0.5)
+    await world.settle()
+
+    assert len(world.senders["a"].calls) == 100
+    assert world.senders["b"].calls == []
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(5, 1), (50, 10), (400, 80)])
+async def test_rate_is_kept_and_used(make_world: Any, rate: int, burst: int) -> None:
+    world = await make_world(providers={"m": {"rate": rate, "burst": burst}})
+    world.senders["m"].latency = 0.02
+    world.start()
+
+    count = min(rate * 6, 800)
+    await world.post_all([EMAIL_ONLY] * count)
+    await world.settle()
+
+    times = world.senders["m"].times
+    assert len(times) == count
+    for width in (1, burst, count // 2, count - 1):
+        spans = [times[last] - times[last - width] for last in range(width, count)]
+        assert all(width + 1 <= burst + rate * span + 1e-6 for span in spans)
+    assert count / (times[-1] - times[0]) >= 0.97 * rate
+
+
+async def test_parts_cost_as_many_tokens(make_world: Any) -> None:
+    world = await make_world(
+        providers={"a": {"rate": 10, "rate_unit": "part"}}, lanes={"sms": {"providers": ["a"]}}
+    )
+    world.start()
+
+    british = To(phone="+447700900123")  # three segments; in China it would be six
+    await world.post_all([{"to": british, "content": {"text": "x" * 400}}] * 20)
+    await world.settle()
+
+    times = world.senders["a"].times
+    assert times[-1] - times[0] == pytest.approx(19 * 0.3, abs=0.1)
+
+
+async def test_slots_bound_what_is_in_flight(make_world: Any) -> None:
+    world = await make_world(providers={"m": {"concurrency": 3}})
+    world.senders["m"].latency = 1.0
+    world.start()
+
+    await world.post_all([EMAIL_ONLY] * 30)
+    await world.settle()
+
+    assert world.senders["m"].most_in_flight == 3
+    assert world.senders["m"].times[-1] - world.senders["m"].times[0] < 10.0
+
+
+async def test_memory_does_not_grow_with_the_backlog(make_world: Any) -> None:
+    world = await make_world(providers={"m": {"rate": 20}})
+    world.start()
+
+    await world.post_all([EMAIL_ONLY] * 1000)
+    claimed = 0
+    for _ in range(20):
+        await world.sleep(0.25)
+        claimed = max(claimed, sum(row[4] is not None for row in await world.rows()))
+
+    assert claimed <= 20 * 0.1 + 4 + 2
+
+
+async def test_urgent_message_does_not_wait_behind_bulk(make_world: Any) -> None:
+    world = await make_world(providers={"a": {"rate": 50}}, lanes={"sms": {"providers": ["a"]}})
+    world.start()
+    await world.post_all([BULK] * 1000)
+    await world.sleep(5.0)
+
+    id_ = await world.post(**CRITICAL)
+    posted = world.clock.monotonic()
+    await world.sleep(1.0)
+
+    (sent,) = (call.at for call in world.senders["a"].calls if call.id == id_)
+    assert sent - posted <= 0.2
+
+
+async def test_reserve_is_there_when_something_urgent_comes(make_world: Any) -> None:
+    world = await make_world(
+        providers={"a": {"rate": 50, "burst": 50, "reserve": {"critical": 0.8}}},
+        lanes={"sms": {"providers": ["a"]}},
+    )
+    world.start()
+    await world.post_all([BULK] * 1000)
+    await world.sleep(5.0)
+
+    posted = world.clock.monotonic()
+    ids = await world.post_all([CRITICAL] * 40)
+    await world.sleep(1.0)
+
+    last = max(call.at for call in world.senders["a"].calls if call.id in ids)
+    assert last - posted <= 0.1
+
+
+async def test_urgent_message_of_another_lane_goes_first_too(make_world: Any) -> None:
+    world = await make_world(
+        providers={"a": {"rate": 20}},
+        lanes={
+            "sms": {"providers": ["a"]},
+            "sms.uk": {"channel": "sms", "providers": ["a"], "match": {"phone_prefix": ["+44"]}},
+        },
+    )
+    await world.post_all([BULK] * 200)
+    british = To(phone="+447700900123")
+    ids = await world.post_all([{**CRITICAL, "to": british}] * 60)
+    world.start()
+
+    await world.sleep(4.0)
+
+    first = world.senders["a"].sent[:60]
+    assert len(set(first) & set(ids)) >= 55
+
+
+async def test_rows_of_one_lane_are_sent_though_another_could_not_be_claimed(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(
+        lanes={
+            "sms": {"providers": ["a"]},
+            "sms.uk": {"channel": "sms", "providers": ["a"], "match": {"phone_prefix": ["+44"]}},
+        },
+    )
+    claim = world.store.claim
+
+    async def flaky(request: Any) -> Any:
+        if request.lane == "sms.uk" and request.highest == Priority.BULK:
+            raise StoreUnavailable("away")
+        return await claim(request)
+
+    ids = await world.post_all([{}] * 10)
+    monkeypatch.setattr(world.store, "claim", flaky)
+    world.start("a")
+    await world.sleep(5.0)
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+
+
+async def test_low_priority_gets_its_least_share(make_world: Any) -> None:
+    world = await make_world(providers={"a": {"rate": 100}}, lanes={"sms": {"providers": ["a"]}})
+    await world.post_all([BULK] * 100)
+    await world.post_all([{"category": "service"}] * 100)
+    await world.post_all([CRITICAL] * 1000)
+    world.start("a")
+
+    await world.sleep(10.0)
+
+    sent = Counter(call.message.category for call in world.senders["a"].calls)
+    assert sum(sent.values()) >= 0.97 * 1000
+    assert sent["marketing"] >= 0.018 * 1000
+    assert sent["service"] >= 0.018 * 1000
+    assert sent["otp"] >= 0.9 * 1000
+
+
+async def test_tenants_share_a_lane_by_their_weights(make_world: Any) -> None:
+    world = await make_world(
+        providers={"a": {"rate": 50}},
+        lanes={"sms": {"providers": ["a"]}},
+        tenants={"billing": {"weight": 3}, "shop": {"weight": 1}},
+    )
+    ours = set(await world.post_all([{}] * 600, tenant="billing"))
+    await world.post_all([{}] * 600, tenant="shop")
+    world.start()
+
+    await world.sleep(8.0)
+
+    sent = world.senders["a"].sent
+    assert sum(id_ in ours for id_ in sent) / len(sent) == pytest.approx(0.75, abs=0.05)
+
+
+async def test_daily_quota_is_kept_until_the_day_ends_in_its_zone(make_world: Any) -> None:
+    quota = {"daily_quota": 30, "daily_zone": "Asia/Shanghai"}
+    world = await make_world(providers={"m": quota})
+    world.start()
+    midnight_ms = int(datetime(2026, 11, 21, 16, tzinfo=UTC).timestamp() * 1000)  # in Shanghai
+
+    await world.post_all([EMAIL_ONLY] * 50)
+    await world.sleep(5.0)
+    at_once = len(world.senders["m"].calls)
+    await world.jump((midnight_ms - world.clock.now_ms()) / 1000 - 10)
+    await world.sleep(8.0)
+    just_before = len(world.senders["m"].calls)
+    await world.sleep(10.0)
+
+    assert at_once == just_before == 30
+    assert len(world.senders["m"].calls) == 50
+
+
+async def test_quota_is_not_exceeded_for_low_priorities(make_world: Any) -> None:
+    world = await make_world(
+        providers={"a": {"daily_quota": 200, "rate": 1000}}, lanes={"sms": {"providers": ["a"]}}
+    )
+    await world.post_all([CRITICAL] * 300)
+    await world.post_all([BULK] * 300)
+    world.start()
+
+    await world.sleep(30.0)
+
+    assert len(world.senders["a"].calls) <= 200
+
+
+async def test_used_up_account_leaves_its_work_to_the_other(make_world: Any) -> None:
+    world = await make_world(providers={"a": {"daily_quota": 10}})
+    world.start()
+
+    ids = await world.post_all([{}] * 30)
+    await world.settle(60.0)
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+    assert len(world.senders["a"].calls) == 10
+
+
+async def test_drain_finishes_what_is_in_flight_and_gives_back_the_rest(make_world: Any) -> None:
+    world = await make_world(providers={"m": {"concurrency": 4}})
+    world.senders["m"].latency = 5.0
+    world.start("m")
+    await world.post_all([EMAIL_ONLY] * 20)
+    await world.sleep(1.0)
+
+    await world.stop()
+
+    assert len(world.senders["m"].calls) == 4
+    rows = await world.rows()
+    assert len(rows) == 16
+    assert {row[4] for row in rows} == {None}
+    assert await world.sql("SELECT DISTINCT attempts FROM queue") == [(0,)]
+
+
+async def test_drain_survives_a_store_that_is_away(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(providers={"m": {"concurrency": 2}})
+    world.senders["m"].latency = 5.0
+    world.start("m")
+    await world.post_all([EMAIL_ONLY] * 40)
+    await world.sleep(6.0)
+
+    async def away(rows: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(world.store, "give_back", away)
+    await world.stop()
+
+    assert world.accounts["m"].in_flight == 0
+
+
+async def test_nothing_is_lost_while_the_store_is_away(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_away = False
+    engine = world.store._engine
+    read, write = engine.read, engine.write
+
+    async def flaky_read(call: Any) -> Any:
+        if is_away:
+            raise StoreUnavailable("away")
+        return await read(call)
+
+    async def flaky_write(call: Any) -> Any:
+        if is_away:
+            raise StoreUnavailable("away")
+        return await write(call)
+
+    monkeypatch.setattr(engine, "read", flaky_read)
+    monkeypatch.setattr(engine, "write", flaky_write)
+    world.senders["a"].latency = 2.0
+    world.start()
+    ids = await world.post_all([{}] * 100)
+
+    for _ in range(5):
+        await world.sleep(0.7)
+        is_away = True
+        await world.sleep(5.0)
+        is_away = False
+    await world.settle()
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+    assert max(Counter(world.senders["a"].sent).values()) == 1
+
+
+async def test_adapter_that_raises_leaves_an_unknown_attempt(world: Any) -> None:
+    def explode(message: wire.Message, time: int) -> wire.AttemptResult:
+        if time == 1:
+            raise KeyError("id")
+        return OK
+
+    world.senders["a"].answer = explode
+    world.start()
+
+    id_ = await world.post()
+    await world.settle()
+
+    assert await world.timeline(id_) == ["attempt.unknown", "attempt.accepted"]
+
+
+async def test_devices_of_one_message_are_retried_together(world: Any) -> None:
+    devices = tuple(Device(app="ios", token=f"t{number}") for number in range(5))
+    world.senders["p"].answer = lambda message, time: OK if time > 2 else BUSY
+    world.start()
+
+    id_ = await world.post(to=To(push=devices), chain=(StepRequest(channel="push"),))
+    await world.settle()
+
+    assert await world.state(id_) == "sent"
+    taken = [one.part for one in (await world.case(id_)).attempts if one.outcome == "accepted"]
+    assert sorted(taken) == [0, 1, 2, 3, 4]
+
+
+async def test_rows_of_equal_rank_are_taken_in_together(make_world: Any) -> None:
+    world = await make_world(providers={"p": {"concurrency": 1}})
+    devices = tuple(Device(app="ios", token=f"t{number}") for number in range(5))
+    slow = wire.Deferred(code="http_429", cause=wire.Cause.THROTTLED, retry_after=2.0)
+    world.senders["p"].answer = lambda message, time: OK if time > 1 else slow
+    world.senders["p"].latency = 0.01
+    world.start()
+
+    ids = await world.post_all(
+        [{"to": To(push=devices), "chain": (StepRequest(channel="push"),)}] * 3
+    )
+    await world.settle()
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+
+
+async def test_scheduled_message_is_sent_at_its_time(world: Any) -> None:
+    world.start()
+    start = world.clock.monotonic()
+    at = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=start + 3600)
+
+    id_ = await world.post(send_at=at)
+    await world.jump(3590.0)
+    await world.sleep(9.0)
+    before = (await world.state(id_), len(world.senders["a"].calls))
+    await world.settle()
+
+    (sent,) = world.senders["a"].times
+    assert before == ("scheduled", 0)
+    assert 3600.0 <= sent - start <= 3600.3
+
+
+async def test_banned_address_is_not_written_to(world: Any) -> None:
+    id_ = await world.post()
+    address = wire.Address(phone="+8613800138000")
+    await world.bans.add_address(wire.Channel.SMS, address, reason="opted_out", source="test")
+
+    world.start()
+    await world.settle()
+
+    assert world.attempts() == {id_: ["m"]}
+    assert "suppressed" in await world.timeline(id_)
+
+
+async def test_address_that_bounced_for_good_is_banned(world: Any) -> None:
+    world.senders["a"].script(wire.Rejected(code="dead", suppress=True))
+    world.start()
+    first = await world.post(chain=(StepRequest(channel="sms"),))
+    await world.settle()
+
+    second = await world.post(chain=(StepRequest(channel="sms"),))
+    await world.settle()
+
+    assert await world.state(first) == "failed"
+    assert await world.state(second) == "suppressed"
+    assert world.senders["a"].sent == [first]
+
+
+async def test_expired_message_is_not_sent(make_world: Any) -> None:
+    world = await make_world(providers={"m": {"rate": 1}})
+    world.start()
+
+    ids = await world.post_all([{**EMAIL_ONLY, "expires_in": 10.0}] * 30)
+    await world.settle()
+
+    states = Counter([await world.state(id_) for id_ in ids])
+    assert states["sent"] == len(world.senders["m"].calls)
+    assert states["sent"] + states["expired"] == 30
+    assert 8 <= states["sent"] <= 11
+
+
+async def test_idle_worker_does_not_keep_asking_the_store(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    claim = world.store.claim
+
+    async def counted(request: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await claim(request)
+
+    monkeypatch.setattr(world.store, "claim", counted)
+    world.senders["m"].latency = 60.0
+    world.start("m")
+    await world.post_all([EMAIL_ONLY] * world.accounts["m"].limits.concurrency)
+    await world.sleep(5.0)
+    asked = 0
+
+    await world.sleep(50.0)
+
+    assert asked <= 60
+
+
+async def test_cancelled_task_leaves_its_slot(world: Any) -> None:
+    world.senders["m"].latency = 1000.0
+    world.start("m")
+    await world.post_all([EMAIL_ONLY] * 3)
+    await world.sleep(1.0)
+    assert world.accounts["m"].in_flight == 3
+
+    world.workers["m"].cancel()
+    await world.stop()
+
+    assert world.accounts["m"].in_flight == 0
+    assert len(await world.rows()) == 3
+    assert asyncio.current_task() is not None
