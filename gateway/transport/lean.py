@@ -23,9 +23,6 @@ from gateway.transport.lean_connection import Connection
 CONNECT_TIMEOUT = 10.0
 MAX_ANSWER_BYTES = 1024 * 1024
 
-#: Heads kept ready. They hold credentials, and last no longer than the transport.
-_HEADS = 1024
-
 #: Seconds after which the next address is tried beside the last (RFC 8305 §5).
 _NEXT_ADDRESS = 0.25
 
@@ -62,7 +59,7 @@ class LeanHttpTransport:
         self._tls = tls
         self._pool: lean_pool.Pool | None = None
         self._opening: set[asyncio.Timeout] = set()
-        self._prepare = functools.lru_cache(maxsize=_HEADS)(lean_request.prepare)
+        self._heads = lean_request.Heads()
 
     async def __aenter__(self) -> "LeanHttpTransport":
         if self._tls is None:
@@ -77,7 +74,6 @@ class LeanHttpTransport:
         for limit in self._opening:
             limit.reschedule(0.0)
         await pool.close()
-        self._prepare.cache_clear()
 
     async def send(
         self, request: wire.HttpRequest, *, timeout: float, admit: base.Admit | None = None
@@ -86,7 +82,7 @@ class LeanHttpTransport:
         pool = self._pool
         if pool is None:
             raise errors.NotSent("closed")
-        head = self._prepare(request.method, request.url, tuple(request.headers.items()))
+        head = self._heads.prepare(request.method, request.url, tuple(request.headers.items()))
         connection = pool.take(head.origin) or await self._acquire(pool, head.origin)
         pool.deadlines.set(connection, asyncio.get_running_loop().time() + timeout)
         if admit is not None:
@@ -117,6 +113,8 @@ class LeanHttpTransport:
     async def _open(
         self, pool: lean_pool.Pool, origin: lean_request.Origin, deadline: float
     ) -> Connection:
+        if pool.is_closed:  # since the room was given
+            raise errors.NotSent("closed")
         connection = pool.create(origin)
         limit = asyncio.timeout_at(deadline)
         self._opening.add(limit)

@@ -3,6 +3,7 @@
 httptools parses strictly: no bare line feeds, no second length, no folded lines.
 """
 
+import functools
 import zlib
 
 import httptools
@@ -121,10 +122,12 @@ class AnswerReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body or self._stray:  # a trailer (RFC 9110 §6.5) may not pass for a header
             return
-        key = name.decode("latin-1").lower()
+        key = _lower(name)
         text = value.decode("utf-8", "surrogateescape").strip(" \t")
         fields = self._fields
-        fields[key] = f"{fields[key]}, {text}" if key in fields else text
+        if key in fields:  # RFC 9110 §5.3
+            text = f"{fields[key]}, {text}"
+        fields[key] = text
 
     def on_headers_complete(self) -> None:
         if self._stray:
@@ -152,6 +155,11 @@ class AnswerReader:
             self._keep = not self._is_head and self._parser.should_keep_alive()
         else:  # an interim answer (RFC 9110 §15.2)
             self._fields.clear()
+
+
+@functools.lru_cache(512)  # the same few names come with every answer
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:

@@ -127,7 +127,7 @@ class Pool:
             connection = place.idle.pop()
             now = asyncio.get_running_loop().time()
             idle = now - connection.expires + self._keepalive
-            if now < connection.retires and connection.is_fit(idle):
+            if connection.is_fit(idle):
                 connection.expires = math.inf
                 return connection
             connection.close()
@@ -198,7 +198,7 @@ class Pool:
                 turn.set_result(connection)
                 return
         place.idle.append(connection)
-        self.deadlines.set(connection, now + self._keepalive)
+        self.deadlines.set(connection, min(now + self._keepalive, connection.retires))
 
     def forget(self, place: Place, connection: Connection) -> None:
         """The room of a closed connection is free."""

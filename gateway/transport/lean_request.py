@@ -5,7 +5,9 @@ NUL in headers, blanks in the request line, and lengths other than the body's ow
 """
 
 import base64
+import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,44 +65,74 @@ class Head:
         return self.start + b"\r\n", b""
 
 
-def prepare(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Head:
-    """Raises NotSent for what cannot be sent."""
-    target = _parse(url)
-    if not _TOKEN.fullmatch(method):
-        raise errors.NotSent("invalid request")
-    lines = [f"{method} {target.raw_path_qs} HTTP/1.1\r\n", *_header_lines(target, headers)]
-    return Head(
-        origin=Origin(
-            target.scheme == "https", (target.raw_host or "").rstrip("."), target.port or 0
-        ),
-        start="".join(lines).encode(),
-        always_length=method in _WITH_BODY,
-        is_head=method == "HEAD",
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """What a URL comes to."""
+
+    origin: Origin
+    path: str
+    host: str
+    #: what its credentials come to, or ""
+    authorization: str
 
 
-def _parse(url: str) -> URL:
+class Heads:
+    """Makes heads, and keeps those of late: few change from one request to the next.
+
+    Where a header does, such as a signature, the rest is still kept. What is kept holds
+    credentials, and goes with this object.
+    """
+
+    def __init__(self, size: int = 1024) -> None:
+        """size: heads to keep."""
+        self._target = functools.lru_cache(size)(_parse)
+        self._line = functools.lru_cache(4 * size)(_line)
+        self.prepare = functools.lru_cache(size)(self._prepare)
+
+    def _prepare(self, method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Head:
+        """Raises NotSent for what cannot be sent."""
+        if not _TOKEN.fullmatch(method):
+            raise errors.NotSent("invalid request")
+        target = self._target(url)
+        lines = [f"{method} {target.path} HTTP/1.1\r\n", *self._lines(target, headers)]
+        return Head(
+            origin=target.origin,
+            start="".join(lines).encode(),
+            always_length=method in _WITH_BODY,
+            is_head=method == "HEAD",
+        )
+
+    def _lines(self, target: _Target, headers: tuple[tuple[str, str], ...]) -> Iterator[str]:
+        given = {name.lower() for name, _ in headers}
+        if "transfer-encoding" in given:  # we send a length, and both would be ambiguous
+            raise errors.NotSent("invalid request")
+        if "host" not in given:
+            yield self._line("Host", target.host)
+        for name, value in headers:
+            if name.lower() != "content-length":
+                yield self._line(name, value)
+        for name, value in _DEFAULTS:
+            if name not in given:
+                yield self._line(name, value)
+        if target.authorization and "authorization" not in given:
+            yield self._line("authorization", target.authorization)
+
+
+def _parse(url: str) -> _Target:
     """The URL exactly as given, if it is one; only what is not ASCII gets quoted."""
     try:
         # Requoting may break what a provider has signed.
-        target = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
-        if target.scheme in ("http", "https") and target.raw_host and target.port:
-            return target
+        parsed = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+        if parsed.scheme in ("http", "https") and parsed.raw_host and parsed.port:
+            return _Target(
+                origin=Origin(parsed.scheme == "https", parsed.raw_host.rstrip("."), parsed.port),
+                path=parsed.raw_path_qs,
+                host=parsed.host_port_subcomponent or "",
+                authorization="" if parsed.user is None else _basic(parsed),
+            )
     except ValueError:
         raise errors.NotSent("invalid url") from None
     raise errors.NotSent("invalid url")
-
-
-def _header_lines(target: URL, headers: tuple[tuple[str, str], ...]) -> list[str]:
-    given = {name.lower() for name, _ in headers}
-    if "transfer-encoding" in given:  # we send a length, and both would be ambiguous
-        raise errors.NotSent("invalid request")
-    lines = [] if "host" in given else [_line("Host", target.host_port_subcomponent or "")]
-    lines += [_line(name, value) for name, value in headers if name.lower() != "content-length"]
-    lines += [_line(name, value) for name, value in _DEFAULTS if name not in given]
-    if target.user is not None and "authorization" not in given:
-        lines.append(_line("authorization", _basic(target)))
-    return lines
 
 
 def _line(name: str, value: str) -> str:
@@ -109,7 +141,7 @@ def _line(name: str, value: str) -> str:
     return f"{name}: {value}\r\n"
 
 
-def _basic(target: URL) -> str:
+def _basic(url: URL) -> str:
     """RFC 7617 §2."""
-    pair = f"{target.user or ''}:{target.password or ''}".encode()
+    pair = f"{url.user or ''}:{url.password or ''}".encode()
     return "Basic " + base64.b64encode(pair).decode("ascii")

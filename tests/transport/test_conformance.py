@@ -380,6 +380,28 @@ async def test_early_answer_to_a_long_body_is_an_answer(make: Make, serve: Serve
     assert response.status == 413
 
 
+async def test_connection_on_which_a_request_still_leaves_carries_no_other(
+    make: Make, serve: Serve
+) -> None:
+    connections = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await asyncio.Event().wait()  # without reading on
+
+    port = await serve(handler)
+
+    async with make() as transport:
+        for _ in range(2):
+            response = await transport.send(post(port, body=bytes(20_000_000)), timeout=30)
+            assert response.status == 413
+
+    assert connections == 2
+
+
 async def accept(listener: socket.socket) -> socket.socket:
     accepting = asyncio.get_running_loop().sock_accept(listener)
     connection, _ = await asyncio.wait_for(accepting, 10)

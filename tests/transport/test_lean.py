@@ -73,6 +73,18 @@ async def test_old_connection_carries_nothing_new(
     assert server.connections == 3
 
 
+async def test_old_connection_does_not_stay_idle(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean_pool, "MAX_AGE", 0.5)
+    server = Server()
+    port = await serve(server)
+
+    async with LeanHttpTransport(keepalive=3600) as transport:
+        await transport.send(post(port), timeout=30)
+        await asyncio.wait_for(server.ended.acquire(), 30)
+
+
 async def test_connection_that_has_been_idle_is_asked_before_it_is_used(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +125,40 @@ async def test_wait_for_a_free_connection_says_so_when_it_ends(serve: Serve) -> 
             await transport.send(post(port), timeout=30)
         server.open.set()
         await first
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_whoever_is_cancelled_when_called_passes_the_turn_on(
+    serve: Serve, connection: str
+) -> None:
+    arrived, release = asyncio.Event(), asyncio.Event()
+    head = f"HTTP/1.1 200 OK\r\nConnection: {connection}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\nx"):
+            arrived.set()
+            await release.wait()
+            writer.write(head)
+
+    port = await serve(handler)
+
+    async with LeanHttpTransport(limit=1, connect_timeout=30) as transport:
+
+        async def first() -> None:
+            await transport.send(post(port), timeout=30)
+            called.cancel()  # the same turn of the loop has given it the place, and it not run yet
+
+        sending = asyncio.create_task(first())
+        await asyncio.wait_for(arrived.wait(), 30)
+        called = asyncio.create_task(transport.send(post(port), timeout=30))
+        behind = asyncio.create_task(transport.send(post(port), timeout=30))
+        await asyncio.sleep(0)
+        release.set()
+        await sending
+        responses = [await behind, await transport.send(post(port), timeout=30)]
+
+    assert called.cancelled()
+    assert [each.status for each in responses] == [200, 200]
 
 
 async def test_one_busy_host_does_not_keep_another_waiting(serve: Serve) -> None:

@@ -35,7 +35,7 @@ class Seen:
 
 
 def see(method: str, url: str, *headers: tuple[str, str], body: bytes = b"") -> Seen:
-    seen = Seen(b"".join(lean_request.prepare(method, url, headers).write(body)))
+    seen = Seen(b"".join(lean_request.Heads().prepare(method, url, headers).write(body)))
     assert seen.is_whole
     return seen
 
@@ -86,7 +86,7 @@ def test_length_is_the_bodys_own() -> None:
 def test_long_body_is_not_copied() -> None:
     body = bytes(1_000_000)
 
-    first, rest = lean_request.prepare("POST", "http://ex.com/", ()).write(body)
+    first, rest = lean_request.Heads().prepare("POST", "http://ex.com/", ()).write(body)
 
     assert rest is body
     assert Seen(first + rest).body == body
@@ -103,7 +103,7 @@ def test_long_body_is_not_copied() -> None:
     ],
 )
 def test_origin_and_host(url: str, origin: tuple[bool, str, int], host: str) -> None:
-    head = lean_request.prepare("POST", url, ())
+    head = lean_request.Heads().prepare("POST", url, ())
 
     assert (head.origin.encrypted, head.origin.host.lower(), head.origin.port) == origin
     assert dict(see("POST", url).headers)["host"].lower() == host
@@ -146,13 +146,13 @@ def test_what_would_break_the_framing_is_not_sent(
     method: str, url: str, header: tuple[str, str]
 ) -> None:
     with pytest.raises(errors.NotSent, match=r"^invalid (request|url)$"):
-        lean_request.prepare(method, url, (header,))
+        lean_request.Heads().prepare(method, url, (header,))
 
 
 @pytest.mark.parametrize("bad", ["\r", "\n", "\0", " ", "\t", "\x7f", "\x85"])
 def test_blanks_in_a_url_reach_no_request_line(bad: str) -> None:
     try:
-        head = lean_request.prepare("GET", f"http://ex.com/a{bad}b", ())
+        head = lean_request.Heads().prepare("GET", f"http://ex.com/a{bad}b", ())
     except errors.NotSent:
         return
 
