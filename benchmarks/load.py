@@ -97,5 +97,5 @@ async def until_sent(
         progress(int(done), int(count))
         if done >= count:
             return time.perf_counter()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
     raise RuntimeError(f"{count} messages were not sent in {timeout} s")
