@@ -263,13 +263,15 @@ TO = To(phone="+8613800138000", email="li@example.com")
 class World:
     """Everything between intake and the providers, wired as the composition root does it."""
 
-    def __init__(self, configured: settings.Settings, folder: Path, clock: LoopClock) -> None:
+    def __init__(
+        self, configured: settings.Settings, folder: Path, clock: LoopClock, owner: str
+    ) -> None:
         self.settings = configured
         self.clock = clock
         self.metrics = Metrics()
         self.bells = Bells()
         self.chance = random.Random(7)
-        self.store = SqliteStore(folder / "gateway.db", owner="n1", exclusive=False)
+        self.store = SqliteStore(folder / "gateway.db", owner=owner, exclusive=False)
         self.templates = templates.load(configured)
         self.senders = {name: self._sender(name) for name in configured.providers}
         self.accounts = {name: self._account(name) for name in configured.providers}
@@ -428,6 +430,17 @@ class World:
         for name in names or runners:
             self._tasks[name] = asyncio.create_task(runners[name]())
 
+    async def crash(self) -> None:
+        """End at once: claims stay, and what is in flight is never written."""
+        tasks, self._tasks = list(self._tasks.values()), {}
+        for task in tasks:
+            task.cancel()
+        for worker in self.workers.values():
+            worker.cancel()
+            tasks += worker._tasks
+        self.postman.cancel()
+        await asyncio.wait([*tasks, *self.postman._tasks])
+
     async def stop(self) -> None:
         """Drain, and raise what any part of it died of."""
         for worker in self.workers.values():
@@ -548,15 +561,18 @@ def clock() -> LoopClock:
 
 @pytest.fixture
 async def make_world(clock: LoopClock) -> AsyncIterator[MakeWorld]:
-    """Opens a world: `await make_world(providers={"a": {"rate": 10}})`, laid over TABLES."""
+    """Opens a world: `await make_world(providers={"a": {"rate": 10}})`, laid over TABLES.
+
+    A second one of another owner is another process on the same database.
+    """
     memory = Path("/dev/shm")
     where = memory if os.access(memory, os.W_OK) else None
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(dir=where, prefix="gateway-"))
 
-        async def make(**tables: Any) -> World:
+        async def make(*, owner: str = "n1", **tables: Any) -> World:
             configured = settings.parse(merged(TABLES, tables), environ={})
-            world = World(configured, Path(folder), clock)
+            world = World(configured, Path(folder), clock, owner)
             await stack.enter_async_context(world.store)
             await world.book.configure(configured.tenants)
             stack.push_async_callback(world.stop)
