@@ -960,7 +960,7 @@ async def test_wait_for_a_free_connection_is_bounded(make: Make, serve: Serve) -
 
     port = await serve(handler)
 
-    async with make(limit_per_host=1, connect_timeout=0.05) as transport:
+    async with make(limit_per_host=1, connect_timeout=1.0) as transport:
         first = asyncio.create_task(transport.send(post(port), timeout=30))
         await asyncio.wait_for(arrived.wait(), 30)
         kind, _ = await failure(transport, post(port))

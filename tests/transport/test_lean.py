@@ -118,7 +118,7 @@ async def test_wait_for_a_free_connection_says_so_when_it_ends(serve: Serve) -> 
     server.open.clear()
     port = await serve(server)
 
-    async with LeanHttpTransport(limit=1, connect_timeout=0.05) as transport:
+    async with LeanHttpTransport(limit=1, connect_timeout=1.0) as transport:
         first = asyncio.create_task(transport.send(post(port), timeout=30))
         await asyncio.wait_for(server.arrived.wait(), 30)
         with pytest.raises(errors.NotSent, match=r"^no free connection$"):
