@@ -1,22 +1,17 @@
-"""The composition root: the only place that builds concrete classes and says who knows whom."""
+"""Builds a gateway bottom up: store, senders, dispatch, edge."""
 
-import asyncio
 import gc
 import logging
-import os
 import random
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from gateway.api.limits import Limits
 from gateway.api.routes import internal_app, public_app
 from gateway.api.server import Listener
 from gateway.api.services import Services
+from gateway.app import choices
 from gateway.clock import Clock, SystemClock
 from gateway.content import templates as content
 from gateway.dispatch import webhooks
@@ -37,17 +32,14 @@ from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
-from gateway.dispatch.worker import ServedLane, Worker
-from gateway.limits.account import Account, AccountLimits
-from gateway.limits.breaker import BreakerRules
+from gateway.dispatch.worker import Worker
+from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.errors import SettingsError
-from gateway.model.message import new_id
 from gateway.providers import base as providers
 from gateway.providers import registry, webhook
-from gateway.settings import ProviderAccount, RateUnit, Settings
-from gateway.store.sqlite.store import SqliteStore
+from gateway.settings import ProviderAccount, Settings
 from gateway.transport.guard import AddressGuard
 from gateway.transport.http import AiohttpTransport
 from gateway.transport.lean import LeanHttpTransport
@@ -64,12 +56,8 @@ _SWITCH_INTERVAL = 0.001
 _GC_THRESHOLD = (20_000, 20, 20)
 
 
-class Gateway:
-    """One process of the gateway. Enter it, then `run` until it is told to stop.
-
-    clock: what everything goes by. providers and store are opened on entering; listeners as well,
-    so that `port` and `internal_port` are known then.
-    """
+class Assembly:
+    """What a gateway is made of. `build` makes it; leaving `_stack` takes it apart in reverse."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
@@ -79,89 +67,13 @@ class Gateway:
         self._workers: list[Worker] = []
         self._draining = False
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._build()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
-
-    @property
-    def port(self) -> int:
-        """The public port that is bound."""
-        return self._public.port
-
-    @property
-    def internal_port(self) -> int:
-        return self._internal.port
-
-    @property
-    def services(self) -> Services:
-        """What the edge calls, for callers in the same process."""
-        return self._services
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then drain: no new work, finish what is in flight."""
-        await self._upkeep.adopt_orphans()
-        background = asyncio.create_task(self._background())
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([background, stopping], return_when=asyncio.FIRST_COMPLETED)
-            await self._drain(background)
-        finally:
-            stopping.cancel()
-        if background.done() and not background.cancelled() and (error := background.exception()):
-            raise error
-
-    async def _background(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            upkeep = group.create_task(self._upkeep.run())
-            checks = group.create_task(self._check_store())
-            serving = [group.create_task(worker.run()) for worker in self._workers]
-            serving.append(group.create_task(self._postman.run()))
-            await asyncio.gather(*serving)
-            upkeep.cancel()
-            checks.cancel()
-
-    async def _check_store(self) -> None:
-        while True:
-            await self._operations.check_store()
-            await self.clock.sleep(1.0)
-
-    async def _drain(self, background: "asyncio.Task[None]") -> None:
-        """Give back what has not started; what is in flight gets until the deadline."""
-        self._draining = True
-        _log.info("draining deadline=%ss", self.settings.dispatch.drain)
-        servers: list[Worker | Postman] = [*self._workers, self._postman]
-        for server in servers:
-            server.stop()
-        await self._public.stop()
-        await asyncio.wait([background], timeout=self.settings.dispatch.drain)
-        if not background.done():
-            _log.warning("drain_deadline_passed")
-            for server in servers:
-                server.cancel()
-            await asyncio.wait([background], timeout=5.0)
-            background.cancel()
-            await asyncio.wait([background], timeout=5.0)
-
-    # Building, bottom up
-
-    async def _build(self) -> None:
+    async def build(self) -> None:
+        """Open the store and the listeners, and everything between them."""
         sys.setswitchinterval(_SWITCH_INTERVAL)
         gc.set_threshold(*_GC_THRESHOLD)
         settings, clock = self.settings, self.clock
         self.store = await self._stack.enter_async_context(
-            open_store(settings, clock, on_commit=self._note_commit)
+            choices.open_store(settings, clock, on_commit=self._note_commit)
         )
         self._bells = Bells()
         self._templates = content.load(settings)
@@ -192,7 +104,9 @@ class Gateway:
         )
         # an account that no lane names has nothing to do
         self._workers = [
-            self._build_worker(name) for name in settings.providers if served_lanes(settings, name)
+            self._build_worker(name)
+            for name in settings.providers
+            if choices.served_lanes(settings, name)
         ]
         self._postman = await self._build_postman()
         self._services = await self._build_services()
@@ -233,21 +147,7 @@ class Gateway:
         raise SettingsError([f"providers.{provider.account}.kind: has no transport"])
 
     def _build_account(self, name: str, account: ProviderAccount) -> Account:
-        rules = self.settings.breaker
-        limits = AccountLimits(
-            rate=account.rate,
-            burst=account.burst or 1.0,
-            concurrency=account.concurrency,
-            reserve={int(level): share for level, share in account.reserve.items()},
-            breaker=BreakerRules(
-                window=rules.window,
-                least=rules.minimum,
-                share=rules.failures,
-                connects=rules.connects,
-                first_probe=rules.probe_after,
-                last_probe=rules.probe_cap,
-            ),
-        )
+        limits = choices.account_limits(self.settings, account)
         metrics = self.metrics
         metrics.set_breaker(name, "closed")
 
@@ -268,14 +168,10 @@ class Gateway:
                 limit=account.daily_quota,
                 zone=account.daily_zone,
             )
-        retry = self.settings.retry
-        rules = RetryRules(
-            attempts=retry.attempts, base=retry.base, factor=retry.factor, cap=retry.cap
-        )
         return Worker(
             self._accounts[name],
-            self._build_attempter(self._senders[name], rules),
-            served_lanes(self.settings, name),
+            self._build_attempter(self._senders[name], choices.retry_rules(self.settings)),
+            choices.served_lanes(self.settings, name),
             store=self.store,
             bells=self._bells,
             bans=self._bans,
@@ -283,7 +179,7 @@ class Gateway:
             metrics=self.metrics,
             roster=self._accounts,
             quota=quota,
-            tokens_of=_tokens_of(account.rate_unit),
+            tokens_of=choices.tokens_of(account.rate_unit),
         )
 
     def _build_attempter(self, sender: Sender, rules: RetryRules) -> Attempter:
@@ -365,7 +261,7 @@ class Gateway:
                 account=account,
                 kind=self.settings.providers[name].kind,
                 channel=self._senders[name].provider.channel,
-                lanes=[lane.name for lane in served_lanes(self.settings, name)],
+                lanes=[lane.name for lane in choices.served_lanes(self.settings, name)],
             )
             for name, account in self._accounts.items()
         }
@@ -382,7 +278,7 @@ class Gateway:
             UpkeepRules(
                 retention=settings.store.retention,
                 early_receipts=settings.store.early_receipts,
-                lane_rates=_lane_rates(settings),
+                lane_rates=choices.lane_rates(settings),
             ),
             retry_rules=RetryRules(),
             random=random.random,
@@ -404,61 +300,3 @@ class Gateway:
         self._public = await self._stack.enter_async_context(
             Listener(public_app(self._services, limits), *api.listen)
         )
-
-
-def open_store(
-    settings: Settings,
-    clock: Clock,
-    *,
-    exclusive: bool = True,
-    migrate: bool = True,
-    on_commit: Callable[[float, int], None] = lambda seconds, works: None,
-) -> SqliteStore:
-    """The configured store, not yet entered. Raises SettingsError for a URL that nothing serves."""
-    scheme, _, rest = settings.store.url.partition(":")
-    if scheme != "sqlite":
-        raise SettingsError([f"store.url: {scheme} is not served by this version; use sqlite:///"])
-    return SqliteStore(
-        Path(rest.removeprefix("//")),
-        owner=new_id(clock.now_ms(), os.urandom(10)),
-        exclusive=exclusive,
-        migrate=migrate,
-        on_commit=on_commit,
-    )
-
-
-def served_lanes(settings: Settings, account: str) -> Sequence[ServedLane]:
-    """The lanes that an account serves, and where it stands in each."""
-    return [
-        ServedLane(
-            name=name,
-            before=lane.providers[: lane.providers.index(account)],
-            spill_after=lane.spill_after,
-            shared=len(lane.providers) > 1,
-        )
-        for name, lane in settings.lanes.items()
-        if account in lane.providers
-    ]
-
-
-def _lane_rates(settings: Settings) -> Mapping[str, float | None]:
-    """Tokens a second of each lane's accounts together; None where one has no limit."""
-    rates: dict[str, float | None] = {}
-    for name, lane in settings.lanes.items():
-        each = [settings.providers[one].rate for one in lane.providers]
-        rates[name] = None if None in each else sum(rate or 0.0 for rate in each)
-    return rates
-
-
-def _tokens_of(unit: RateUnit) -> Callable[[wire.Message], float]:
-    """What a message costs an account's bucket."""
-    if unit is RateUnit.PART:
-        return lambda message: float(message.units)
-    return lambda message: 1.0
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` on SIGTERM and SIGINT."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)

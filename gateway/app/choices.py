@@ -1,0 +1,92 @@
+"""What follows from the settings alone: which store, which lanes, which limits and rules."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.dispatch.claims import ServedLane
+from gateway.dispatch.policy import RetryRules
+from gateway.limits.account import AccountLimits
+from gateway.limits.breaker import BreakerRules
+from gateway.model import wire
+from gateway.model.errors import SettingsError
+from gateway.model.message import new_id
+from gateway.settings import ProviderAccount, RateUnit, Settings
+from gateway.store.sqlite.store import SqliteStore
+
+
+def open_store(
+    settings: Settings,
+    clock: Clock,
+    *,
+    exclusive: bool = True,
+    migrate: bool = True,
+    on_commit: Callable[[float, int], None] = lambda seconds, works: None,
+) -> SqliteStore:
+    """The configured store, not yet entered. Raises SettingsError for a URL that nothing serves."""
+    scheme, _, rest = settings.store.url.partition(":")
+    if scheme != "sqlite":
+        raise SettingsError([f"store.url: {scheme} is not served by this version; use sqlite:///"])
+    return SqliteStore(
+        Path(rest.removeprefix("//")),
+        owner=new_id(clock.now_ms(), os.urandom(10)),
+        exclusive=exclusive,
+        migrate=migrate,
+        on_commit=on_commit,
+    )
+
+
+def served_lanes(settings: Settings, account: str) -> Sequence[ServedLane]:
+    """The lanes that an account serves, and where it stands in each."""
+    return [
+        ServedLane(
+            name=name,
+            before=lane.providers[: lane.providers.index(account)],
+            spill_after=lane.spill_after,
+            shared=len(lane.providers) > 1,
+        )
+        for name, lane in settings.lanes.items()
+        if account in lane.providers
+    ]
+
+
+def lane_rates(settings: Settings) -> Mapping[str, float | None]:
+    """Tokens a second of each lane's accounts together; None where one has no limit."""
+    rates: dict[str, float | None] = {}
+    for name, lane in settings.lanes.items():
+        each = [settings.providers[one].rate for one in lane.providers]
+        rates[name] = None if None in each else sum(rate or 0.0 for rate in each)
+    return rates
+
+
+def tokens_of(unit: RateUnit) -> Callable[[wire.Message], float]:
+    """What a message costs an account's bucket."""
+    if unit is RateUnit.PART:
+        return lambda message: float(message.units)
+    return lambda message: 1.0
+
+
+def account_limits(settings: Settings, account: ProviderAccount) -> AccountLimits:
+    """Limits of one account, with the breaker's rules, which are the same for all."""
+    rules = settings.breaker
+    return AccountLimits(
+        rate=account.rate,
+        burst=account.burst or 1.0,
+        concurrency=account.concurrency,
+        reserve={int(level): share for level, share in account.reserve.items()},
+        breaker=BreakerRules(
+            window=rules.window,
+            least=rules.minimum,
+            share=rules.failures,
+            connects=rules.connects,
+            first_probe=rules.probe_after,
+            last_probe=rules.probe_cap,
+        ),
+    )
+
+
+def retry_rules(settings: Settings) -> RetryRules:
+    """How steps are repeated; webhooks have a schedule of their own."""
+    retry = settings.retry
+    return RetryRules(attempts=retry.attempts, base=retry.base, factor=retry.factor, cap=retry.cap)

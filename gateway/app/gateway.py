@@ -1,0 +1,104 @@
+"""One process of the gateway: run until it is told to stop, then drained."""
+
+import asyncio
+import logging
+import signal
+from types import TracebackType
+from typing import Self
+
+from gateway.api.services import Services
+from gateway.app.assembly import Assembly
+from gateway.dispatch.postman import Postman
+from gateway.dispatch.worker import Worker
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway(Assembly):
+    """One process of the gateway. Enter it, then `run` until it is told to stop.
+
+    clock: what everything goes by. providers and store are opened on entering; listeners as well,
+    so that `port` and `internal_port` are known then.
+    """
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.build()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def port(self) -> int:
+        """The public port that is bound."""
+        return self._public.port
+
+    @property
+    def internal_port(self) -> int:
+        return self._internal.port
+
+    @property
+    def services(self) -> Services:
+        """What the edge calls, for callers in the same process."""
+        return self._services
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain: no new work, finish what is in flight."""
+        await self._upkeep.adopt_orphans()
+        background = asyncio.create_task(self._background())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([background, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await self._drain(background)
+        finally:
+            stopping.cancel()
+        if background.done() and not background.cancelled() and (error := background.exception()):
+            raise error
+
+    async def _background(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            upkeep = group.create_task(self._upkeep.run())
+            checks = group.create_task(self._check_store())
+            serving = [group.create_task(worker.run()) for worker in self._workers]
+            serving.append(group.create_task(self._postman.run()))
+            await asyncio.gather(*serving)
+            upkeep.cancel()
+            checks.cancel()
+
+    async def _check_store(self) -> None:
+        while True:
+            await self._operations.check_store()
+            await self.clock.sleep(1.0)
+
+    async def _drain(self, background: "asyncio.Task[None]") -> None:
+        """Give back what has not started; what is in flight gets until the deadline."""
+        self._draining = True
+        _log.info("draining deadline=%ss", self.settings.dispatch.drain)
+        servers: list[Worker | Postman] = [*self._workers, self._postman]
+        for server in servers:
+            server.stop()
+        await self._public.stop()
+        await asyncio.wait([background], timeout=self.settings.dispatch.drain)
+        if not background.done():
+            _log.warning("drain_deadline_passed")
+            for server in servers:
+                server.cancel()
+            await asyncio.wait([background], timeout=5.0)
+            background.cancel()
+            await asyncio.wait([background], timeout=5.0)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
