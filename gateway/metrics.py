@@ -29,6 +29,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._ends: dict[tuple[str, str], Counter] = {}
+        self._successes: dict[str, Histogram] = {}
         self.accepted = self._counter(
             "gateway_messages_accepted", "Messages stored and acknowledged", "category"
         )
@@ -121,13 +122,21 @@ class Metrics:
             "gateway_webhook_endpoints_disabled", "Endpoints switched off after lasting failure"
         )
 
+    # Children are kept where each message counts: finding one takes longer than counting with it.
+
     def count_end(self, category: str, state: str) -> None:
-        """A message entered a reported state. The children are kept: finding one takes longer than
-        counting with it."""
+        """A message entered a reported state."""
         child = self._ends.get((category, state))
         if child is None:
             child = self._ends[category, state] = self.ended.labels(category, state)
         child.inc()
+
+    def note_first_success(self, category: str, seconds: float) -> None:
+        """A message succeeded, so long after it was accepted."""
+        child = self._successes.get(category)
+        if child is None:
+            child = self._successes[category] = self.end_to_end_seconds.labels(category)
+        child.observe(seconds)
 
     def set_breaker(self, provider: str, state: str) -> None:
         for one in _BREAKER_STATES:

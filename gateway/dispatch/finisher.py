@@ -123,7 +123,7 @@ class Finisher:
             if case.internal:
                 self._metrics.webhook_lag_seconds.observe(took)
             else:
-                self._metrics.end_to_end_seconds.labels(category).observe(took)
+                self._metrics.note_first_success(category, took)
         if transition.state in (State.FAILED, State.EXPIRED, State.UNKNOWN):
             _log.info("dead_letter message=%s state=%s", case.id, transition.state)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -65,12 +66,27 @@ class Intake:
             for submission, one in zip(submissions, judged, strict=True)
         ]
         stored = iter(await self._store_all(drafts))
-        return [
+        verdicts = [
             self._refused(one)
             if isinstance(one, RequestError)
             else self._verdict(one, next(stored))
             for one in drafts
         ]
+        self._count_accepted(drafts, verdicts)
+        return verdicts
+
+    def _count_accepted(
+        self, drafts: Sequence[NewMessage | RequestError], verdicts: Sequence[Verdict]
+    ) -> None:
+        accepted = Counter(
+            draft.category
+            for draft, verdict in zip(drafts, verdicts, strict=True)
+            if isinstance(draft, NewMessage)
+            and isinstance(verdict, Ticket)
+            and verdict.id == draft.id
+        )
+        for category, count in accepted.items():
+            self._metrics.accepted.labels(category).inc(count)
 
     async def preview(self, caller: Caller, submission: Submission) -> Preview:
         """What `accept` would do. Raises the RequestError that it would return."""
@@ -232,7 +248,6 @@ class Intake:
     def _verdict(self, draft: NewMessage, acceptance: base.Acceptance) -> Verdict:
         match acceptance:
             case base.Stored():
-                self._metrics.accepted.labels(draft.category).inc()
                 return Ticket(id=draft.id, state=_first_state(draft))
             case base.Existing(id=id_, state=state, by_key=by_key):
                 self._metrics.refused.labels("repeated" if by_key else "duplicate").inc()
@@ -272,8 +287,8 @@ class Intake:
 def _first_state(draft: NewMessage) -> State:
     if draft.state is not State.QUEUED:
         return draft.state
-    starts = min(row.due_ms for row in draft.rows)
-    return State.SCHEDULED if starts > draft.created_ms else State.QUEUED
+    # the first row is the first step's, and none is due before it
+    return State.SCHEDULED if draft.rows[0].due_ms > draft.created_ms else State.QUEUED
 
 
 def _suppression(judged: _Judged, now_ms: int) -> Sequence[EventRecord]:
