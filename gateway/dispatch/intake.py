@@ -1,5 +1,6 @@
 """Takes messages in: plans them, asks the gate, and stores them. 202 only after the commit."""
 
+import asyncio
 import hashlib
 import os
 from collections import Counter
@@ -25,6 +26,10 @@ from gateway.model.submission import Caller, Preview, PreviewStep, Submission, T
 from gateway.model.values import value
 from gateway.settings import Settings
 from gateway.store import base
+
+
+#: Submissions planned before others get their turn.
+_AT_ONCE = 100
 
 
 @value()
@@ -59,7 +64,10 @@ class Intake:
     async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
         now_ms = self._clock.now_ms()
-        plans = [self._plan(one, now_ms) for one in submissions]
+        plans: list[Plan | RequestError] = []
+        for start in range(0, len(submissions), _AT_ONCE):
+            plans += [self._plan(one, now_ms) for one in submissions[start : start + _AT_ONCE]]
+            await asyncio.sleep(0)  # a large batch must not hold up everybody else
         judged = await self._judge(caller, plans)
         drafts = [
             one if isinstance(one, RequestError) else self._draft(caller, submission, one, now_ms)
