@@ -27,7 +27,6 @@ from gateway.model.values import value
 from gateway.settings import Settings
 from gateway.store import base
 
-
 #: Submissions planned before others get their turn.
 _AT_ONCE = 100
 
