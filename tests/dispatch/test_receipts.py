@@ -1,0 +1,182 @@
+"""Receipts: verified, matched with what they are about, applied once, and bans that follow."""
+
+from typing import Any
+
+import pytest
+
+from gateway.model import wire
+from gateway.model.errors import BadSignature, NotFound, UnreadableReceipt
+from gateway.model.message import new_id
+from gateway.model.submission import StepRequest
+from gateway.model.wire import DeliveryReceipt, ReceiptEvent
+
+SMS_ONLY = (StepRequest(channel="sms"),)
+
+
+def named(world: Any, event: ReceiptEvent, **fields: Any) -> DeliveryReceipt:
+    reference = world.senders["a"].calls[0].message.reference
+    return DeliveryReceipt(event=event, provider_id=f"a:{reference}", **fields)
+
+
+async def sent(world: Any) -> Any:
+    id_ = await world.post(chain=SMS_ONLY)
+    world.start()
+    await world.settle()
+    return id_
+
+
+def counted(world: Any, name: str, *labels: str) -> float:
+    value: float = getattr(world.metrics, name).labels(*labels)._value.get()
+    return value
+
+
+@pytest.mark.parametrize(
+    ("account", "body", "error"),
+    [
+        ("nobody", b"", NotFound),
+        ("a", b"forged", BadSignature),
+        ("a", b"garbled", UnreadableReceipt),
+    ],
+)
+async def test_what_cannot_be_used_is_refused(
+    world: Any, account: str, body: bytes, error: type[Exception]
+) -> None:
+    request = wire.HttpRequest(method="POST", url="https://gw", body=body)
+
+    with pytest.raises(error):
+        await world.receipts.take(account, request)
+
+
+async def test_provider_hears_what_it_wants_to(world: Any) -> None:
+    answer = await world.receipts.take("a", wire.HttpRequest(method="POST", url="https://gw"))
+
+    assert answer.status == 204
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (ReceiptEvent.SENT, "sent"),
+        (ReceiptEvent.DELIVERED, "delivered"),
+        (ReceiptEvent.READ, "read"),
+        (ReceiptEvent.FAILED, "failed"),
+        (ReceiptEvent.BOUNCED, "failed"),
+        (ReceiptEvent.EXPIRED, "failed"),
+        (ReceiptEvent.OPTED_OUT, "failed"),
+        (ReceiptEvent.COMPLAINED, "delivered"),
+        (ReceiptEvent.UNKNOWN, "sent"),
+    ],
+)
+async def test_event_becomes_a_state(world: Any, event: ReceiptEvent, state: str) -> None:
+    id_ = await sent(world)
+
+    await world.report("a", named(world, event))
+
+    assert await world.state(id_) == state
+
+
+@pytest.mark.parametrize(
+    ("receipt", "is_banned"),
+    [
+        ({"event": ReceiptEvent.COMPLAINED}, True),
+        ({"event": ReceiptEvent.OPTED_OUT}, True),
+        ({"event": ReceiptEvent.BOUNCED, "suppress": True}, True),
+        ({"event": ReceiptEvent.BOUNCED}, False),
+        ({"event": ReceiptEvent.FAILED}, False),
+    ],
+)
+async def test_address_is_banned_when_its_owner_or_the_provider_says_so(
+    world: Any, receipt: dict[str, Any], is_banned: bool
+) -> None:
+    await sent(world)
+
+    await world.report("a", named(world, **receipt))
+    next_one = await world.post(chain=SMS_ONLY)
+
+    assert (await world.state(next_one) == "suppressed") is is_banned
+
+
+async def test_receipt_of_another_account_says_nothing(world: Any) -> None:
+    id_ = await sent(world)
+    reference = world.senders["a"].calls[0].message.reference
+
+    await world.report("b", DeliveryReceipt(event=ReceiptEvent.READ, reference=reference))
+
+    assert await world.state(id_) == "sent"
+    assert counted(world, "receipts_refused", "b", "stranger") == 1
+
+
+@pytest.mark.parametrize("place", ["0-5-0", "0-0-7", "3-0-0"])
+async def test_receipt_of_a_part_that_is_not_there_says_nothing(world: Any, place: str) -> None:
+    id_ = await sent(world)
+
+    await world.report("a", DeliveryReceipt(event=ReceiptEvent.READ, reference=f"{id_}-{place}"))
+
+    assert await world.state(id_) == "sent"
+
+
+async def test_receipt_of_an_unknown_message_is_counted(world: Any) -> None:
+    stranger = f"{new_id(0, bytes(10))}-0-0-0"
+
+    await world.report("a", DeliveryReceipt(event=ReceiptEvent.READ, reference=stranger))
+
+    assert counted(world, "receipts_refused", "a", "stranger") == 1
+
+
+async def test_receipt_of_what_has_not_been_sent_says_nothing(world: Any) -> None:
+    id_ = await world.post(chain=SMS_ONLY)
+
+    await world.report("a", DeliveryReceipt(event=ReceiptEvent.READ, reference=f"{id_}-0-0-0"))
+
+    assert await world.state(id_) == "queued"
+
+
+async def test_foreign_reference_is_looked_up_by_the_provider_s_id(world: Any) -> None:
+    id_ = await sent(world)
+    name = f"a:{world.senders['a'].calls[0].message.reference}"
+
+    await world.report(
+        "a",
+        DeliveryReceipt(event=ReceiptEvent.DELIVERED, provider_id=name, reference="order-17"),
+    )
+
+    assert await world.state(id_) == "delivered"
+
+
+async def test_many_receipts_of_one_request_are_applied(world: Any) -> None:
+    ids = await world.post_all([{"chain": SMS_ONLY}] * 40)
+    world.start()
+    await world.settle()
+
+    await world.report(
+        "a",
+        *(
+            DeliveryReceipt(event=ReceiptEvent.DELIVERED, reference=call.message.reference)
+            for call in world.senders["a"].calls
+        ),
+    )
+
+    assert {await world.state(id_) for id_ in ids} == {"delivered"}
+    assert counted(world, "receipts", "a", "delivered") == 40
+
+
+async def test_early_receipt_of_nobody_is_dropped_after_its_time(world: Any) -> None:
+    await world.report("a", DeliveryReceipt(event=ReceiptEvent.READ, provider_id="never"))
+    await world.upkeep.purge()
+    kept = await world.sql("SELECT count(*) FROM reference")
+    await world.jump(901.0)
+
+    await world.upkeep.purge()
+
+    assert kept == [(1,)]
+    assert await world.sql("SELECT count(*) FROM reference") == [(0,)]
+
+
+async def test_health_counts_what_was_delivered(world: Any) -> None:
+    await sent(world)
+
+    await world.report("a", named(world, ReceiptEvent.DELIVERED))
+    await world.report("a", named(world, ReceiptEvent.FAILED))
+
+    counts = world.accounts["a"].tally.counts(world.clock.monotonic())
+    assert (counts["accepted"], counts["delivered"], counts["undelivered"]) == (1, 1, 1)
