@@ -60,16 +60,16 @@ async def test_lane_that_is_behind_is_not_flooded(make_world: Any) -> None:
 
 
 async def test_crowd_is_sent_at_the_lane_s_rate(make_world: Any) -> None:
-    world = await make_world(providers={"a": {"rate": 100}, "b": {"rate": 100}})
+    world = await make_world(providers={"a": {"rate": 50}, "b": {"rate": 50}})
     at = later(world, 100.0)
-    await world.post_all([{"send_at": at}] * 900)
+    await world.post_all([{"send_at": at}] * 450)
     await world.jump(99.0)
     world.start()
 
     await world.sleep(6.5)
 
     sent = len(world.senders["a"].calls) + len(world.senders["b"].calls)
-    assert sent == 900
+    assert sent == 450
 
 
 async def test_expired_work_is_ended(world: Any) -> None:
