@@ -79,7 +79,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_gateway_does_as_it_is_described(case: schemathesis.Case, served: str) -> None:
+def test_gateway_does_as_it_is_described(case: schemathesis.Case[Any], served: str) -> None:
     response = case.call(base_url=served, headers=HEADERS)
 
     case.validate_response(response, headers=HEADERS, checks=CHECKS)

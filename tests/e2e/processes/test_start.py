@@ -37,7 +37,7 @@ async def test_wrong_configuration_is_refused_with_every_fault_on_a_line(served:
     assert len(lines) == 2
     assert any("lanes.sms.providers" in line for line in lines)
     assert any("retry.attempts" in line for line in lines)
-    assert all(line.startswith(str(served.file)) for line in lines)
+    assert all(f"{served.file}:" in line for line in lines)
     assert "Traceback" not in child.stderr
 
 
