@@ -294,9 +294,10 @@ class Assembly:
             body_seconds=api.body_timeout,
             connections_per_address=api.connections_per_address,
         )
-        self._internal = await self._stack.enter_async_context(
-            Listener(internal_app(self._services), *api.internal)
-        )
+        # the public port first: who asks the other whether we are ready may send at once
         self._public = await self._stack.enter_async_context(
             Listener(public_app(self._services, limits), *api.listen)
+        )
+        self._internal = await self._stack.enter_async_context(
+            Listener(internal_app(self._services), *api.internal)
         )
