@@ -42,15 +42,19 @@ class EndpointBook:
         self._version = ""
         self._records: dict[str, base.EndpointRecord] = {}
         self._by_tenant: dict[str, tuple[view.Endpoint, ...]] = {}
+        # One change at a time, from reading the record to keeping it: else news of a delivery that
+        # was under way would bring back an endpoint that its tenant has deleted or replaced.
+        self._changing = asyncio.Lock()
 
     async def refresh(self) -> None:
         """Read what has changed, if anything has."""
-        version = await self._store.directory_version()
-        if version == self._version:
-            return
-        records = {one.endpoint.id: one for one in await self._store.endpoints()}
-        self._index(records)
-        self._version = version
+        async with self._changing:
+            version = await self._store.directory_version()
+            if version == self._version:
+                return
+            records = {one.endpoint.id: one for one in await self._store.endpoints()}
+            self._index(records)
+            self._version = version
 
     async def configure(self, tenants: Mapping[str, Tenant]) -> None:
         """Make the configured endpoints those of the file, and drop the ones it has no more."""
@@ -94,46 +98,63 @@ class EndpointBook:
         return record.endpoint if record is not None else None
 
     async def put(self, record: base.EndpointRecord) -> None:
-        await self._store.put_endpoint(record)
-        self._index({**self._records, record.endpoint.id: record})
+        async with self._changing:
+            await self._keep(record)
 
     async def delete(self, endpoint: str) -> None:
-        await self._store.delete_endpoint(endpoint)
-        self._index({id_: one for id_, one in self._records.items() if id_ != endpoint})
+        async with self._changing:
+            await self._store.delete_endpoint(endpoint)
+            self._index({id_: one for id_, one in self._records.items() if id_ != endpoint})
 
     async def note_success(self, endpoint: str) -> None:
         record = self._records.get(endpoint)
-        if record is not None and record.failing_ms is not None:
-            await self.put(replace(record, failing_ms=None))
+        if record is None or record.failing_ms is None:
+            return
+        async with self._changing:
+            if record := self._records.get(endpoint):
+                await self._keep(replace(record, failing_ms=None))
 
     async def note_failure(self, endpoint: str) -> None:
         """After lasting failure the endpoint is switched off."""
-        record = self._records.get(endpoint)
-        if record is None or record.endpoint.disabled_ms is not None:
-            return
-        now_ms = self._clock.now_ms()
-        if record.failing_ms is None:
-            await self.put(replace(record, failing_ms=now_ms))
-        elif now_ms - record.failing_ms >= self._disable_after_ms:
-            await self.disable(endpoint, "it failed for too long")
+        async with self._changing:
+            record = self._records.get(endpoint)
+            if record is None or record.endpoint.disabled_ms is not None:
+                return
+            now_ms = self._clock.now_ms()
+            if record.failing_ms is None:
+                await self._keep(replace(record, failing_ms=now_ms))
+            elif now_ms - record.failing_ms >= self._disable_after_ms:
+                await self._switch_off(record, "it failed for too long")
 
     async def disable(self, endpoint: str, reason: str) -> None:
         """Queue nothing more for it until its tenant puts it again."""
-        record = self._records.get(endpoint)
-        if record is None or record.endpoint.disabled_ms is not None:
-            return
+        async with self._changing:
+            record = self._records.get(endpoint)
+            if record is not None and record.endpoint.disabled_ms is None:
+                await self._switch_off(record, reason)
+
+    async def _switch_off(self, record: base.EndpointRecord, reason: str) -> None:
         off = replace(record.endpoint, disabled_ms=self._clock.now_ms(), reason=reason)
-        await self.put(replace(record, endpoint=off))
-        _log.warning("webhook_endpoint_disabled endpoint=%s reason=%s", endpoint, reason)
+        await self._keep(replace(record, endpoint=off))
+        _log.warning("webhook_endpoint_disabled endpoint=%s reason=%s", off.id, reason)
+
+    async def _keep(self, record: base.EndpointRecord) -> None:
+        await self._store.put_endpoint(record)
+        self._index({**self._records, record.endpoint.id: record})
 
     def _index(self, records: Mapping[str, base.EndpointRecord]) -> None:
         by_tenant: dict[str, list[view.Endpoint]] = {}
-        for record in records.values():
+        for record in sorted(records.values(), key=_place):
             by_tenant.setdefault(record.endpoint.tenant, []).append(record.endpoint)
         self._records = dict(records)
         self._by_tenant = {tenant: tuple(found) for tenant, found in by_tenant.items()}
         off = sum(one.endpoint.disabled_ms is not None for one in records.values())
         self._metrics.endpoints_disabled.set(off)
+
+
+def _place(record: base.EndpointRecord) -> tuple[bool, str]:
+    """The configured one first, then by age."""
+    return not record.endpoint.configured, record.endpoint.id
 
 
 def configured_id(tenant: str) -> str:

@@ -34,7 +34,7 @@ STATES = {
 }
 
 
-async def used(stand: Any) -> Any:
+async def used(stand: Any, eventually: Any) -> Any:
     """A gateway that has had some of everything."""
     gateway = await stand.start()
     ids = [
@@ -48,6 +48,7 @@ async def used(stand: Any) -> Any:
     dead = await gateway.send(to={"phone": "+15005550002"}, content=TEXT)
     await gateway.until(dead, "failed")
     await gateway.call("POST", "/v1/messages", {"to": {}})
+    await eventually(lambda: stand.database.one("SELECT count(*) FROM queue") == 0)
     return gateway
 
 
@@ -81,8 +82,8 @@ def parse(read: Callable[[str], Iterable[Metric]], text: str) -> list[Metric]:
     return list(read(text))
 
 
-async def test_text_format_is_valid_and_conventional(stand: Any) -> None:
-    gateway = await used(stand)
+async def test_text_format_is_valid_and_conventional(stand: Any, eventually: Any) -> None:
+    gateway = await used(stand, eventually)
 
     text = await gateway.metrics()
 
@@ -97,8 +98,8 @@ async def test_text_format_is_valid_and_conventional(stand: Any) -> None:
         assert text.count(f"# HELP {name} ") == text.count(f"# TYPE {name} ") == 1
 
 
-async def test_openmetrics_format_is_valid_and_conventional(stand: Any) -> None:
-    gateway = await used(stand)
+async def test_openmetrics_format_is_valid_and_conventional(stand: Any, eventually: Any) -> None:
+    gateway = await used(stand, eventually)
     accept = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
     text = await gateway.metrics(accept)
@@ -107,8 +108,8 @@ async def test_openmetrics_format_is_valid_and_conventional(stand: Any) -> None:
     assert text.endswith("# EOF\n")
 
 
-async def test_labels_do_not_grow_with_the_messages(stand: Any) -> None:
-    gateway = await used(stand)
+async def test_labels_do_not_grow_with_the_messages(stand: Any, eventually: Any) -> None:
+    gateway = await used(stand, eventually)
     before = len((await gateway.metrics()).splitlines())
 
     for number in range(10):
@@ -116,6 +117,7 @@ async def test_labels_do_not_grow_with_the_messages(stand: Any) -> None:
             to={"phone": f"+1415555012{number}"}, content=TEXT, metadata={"n": number}
         )
         await gateway.until(id, "delivered")
+    await eventually(lambda: stand.database.one("SELECT count(*) FROM queue") == 0)
     await gateway.call("GET", "/v1/messages/nonsense")
     await gateway.call("POST", "/v1/receipts/nonsense")
 
@@ -123,8 +125,8 @@ async def test_labels_do_not_grow_with_the_messages(stand: Any) -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-async def test_promtool_finds_nothing_wrong(stand: Any) -> None:
-    gateway = await used(stand)
+async def test_promtool_finds_nothing_wrong(stand: Any, eventually: Any) -> None:
+    gateway = await used(stand, eventually)
 
     text = (await gateway.metrics()).encode()
     promtool = await asyncio.create_subprocess_exec(
