@@ -13,6 +13,7 @@ from gateway.dispatch.senders import Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Guard
+from gateway.model.errors import StoreUnavailable
 from gateway.model.state import AttemptEvidence, Outcome, State
 from gateway.model.values import value
 from gateway.transport.base import Admit
@@ -112,10 +113,17 @@ class Attempter:
             change.add_attempt(record, provider_id if self._reports else "")
             change.follow(row, self._move(row, result, tried, ended_ms, change))
 
+        if isinstance(result, wire.Rejected) and result.suppress and not row.case.internal:
+            await self._ban(row, result.code)
         guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
         await self._finisher.apply(row.case, news, guard)
-        if isinstance(result, wire.Rejected) and result.suppress and not row.case.internal:
-            await self._bans.add(row, reason=result.code, source=self.account)
+
+    async def _ban(self, row: Claimed, reason: str) -> None:
+        """Before the result is written, so that whoever sees it finds the address banned."""
+        try:
+            await self._bans.add(row, reason=reason, source=self.account)
+        except StoreUnavailable as error:  # the next refusal bans it; the result must not be lost
+            _log.warning("ban_not_written provider=%s reason=%s", self.account, error)
 
     def _move(
         self,

@@ -6,6 +6,7 @@ its own.
 """
 
 import asyncio
+import contextlib
 import hmac
 import ssl
 from collections import defaultdict
@@ -146,8 +147,10 @@ class Session(smtp.SMTP):
         # Under STARTTLS the outer transport is there before the inner one.
         for transport in (self.transport, self._original_transport):
             if transport is not None:
-                # uvloop's transports are no subclass of it.
-                cast(asyncio.Transport, transport).abort()
+                # uvloop's transports are no subclass of it. Python 3.11.2's, closed twice under
+                # TLS, has nothing left to abort and says so.
+                with contextlib.suppress(AttributeError):
+                    cast(asyncio.Transport, transport).abort()
 
     def _create_envelope(self) -> _Envelope:
         return _Envelope()

@@ -5,6 +5,7 @@ waits for, or a wait that is given up, leaves the stream out of step: the connec
 """
 
 import asyncio
+import contextlib
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ class ReplyStream(asyncio.Protocol):
     def abort(self, reason: str = "closed") -> None:
         """Drop the connection, and fail whoever waits for a reply."""
         self.broken = self.broken or reason
-        self._transport.abort()
+        with contextlib.suppress(AttributeError):  # Python 3.11.2, when it was closed twice (TLS)
+            self._transport.abort()
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
