@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import socket
 import time
@@ -382,6 +383,12 @@ def _http(channel: str, simulator: Simulator, body: Mapping[str, str]) -> dict[s
         "message_id": "id",
         "receipt": {"secret": RECEIPT_SECRET, "id": "id", "status": "status", "map": _MAP},
     }
+
+
+@pytest.fixture(autouse=True)
+def _no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading those of the system takes a tenth of a second, and all is on loopback here."""
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
 
 
 @pytest.fixture
