@@ -70,8 +70,10 @@ async def test_delivery_in_time_stops_the_chain(world: Any) -> None:
     await world.sleep(5.0)
 
     await world.report("p", receipt(world, "p", EVENT.DELIVERED))
-    await world.settle()
+    left = await world.rows()
+    await world.sleep(60.0)
 
+    assert left == []
     assert world.attempts() == {id_: ["p"]}
     assert await world.state(id_) == "delivered"
 
