@@ -280,7 +280,7 @@ class Assembly:
                 early_receipts=settings.store.early_receipts,
                 lane_rates=choices.lane_rates(settings),
             ),
-            retry_rules=RetryRules(),
+            retry_rules=choices.retry_rules(settings),
             random=random.random,
             refreshers=[keys.refresh, self._book.refresh, self._bans.refresh],
             apply_parked=receipts.apply_parked,
