@@ -2,7 +2,6 @@
 because bans, permissions and time change while it waits.
 """
 
-from collections.abc import Collection
 from typing import TypeAlias
 
 from gateway.model.case import Claimed
@@ -69,8 +68,3 @@ def _is_obsolete(claimed: Claimed) -> bool:
 
 def _is_of(redrive: int, step_of: int, claimed: Claimed, step: int) -> bool:
     return redrive == claimed.case.redrive and step_of == step
-
-
-def may_write(category_needs_consent: bool, consented: Collection[object]) -> bool:
-    """Whether a category's rule about recorded permission lets a message through."""
-    return not category_needs_consent or bool(consented)

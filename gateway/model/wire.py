@@ -162,7 +162,7 @@ class Cause(StrEnum):
     THROTTLED = "throttled"  # the account is over a limit: pause it
     TEMPORARY = "temporary"  # the provider has trouble
     CREDENTIAL = "credential"  # our account or key: pause the account and alert
-    RECIPIENT = "recipient"  # this recipient only, for now (mailbox full, handset off)
+    RECIPIENT = "recipient"  # this recipient only (mailbox full, handset off)
 
 
 class Scope(StrEnum):
