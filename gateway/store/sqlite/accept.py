@@ -7,7 +7,7 @@ import apsw
 
 from gateway.model.case import IdempotencyKey, NewMessage
 from gateway.store import base
-from gateway.store.sqlite import rows as shapes
+from gateway.store import rows as shapes
 from gateway.store.sqlite.engine import call_json, dump, run
 from gateway.store.sqlite.ranks import put_queue
 

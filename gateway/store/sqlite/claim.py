@@ -8,7 +8,7 @@ import apsw
 
 from gateway.model.case import Claimed
 from gateway.store import base
-from gateway.store.sqlite import rows as shapes
+from gateway.store import rows as shapes
 from gateway.store.sqlite.engine import call, call_json, dump, run
 from gateway.store.sqlite.ranks import FlowKey, reserve
 

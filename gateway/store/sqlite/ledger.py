@@ -10,9 +10,10 @@ from gateway.model.case import Case, Parked
 from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.store import base
-from gateway.store.sqlite import rows as shapes
+from gateway.store import rows as shapes
 from gateway.store.sqlite import timeline
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
+from gateway.store.timeline import listed
 
 #: Later than any time that a message can have, and greater than any id.
 _FOREVER_MS = 2**48 - 1
@@ -59,19 +60,7 @@ class SqliteLedger:
         found = await self._engine.read(
             lambda connection: call_json(connection, "list_messages", **_filter(tenant, query))
         )
-        messages = [
-            view.MessageView(
-                id=row[0],
-                state=timeline.shown_state(
-                    State(row[1]), started=bool(row[6]), claimed=bool(row[7])
-                ),
-                category=row[2],
-                created_ms=row[3],
-                expires_ms=row[4],
-                metadata=row[5],
-            )
-            for row in found[: query.limit]
-        ]
+        messages = [listed(row) for row in found[: query.limit]]
         more = len(found) > query.limit
         return view.MessagePage(messages=messages, next_cursor=messages[-1].id if more else "")
 

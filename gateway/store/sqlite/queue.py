@@ -6,9 +6,9 @@ import apsw
 
 from gateway.model.case import Claimed, NewMessage, Transition
 from gateway.store import base
+from gateway.store import rows as shapes
 from gateway.store.batcher import Batcher
 from gateway.store.sqlite import claim as claims
-from gateway.store.sqlite import rows as shapes
 from gateway.store.sqlite.accept import accept
 from gateway.store.sqlite.commit import commit
 from gateway.store.sqlite.engine import Engine, call, call_json, dump

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import apsw
 
 from gateway.model.case import QueueRow
-from gateway.store.sqlite import rows as shapes
+from gateway.store import rows as shapes
 from gateway.store.sqlite.engine import call, run
 
 #: (lane, priority, flow, weight, at the lane's clock)

@@ -1,4 +1,4 @@
-"""Cases to and from the JSON rows of the queries; the order of columns is theirs."""
+"""Values to and from the rows of the queries of either engine; the order of columns is theirs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,10 @@ _EVENT = {one.value: one for one in wire.ReceiptEvent}
 
 
 def read_case(row: Sequence[Any]) -> case.Case:
-    """row: [head, body, live rows, attempts, receipts], see `engine._CASE`."""
+    """row: [head, body, live rows, attempts, receipts].
+
+    head: (id, tenant, internal, created_ms, state, version, redrive, ending, expires_ms).
+    """
     head, body, live, attempts, receipts = row
     return case.Case(
         id=head[0],
@@ -48,9 +51,14 @@ def read_case(row: Sequence[Any]) -> case.Case:
 
 def read_claimed(row: Sequence[Any], *, taken: bool) -> case.Claimed:
     """row: [queue row, *case]. taken: the claim came after the reading and counts one more."""
-    queued = row[0]
+    return join_claimed(row[0], read_case(row[1:]), taken=taken)
+
+
+def join_claimed(queued: Sequence[Any], its_case: case.Case, *, taken: bool) -> case.Claimed:
+    """queued: (step, part, lane, pin, priority, rank, flow, weight, due_ms, expires_ms, attempts,
+    units, once, epoch, taker)."""
     return case.Claimed(
-        case=read_case(row[1:]),
+        case=its_case,
         step=queued[0],
         part=queued[1],
         lane=queued[2],
