@@ -1,8 +1,11 @@
 """Runs a gateway in this process until it is told to stop."""
 
 import asyncio
+import os
+import socket
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import uvloop
@@ -30,12 +33,24 @@ async def serve(
     stop_on_signals(stop)
     async with Gateway(settings) as gateway:
         started(gateway)
+        _tell_systemd("READY=1")
         watch = asyncio.create_task(_stop_at_eof(stop)) if until_eof else None
         try:
             await gateway.run(stop)
         finally:
             if watch is not None:
                 watch.cancel()
+
+
+def _tell_systemd(news: str) -> None:
+    """sd_notify(3), where systemd waits to hear of it; elsewhere nothing."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # the abstract namespace, unix(7)
+    if address:
+        # Who inherited the variable and has no such socket need not stop for it.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(news.encode(), address)
 
 
 async def _stop_at_eof(stop: asyncio.Event) -> None:

@@ -34,6 +34,7 @@ def gateway() -> Run:
     ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "gateway", *map(str, arguments)],
+            input="",  # a pipe at its end, wherever the tests run
             capture_output=True,
             text=True,
             timeout=PATIENCE,

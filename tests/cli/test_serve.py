@@ -155,3 +155,20 @@ def test_migrate_wants_the_store_for_itself(gateway: Run, sandbox: Sandbox) -> N
     done = gateway("migrate", "--config", sandbox.config)
 
     assert done.returncode == exits.CONFIG
+
+
+def test_systemd_hears_when_it_listens(gateway: Run, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(
+        f"[store]\nurl = 'sqlite://{tmp_path}/gateway.db'\n"
+        "[api]\nlisten = '127.0.0.1:0'\ninternal = '127.0.0.1:0'\n"
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+
+        gateway(
+            *("serve", "--until-eof", "--config", tmp_path / "gateway.toml"),
+            env={"NOTIFY_SOCKET": str(tmp_path / "notify")},
+        )
+
+        systemd.setblocking(False)
+        assert systemd.recv(100) == b"READY=1"
