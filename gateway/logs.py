@@ -1,21 +1,30 @@
-"""Logs: one line an event, `time level logger event key=value …`, ids from the context.
+"""Logs: one line an event, `time level logger event key=value …`.
 
 Messages' lines are at DEBUG; lifecycle, dead letters and providers' troubles at INFO and above.
 Nothing here, and no caller, may put recipients, contents or secrets into a line.
 """
 
 import logging
-from contextvars import ContextVar
+import traceback
+from types import TracebackType
 
-#: Id of the message that the current task is about; empty outside of one.
-message_id: ContextVar[str] = ContextVar("message_id", default="")
+#: As `sys.exc_info` gives it.
+_Fault = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
 class _LineFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        about = message_id.get()
-        return f"{line} message={about}" if about else line
+    def formatException(self, ei: _Fault) -> str:
+        """What kind of error and where. Not its text, which may quote a recipient or a body."""
+        lines: list[str] = []
+        error = ei[1]
+        while error is not None:
+            lines.append(f"  {type(error).__name__}")
+            lines += [
+                f"    at {frame.filename}:{frame.lineno} {frame.name}"
+                for frame in reversed(traceback.extract_tb(error.__traceback__))
+            ]
+            error = error.__cause__ or error.__context__
+        return "\n".join(lines)
 
 
 def configure(level: str = "INFO") -> None:

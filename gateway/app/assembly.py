@@ -85,15 +85,21 @@ class Assembly:
             self.store, clock, self.metrics, disable_after=settings.webhooks.disable_after
         )
         await self._book.configure(settings.tenants)
+        self._reporter = webhooks.Reporter(self._book.of)
         self._finisher = Finisher(
             self.store,
             clock,
             self.metrics,
             self._bells,
-            report=webhooks.Reporter(self._book.of),
+            webhooks=self._reporter,
             weights={name: tenant.weight for name, tenant in settings.tenants.items()},
         )
-        self._bans = Bans(self.store, clock, await self.store.secret("addresses"))
+        self._bans = Bans(
+            self.store,
+            clock,
+            await self.store.secret("addresses"),
+            by_consent=[name for name, one in settings.categories.items() if one.consent],
+        )
         self._renderer = Renderer(
             self._templates,
             settings.api.public_url,
@@ -239,7 +245,14 @@ class Assembly:
         composer = Composer(settings, self._templates, self._reports())
         return Services(
             intake=Intake(
-                settings, composer, self.store, self._bans, self._bells, clock, self.metrics
+                settings,
+                composer,
+                self.store,
+                self._bans,
+                self._bells,
+                clock,
+                self.metrics,
+                webhooks=self._reporter,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(

@@ -9,7 +9,7 @@ from gateway.dispatch.claims import ServedLane
 from gateway.dispatch.policy import RetryRules
 from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
-from gateway.model import wire
+from gateway.model.case import Claimed
 from gateway.model.errors import SettingsError
 from gateway.model.message import new_id
 from gateway.settings import ProviderAccount, RateUnit, Settings
@@ -60,11 +60,11 @@ def lane_rates(settings: Settings) -> Mapping[str, float | None]:
     return rates
 
 
-def tokens_of(unit: RateUnit) -> Callable[[wire.Message], float]:
-    """What a message costs an account's bucket."""
+def tokens_of(unit: RateUnit) -> Callable[[Claimed], int]:
+    """What a row costs an account's bucket and its daily quota."""
     if unit is RateUnit.PART:
-        return lambda message: float(message.units)
-    return lambda message: 1.0
+        return lambda row: row.units
+    return lambda row: 1
 
 
 def account_limits(settings: Settings, account: ProviderAccount) -> AccountLimits:

@@ -86,8 +86,9 @@ class Gateway(Assembly):
         servers: list[Worker | Postman] = [*self._workers, self._postman]
         for server in servers:
             server.stop()
-        await self._public.stop()
-        await asyncio.wait([background], timeout=self.settings.dispatch.drain)
+        closing = asyncio.create_task(self._public.stop())
+        await asyncio.wait([background, closing], timeout=self.settings.dispatch.drain)
+        closing.cancel()
         if not background.done():
             _log.warning("drain_deadline_passed")
             for server in servers:

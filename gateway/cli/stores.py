@@ -55,6 +55,6 @@ async def finisher(found: settings.Settings, store: base.Store) -> AsyncIterator
         clock,
         metrics,
         Bells(),
-        report=webhooks.Reporter(book.of),
+        webhooks=webhooks.Reporter(book.of),
         weights={name: tenant.weight for name, tenant in found.tenants.items()},
     )

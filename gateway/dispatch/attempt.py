@@ -116,7 +116,7 @@ class Attempter:
         if isinstance(result, wire.Rejected) and result.suppress and not row.case.internal:
             await self._ban(row, result.code)
         guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
-        await self._finisher.apply(row.case, news, guard)
+        await self._finisher.record(row.case, news, guard)
 
     async def _ban(self, row: Claimed, reason: str) -> None:
         """Before the result is written, so that whoever sees it finds the address banned."""
@@ -152,9 +152,8 @@ class Attempter:
         def news(change: Change) -> None:
             refuse(change, row, decision)
 
-        await self._finisher.apply(
-            row.case, news, Guard(step=row.step, part=row.part, epoch=row.epoch)
-        )
+        guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
+        await self._finisher.record(row.case, news, guard)
 
 
 def refuse(change: Change, row: Claimed, decision: gate.Decision) -> None:

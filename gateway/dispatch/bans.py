@@ -1,6 +1,7 @@
 """Addresses that must not be written to: looked up in batches, added when a provider says so."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content.addresses import hash_address
@@ -12,10 +13,18 @@ from gateway.store import base
 Hashed = tuple[str, str]
 
 
+#: Why somebody is not written to who has not agreed to it.
+NO_CONSENT = "no recorded consent"
+
+
 class Bans:
     """Suppression and consent of addresses, by keyed hash: the store never sees who it is about."""
 
-    def __init__(self, store: base.Store, clock: Clock, key: bytes) -> None:
+    def __init__(
+        self, store: base.Store, clock: Clock, key: bytes, *, by_consent: Collection[str] = ()
+    ) -> None:
+        """by_consent: the categories that nobody gets without a recorded permission."""
+        self._by_consent = frozenset(by_consent)
         self._store = store
         self._clock = clock
         self._key = key
@@ -36,13 +45,34 @@ class Bans:
         return bool(self._any)
 
     async def of(self, rows: Sequence[Claimed]) -> Sequence[str]:
-        """For each row why its address is banned, empty where it is not."""
-        if not await self.exist():
+        """For each row why its address must not be written to now, empty where it may."""
+        asking = [row for row in rows if row.case.message.category in self._by_consent]
+        if not asking and not await self.exist():
             return [""] * len(rows)
         names = [None if row.case.internal else self.hashed(*_target(row)) for row in rows]
         wanted = [name for name in names if name is not None]
         found = await self._store.suppressed(wanted) if wanted else {}
-        return [found.get(name, "") if name is not None else "" for name in names]
+        refused = await self._refused(asking)
+        return [
+            found.get(name, "") or refused.get((row.case.id, row.step, row.part), "")
+            if name is not None
+            else ""
+            for row, name in zip(rows, names, strict=True)
+        ]
+
+    async def _refused(self, rows: Sequence[Claimed]) -> Mapping[tuple[str, int, int], str]:
+        """Of rows that need a permission those that have none any more, by message, step, part."""
+        groups: dict[tuple[str, str], list[Claimed]] = defaultdict(list)
+        for row in rows:
+            groups[row.case.tenant, row.case.message.category].append(row)
+        refused: dict[tuple[str, int, int], str] = {}
+        for (tenant, category), group in groups.items():
+            names = [self.hashed(*_target(row)) for row in group]
+            given = await self.consented(tenant, category, names)
+            for row, name in zip(group, names, strict=True):
+                if name not in given:
+                    refused[row.case.id, row.step, row.part] = NO_CONSENT
+        return refused
 
     async def among(self, names: Sequence[Hashed]) -> Mapping[Hashed, str]:
         """Reasons by name, for those that are banned."""

@@ -14,6 +14,7 @@ from typing import assert_never
 from gateway.dispatch import policy
 from gateway.dispatch.findings import Findings
 from gateway.dispatch.rows import RowMaker, flow_of
+from gateway.dispatch.webhooks import Report
 from gateway.model import wire
 from gateway.model.case import (
     AttemptRecord,
@@ -32,34 +33,22 @@ from gateway.model.message import Mode
 from gateway.model.state import (
     REPORTED,
     SUCCESSES,
-    AttemptEvidence,
     Outcome,
     ReceiptEvidence,
     State,
 )
 
-#: What a change of state makes us tell the tenant: (case, new state, channel, provider, detail).
-Report = Callable[["Change", State], Sequence[NewMessage]]
-
 
 class Change:
     """One change of one message. Call what happened, then `transition` once."""
 
-    def __init__(
-        self, case: Case, *, now_ms: int, weight: float, expires_ms: int | None = None
-    ) -> None:
+    def __init__(self, case: Case, *, now_ms: int, weight: float) -> None:
         self.case = case
         self.now_ms = now_ms
         self.ending = case.ending
         self.redrive = case.redrive
-        self._expires_ms = case.expires_ms if expires_ms is None else expires_ms
-        self._maker = RowMaker(
-            case.message,
-            id=case.id,
-            flow=flow_of(case),
-            weight=weight,
-            expires_ms=self._expires_ms,
-        )
+        self._weight = weight
+        self._expires_ms = case.expires_ms
         self._live = {(row.step, row.part): row for row in case.live}
         self._put: dict[tuple[int, int], QueueRow] = {}
         self._dropped: list[tuple[int, int]] = []
@@ -239,8 +228,9 @@ class Change:
             self.stop_all()
 
     def restart(self) -> None:
-        """Send a dead letter again, from its first step."""
+        """Send a dead letter again, from its first step, with as long a life as it had at first."""
         self.redrive += 1
+        self._expires_ms = self.now_ms + self.case.message.life_ms
         self._findings.redrive = self.redrive
         self.ending = None
         self.add_event("redriven")
@@ -259,7 +249,14 @@ class Change:
         self._start(step)
 
     def _start(self, step: int) -> None:
-        for row in self._maker.starting(step, self.now_ms):
+        maker = RowMaker(
+            self.case.message,
+            id=self.case.id,
+            flow=flow_of(self.case),
+            weight=self._weight,
+            expires_ms=self._expires_ms,
+        )
+        for row in maker.starting(step, self.now_ms):
             held = self._live.get((row.step, row.part))
             is_free = held is None or not held.claimed
             if is_free and not self._findings.was_tried(row.step):
@@ -308,21 +305,26 @@ class Change:
         """Somebody may have it."""
         return bool(self._findings.attempts)
 
-    @property
-    def latest(self) -> AttemptEvidence | ReceiptEvidence | None:
-        """The news that the change is about."""
-        if self._receipts:
-            return self._receipts[-1].evidence
-        return self._attempts[-1].evidence if self._attempts else None
+    def _report(self, state: State) -> Report:
+        """What the tenant is told, with the attempt or receipt that brought it about."""
+        message = self.case.message
+        news: list[AttemptRecord | ReceiptRecord] = [*self._attempts, *self._receipts]
+        latest = news[-1].evidence if news else None
+        return Report(
+            id=self.case.id,
+            tenant=self.case.tenant,
+            category=message.category,
+            metadata=message.metadata,
+            state=state,
+            at_ms=self.now_ms,
+            channel=message.chain[latest.step].channel if latest is not None else None,
+            provider=latest.provider if latest is not None else None,
+            detail=news[-1].code if news else "",
+        )
 
-    @property
-    def detail(self) -> str:
-        """The code that the news came with."""
-        if self._receipts:
-            return self._receipts[-1].code
-        return self._attempts[-1].code if self._attempts else ""
-
-    def transition(self, report: Report, guard: Guard | None = None) -> Transition:
+    def transition(
+        self, webhooks: Callable[[Report], Sequence[NewMessage]], guard: Guard | None = None
+    ) -> Transition:
         """The whole change, with the webhooks that it causes."""
         state = self.state
         if state is State.FAILED and self.ending is None:
@@ -343,7 +345,7 @@ class Change:
             drop=self._dropped,
             put=list(self._put.values()),
             references=self._references,
-            webhooks=report(self, state) if is_news and not self.case.internal else (),
+            webhooks=webhooks(self._report(state)) if is_news and not self.case.internal else (),
             free_dedupe=is_news and state not in SUCCESSES and state is not State.UNKNOWN,
         )
 

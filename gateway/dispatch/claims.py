@@ -2,9 +2,12 @@
 the least share of low priorities and within the daily quota.
 """
 
+import logging
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from gateway.clock import Clock
 from gateway.dispatch.quota import DailyQuota
@@ -15,8 +18,13 @@ from gateway.model.message import Priority
 from gateway.model.values import value
 from gateway.store import base
 
+_log = logging.getLogger(__name__)
+
 #: How long an account rests whose quota is used up, in seconds; then it looks again.
 _QUOTA_PAUSE = 1.0
+
+#: Seconds between tries while the store cannot commit.
+_RETRY = 0.5
 
 #: Share of an account's tokens that each lower priority with work gets at the least (design §6).
 _LEAST_SHARE = 0.02
@@ -51,6 +59,7 @@ class Claimer:
         clock: Clock,
         roster: Mapping[str, Account],
         quota: DailyQuota | None,
+        tokens_of: Callable[[Claimed], int],
     ) -> None:
         self._name = name
         self._account = account
@@ -59,6 +68,7 @@ class Claimer:
         self._clock = clock
         self._roster = roster
         self._quota = quota
+        self._tokens_of = tokens_of
         self._share: Counter[int] = Counter()
 
     async def claim(
@@ -77,9 +87,52 @@ class Claimer:
         except StoreUnavailable:
             if not claimed:
                 raise
-        if self._quota is not None:
-            self._quota.spend(len(claimed))
+        if self._quota is not None and claimed:
+            claimed = await self._within_quota(claimed, self._quota)
         return claimed
+
+    async def _within_quota(self, claimed: list[Claimed], quota: DailyQuota) -> list[Claimed]:
+        """Those that the quota covers; the others go back. A row may cost several tokens, which
+        is known only now."""
+        costs = list(accumulate(map(self._tokens_of, claimed)))
+        try:
+            granted = await quota.reserve(costs[-1])
+        except StoreUnavailable:
+            granted = quota.left
+        covered = bisect_right(costs, granted)
+        if covered > 0:
+            quota.spend(costs[covered - 1])
+        if covered < len(claimed):
+            self._account.pause(_QUOTA_PAUSE)
+            await self.give_back(claimed[covered:])
+        return claimed[:covered]
+
+    async def give_back(self, rows: Sequence[Claimed], *, insist: bool = True) -> None:
+        """Return rows that were not tried, at no cost. insist: wait while the store is away; else
+        the next process takes them over, as not known."""
+        while rows:
+            try:
+                await self._store.give_back(rows)
+                return
+            except StoreUnavailable as error:
+                _log.warning(
+                    "rows_not_given_back provider=%s rows=%d reason=%s",
+                    self._name,
+                    len(rows),
+                    error,
+                )
+            if not insist:
+                return
+            await self._clock.sleep(_RETRY)
+
+    async def close(self) -> None:
+        """Nothing more will be claimed."""
+        if self._quota is None:
+            return
+        try:
+            await self._quota.close()
+        except StoreUnavailable as error:
+            _log.warning("quota_not_given_back provider=%s reason=%s", self._name, error)
 
     async def hand_over(self) -> None:
         """While the account cannot send, others may take what was kept for it."""
@@ -94,8 +147,9 @@ class Claimer:
     async def _claim_into(
         self, claimed: list[Claimed], limit: int, startable: int, highest: int
     ) -> None:
-        rounds = [Priority.CRITICAL, highest] if len(self._lanes) > 1 else [highest]
-        for most in dict.fromkeys(rounds):
+        # over several lanes, nothing of one priority before all of the next
+        first = Priority.CRITICAL if len(self._lanes) > 1 else highest
+        for most in range(first, highest + 1):
             for lane in self._lanes:
                 if len(claimed) < limit:
                     start = max(0, startable - len(claimed))

@@ -81,6 +81,7 @@ class Composer:
             skipped=skipped,
             mode=submission.mode,
             on_unknown=submission.on_unknown or category.on_unknown,
+            life_ms=int(life * 1000),
             template=submission.template,
             data=submission.data,
             content=submission.content,
@@ -90,7 +91,7 @@ class Composer:
             message=message,
             category=category,
             start_ms=start_ms,
-            expires_ms=start_ms + int(life * 1000),
+            expires_ms=start_ms + message.life_ms,
         )
 
     def content(self, message: Message, step: Step) -> wire.Content:

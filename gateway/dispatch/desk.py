@@ -69,8 +69,7 @@ async def redrive(finisher: Finisher, case: Case) -> None:
         if not change.case.live and change.case.state in DEAD:
             change.restart()
 
-    lifetime_ms = max(60_000, case.expires_ms - case.created_ms)
-    await finisher.apply(case, news, lifetime_ms=lifetime_ms)
+    await finisher.apply(case, news)
 
 
 def _is_untouched(case: Case) -> bool:

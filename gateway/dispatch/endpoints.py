@@ -11,7 +11,6 @@ from dataclasses import replace
 from gateway.clock import Clock
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
-from gateway.dispatch.webhooks import LIFETIME_MS
 from gateway.metrics import Metrics
 from gateway.model import view
 from gateway.model.errors import Fault, InvalidMessage, NotFound, StateConflict
@@ -226,9 +225,7 @@ class Endpoints:
             found.id, since_ms=since_ms, only_failed=only_failed, limit=_MOST_REPLAYED
         )
         idle = [case for case in (await self._store.cases(ids)).values() if not case.live]
-        await asyncio.gather(
-            *(self._finisher.apply(case, _restart, lifetime_ms=LIFETIME_MS) for case in idle)
-        )
+        await asyncio.gather(*(self._finisher.apply(case, _restart) for case in idle))
         return len(idle)
 
     def _find(self, caller: Caller, endpoint: str) -> view.Endpoint:

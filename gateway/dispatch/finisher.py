@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.clock import Clock
 from gateway.dispatch.change import Change
 from gateway.dispatch.lanes import Bells
+from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import Case, Guard, NewMessage, ReceiptRecord, Transition
 from gateway.model.errors import StoreUnavailable
-from gateway.model.message import MessageId
 from gateway.model.state import REPORTED, SUCCESSES, Outcome, ReceiptEvidence, State
 from gateway.store import base
 
@@ -38,32 +38,40 @@ class Finisher:
         metrics: Metrics,
         bells: Bells,
         *,
-        report: Callable[[Change, State], Sequence[NewMessage]],
+        webhooks: Callable[[Report], Sequence[NewMessage]],
         weights: Mapping[str, float],
     ) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
         self._bells = bells
-        self._report = report
+        self._webhooks = webhooks
         self._weights = weights
 
-    async def apply(
-        self, case: Case, news: News, guard: Guard | None = None, *, lifetime_ms: int | None = None
-    ) -> Transition | None:
+    async def record(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """Write what the news means; None when the message is gone.
 
         Does not give up while the store is away: a result that a provider gave must not be lost.
-        lifetime_ms: a new life for the message, from now on.
+        """
+        while True:
+            try:
+                return await self.apply(case, news, guard)
+            except StoreUnavailable as error:
+                _log.warning("result_waits_for_store reason=%s", error)
+                await self._clock.sleep(_RETRY)
+
+    async def apply(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
+        """The same for somebody who waits for an answer. Raises StoreUnavailable, and then nothing
+        of it was written.
         """
         stale_news = False
         while True:
-            change = self._change(case, lifetime_ms)
+            change = self._change(case)
             news(change)
             if stale_news:
                 _keep_as_evidence(change)
-            transition = change.transition(self._report, None if stale_news else guard)
-            verdict = await self._commit(transition)
+            transition = change.transition(self._webhooks, None if stale_news else guard)
+            verdict = (await self._store.commit([transition]))[0]
             if verdict is None:
                 self._after(case, change, transition)
                 return transition
@@ -71,34 +79,14 @@ class Finisher:
                 stale_news = True
                 for record in transition.attempts:
                     self._metrics.stale.labels(record.evidence.provider).inc()
-            fresh = (await self._load(case)).get(case.id)
+            fresh = (await self._store.cases([case.id])).get(case.id)
             if fresh is None:
                 return None
             case = fresh
 
-    def _change(self, case: Case, lifetime_ms: int | None) -> Change:
-        now_ms = self._clock.now_ms()
-        return Change(
-            case,
-            now_ms=now_ms,
-            weight=self._weights.get(case.tenant, 1.0),
-            expires_ms=None if lifetime_ms is None else now_ms + lifetime_ms,
-        )
-
-    async def _commit(self, transition: Transition) -> base.Staleness | None:
-        while True:
-            try:
-                return (await self._store.commit([transition]))[0]
-            except StoreUnavailable as error:
-                _log.warning("result_waits_for_store reason=%s", error)
-                await self._clock.sleep(_RETRY)
-
-    async def _load(self, case: Case) -> Mapping[MessageId, Case]:
-        while True:
-            try:
-                return await self._store.cases([case.id])
-            except StoreUnavailable:
-                await self._clock.sleep(_RETRY)
+    def _change(self, case: Case) -> Change:
+        weight = self._weights.get(case.tenant, 1.0)
+        return Change(case, now_ms=self._clock.now_ms(), weight=weight)
 
     def _after(self, case: Case, change: Change, transition: Transition) -> None:
         for row in transition.put:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import orjson
@@ -12,10 +12,11 @@ import orjson
 from gateway.clock import Clock
 from gateway.content import sms
 from gateway.content.templates import ContentFault, TemplateFault
-from gateway.dispatch.bans import Bans, Hashed
+from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.rows import first_rows
+from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage
@@ -51,6 +52,8 @@ class Intake:
         bells: Bells,
         clock: Clock,
         metrics: Metrics,
+        *,
+        webhooks: Callable[[Report], Sequence[NewMessage]],
     ) -> None:
         self._settings = settings
         self._composer = composer
@@ -59,6 +62,7 @@ class Intake:
         self._bells = bells
         self._clock = clock
         self._metrics = metrics
+        self._webhooks = webhooks
 
     async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
@@ -85,15 +89,21 @@ class Intake:
     def _count_accepted(
         self, drafts: Sequence[NewMessage | RequestError], verdicts: Sequence[Verdict]
     ) -> None:
-        accepted = Counter(
-            draft.category
+        new = [
+            draft
             for draft, verdict in zip(drafts, verdicts, strict=True)
             if isinstance(draft, NewMessage)
             and isinstance(verdict, Ticket)
             and verdict.id == draft.id
-        )
-        for category, count in accepted.items():
+        ]
+        for category, count in Counter(draft.category for draft in new).items():
             self._metrics.accepted.labels(category).inc(count)
+        for draft in new:
+            if draft.ending is not None:
+                self._metrics.count_end(draft.category, draft.ending)
+                for webhook in draft.webhooks:
+                    for row in webhook.rows:
+                        self._bells.ring(row.lane, row.pin)
 
     async def preview(self, caller: Caller, submission: Submission) -> Preview:
         """What `accept` would do. Raises the RequestError that it would return."""
@@ -170,7 +180,7 @@ class Intake:
             for part in step.parts
         ]
         given = await self._bans.consented(caller.tenant, plan.message.category, names)
-        refused = {name: "no recorded consent" for name in names if name not in given}
+        refused = {name: NO_CONSENT for name in names if name not in given}
         return self._without(plan, refused)
 
     def _without(self, plan: Plan, refused: Mapping[Hashed, str]) -> Plan:
@@ -198,7 +208,7 @@ class Intake:
     ) -> NewMessage:
         plan = judged.plan
         id_ = new_id(now_ms, os.urandom(10))
-        return NewMessage(
+        draft = NewMessage(
             id=id_,
             tenant=caller.tenant,
             category=plan.message.category,
@@ -206,22 +216,41 @@ class Intake:
             created_ms=now_ms,
             expires_ms=plan.expires_ms,
             body=orjson.dumps(to_json(plan.message)).decode(),
-            state=State.SUPPRESSED if judged.suppressed else State.QUEUED,
-            ending=State.SUPPRESSED if judged.suppressed else None,
-            events=_suppression(judged, now_ms),
-            rows=()
-            if judged.suppressed
-            else first_rows(
-                plan.message,
-                id=id_,
-                flow=caller.tenant,
-                weight=self._weight(caller),
-                start_ms=plan.start_ms,
-                expires_ms=plan.expires_ms,
-            ),
+            state=State.QUEUED,
+            rows=(),
             idempotency=self._idempotency(submission, now_ms),
-            # what ends at once stands in nobody's way
-            dedupe=None if judged.suppressed else _dedupe(submission, plan, now_ms),
+        )
+        if judged.suppressed:  # what ends at once stands in nobody's way: it takes no dedupe key
+            return self._suppressed(draft, judged)
+        rows = first_rows(
+            plan.message,
+            id=id_,
+            flow=caller.tenant,
+            weight=self._weight(caller),
+            start_ms=plan.start_ms,
+            expires_ms=plan.expires_ms,
+        )
+        return replace(draft, rows=rows, dedupe=_dedupe(submission, plan, now_ms))
+
+    def _suppressed(self, draft: NewMessage, judged: _Judged) -> NewMessage:
+        """It has ended before it began, and its tenant is told."""
+        now_ms = draft.created_ms
+        event = EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=judged.suppressed)
+        report = Report(
+            id=draft.id,
+            tenant=draft.tenant,
+            category=draft.category,
+            metadata=judged.plan.message.metadata,
+            state=State.SUPPRESSED,
+            at_ms=now_ms,
+            detail=judged.suppressed,
+        )
+        return replace(
+            draft,
+            state=State.SUPPRESSED,
+            ending=State.SUPPRESSED,
+            events=(event,),
+            webhooks=self._webhooks(report),
         )
 
     def _weight(self, caller: Caller) -> float:
@@ -296,12 +325,6 @@ def _first_state(draft: NewMessage) -> State:
         return draft.state
     # the first row is the first step's, and none is due before it
     return State.SCHEDULED if draft.rows[0].due_ms > draft.created_ms else State.QUEUED
-
-
-def _suppression(judged: _Judged, now_ms: int) -> Sequence[EventRecord]:
-    if not judged.suppressed:
-        return ()
-    return (EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=judged.suppressed),)
 
 
 def _measure(step: Step, content: wire.Content) -> Mapping[str, object]:

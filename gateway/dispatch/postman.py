@@ -4,15 +4,13 @@ breaker and pauses of its own, so one dead receiver among thousands stalls nobod
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
-from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ready
 from gateway.dispatch.endpoints import EndpointBook
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
-from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
+from gateway.dispatch.rounds import Round, Stop
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
@@ -20,51 +18,8 @@ from gateway.store import base
 
 _log = logging.getLogger(__name__)
 
-#: Requests in flight over all endpoints.
-_CONCURRENCY = 256
-
-#: Rows claimed ahead of an endpoint's free slots.
-_AHEAD = 8
-
-#: Endpoints looked at in one claim.
-_MOST_ENDPOINTS = 128
-
 #: Seconds between searches of the store for endpoints with work that no bell told of.
 _SEARCH_EVERY = 1.0
-
-#: A receiver is worse company than a provider: it is left alone after fewer failures.
-_BREAKER = BreakerRules(least=5, connects=3)
-
-#: Endpoints whose state is remembered.
-_MOST_REMEMBERED = 50_000
-
-
-class _Stop:
-    """One endpoint's part of the round."""
-
-    __slots__ = ("breaker", "in_flight", "paused_until")
-
-    def __init__(self) -> None:
-        self.breaker = Breaker(_BREAKER)
-        self.in_flight = 0
-        self.paused_until = 0.0
-
-    def free(self, slots: int, now: float) -> int:
-        """How many rows it can be given."""
-        if now < self.paused_until or self.breaker.wait(now) > 0.0:
-            return 0
-        if self.breaker.state is not BreakerState.CLOSED:
-            return int(self.in_flight == 0)
-        return max(0, slots + _AHEAD - self.in_flight)
-
-    @property
-    def is_probing(self) -> bool:
-        """What is in flight is to find out whether it answers again."""
-        return self.breaker.state is BreakerState.HALF_OPEN
-
-    def wait(self, now: float) -> float:
-        """Seconds until it may be given something, slots aside."""
-        return max(self.paused_until - now, self.breaker.wait(now), 0.0)
 
 
 class Postman:
@@ -87,8 +42,7 @@ class Postman:
         self._bell = bells.listen([WEBHOOK_LANE])
         self._clock = clock
         self._slots = slots
-        self._round: OrderedDict[str, None] = OrderedDict()
-        self._stops: dict[str, _Stop] = {}
+        self._round = Round(slots)
         self._semaphores: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -121,82 +75,43 @@ class Postman:
     async def _turn(self) -> None:
         self._bell.clear()
         await self._find_work()
-        wanted = self._wanted()
+        wanted = self._round.wanted(self._clock.monotonic())
         rows = await self._store.claim_pinned(WEBHOOK_LANE, wanted) if wanted else []
-        self._settle_round(wanted, rows)
+        self._round.settle(wanted, rows)
         for row in rows:
             self._begin(row)
         if not rows:
             await self._rest()
 
     async def _find_work(self) -> None:
-        for endpoint in self._bells.take_pins(WEBHOOK_LANE):
-            self._round.setdefault(endpoint)
+        self._round.add(self._bells.take_pins(WEBHOOK_LANE))
         now = self._clock.monotonic()
         if now - self._searched >= _SEARCH_EVERY:
             self._searched = now
-            for endpoint in await self._store.ready_pins(WEBHOOK_LANE):
-                self._round.setdefault(endpoint)
-
-    def _wanted(self) -> dict[str, int]:
-        """What to claim, endpoint by endpoint, where the last round ended."""
-        wanted: dict[str, int] = {}
-        room = _CONCURRENCY * 2 - len(self._tasks)
-        now = self._clock.monotonic()
-        for endpoint in self._round:
-            if room <= 0 or len(wanted) >= _MOST_ENDPOINTS:
-                break
-            free = min(self._stop_of(endpoint).free(self._slots, now), room)
-            if free > 0:
-                wanted[endpoint] = free
-                room -= free
-        return wanted
-
-    def _settle_round(self, wanted: dict[str, int], rows: Sequence[Claimed]) -> None:
-        got = Counter(row.pin for row in rows)
-        for endpoint, count in wanted.items():
-            if got[endpoint] < count:
-                del self._round[endpoint]  # it has nothing more; a bell brings it back
-            else:
-                self._round.move_to_end(endpoint)
-
-    def _stop_of(self, endpoint: str) -> _Stop:
-        stop = self._stops.get(endpoint)
-        if stop is None:
-            if len(self._stops) >= _MOST_REMEMBERED:
-                self._forget_idle()
-            stop = self._stops[endpoint] = _Stop()
-        return stop
-
-    def _forget_idle(self) -> None:
-        now = self._clock.monotonic()
-        for endpoint, stop in list(self._stops.items()):
-            if stop.in_flight == 0 and stop.wait(now) == 0.0:
-                del self._stops[endpoint]
+            self._round.add(await self._store.ready_pins(WEBHOOK_LANE))
 
     def _begin(self, row: Claimed) -> None:
-        stop = self._stop_of(row.pin)
-        stop.in_flight += 1
-        stop.breaker.start(self._clock.monotonic())
+        stop = self._round.begin(row.pin, self._clock.monotonic())
         task = asyncio.create_task(self._deliver(row, stop))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, row: Claimed, stop: _Stop) -> None:
+    async def _deliver(self, row: Claimed, stop: Stop) -> None:
         try:
             async with self._slots_of(row.pin):
                 await self._attempt(row, stop)
+        except Exception:  # a fault of ours must not leave the row claimed for ever
+            _log.exception("webhook_failed endpoint=%s message=%s", row.pin, row.case.id)
+            await self._attempter.finish(row, wire.Unknown(code="internal_error"))
         finally:
-            stop.in_flight -= 1
-            stop.breaker.abandon(self._clock.monotonic())  # a probe without a verdict
-            if stop.in_flight == 0:
+            if self._round.end(row.pin, self._clock.monotonic()):
                 self._semaphores.pop(row.pin, None)
             self._bell.set()
 
     def _slots_of(self, endpoint: str) -> asyncio.Semaphore:
         return self._semaphores.setdefault(endpoint, asyncio.Semaphore(self._slots))
 
-    async def _attempt(self, row: Claimed, stop: _Stop) -> None:
+    async def _attempt(self, row: Claimed, stop: Stop) -> None:
         endpoint = self._book.get(row.pin)
         if endpoint is None or endpoint.disabled_ms is not None:
             gone = wire.Rejected(code="endpoint_gone", detail="deleted or switched off")
@@ -228,19 +143,19 @@ class Postman:
             except StoreUnavailable:
                 await self._clock.sleep(_SEARCH_EVERY)
 
-    def _judge(self, stop: _Stop, result: wire.AttemptResult) -> None:
+    def _judge(self, stop: Stop, result: wire.AttemptResult) -> None:
         """What a result says of the endpoint's health."""
         now = self._clock.monotonic()
         match result:
             case wire.Accepted():
-                stop.breaker.succeed(now)
+                stop.succeed(now)
             case wire.Rejected(suppress=True):
                 pass
             case wire.Deferred(cause=wire.Cause.THROTTLED):
                 stop.paused_until = now + (result.retry_after or 1.0)
                 stop.breaker.abandon(now)
             case _:
-                stop.breaker.fail(now, connect=True)
+                stop.fail(now)
 
     async def _note(self, endpoint: str, result: wire.AttemptResult) -> None:
         """What is remembered of it."""
@@ -257,9 +172,7 @@ class Postman:
 
     async def _rest(self) -> None:
         """Wait for a bell, a freed slot, or the end of somebody's pause."""
-        now = self._clock.monotonic()
-        waits = [self._stop_of(endpoint).wait(now) for endpoint in self._round]
-        soonest = min([one for one in waits if one > 0.0], default=_SEARCH_EVERY)
+        soonest = self._round.next_wake(self._clock.monotonic())
         try:
             async with asyncio.timeout(min(soonest, _SEARCH_EVERY)):
                 await self._bell.wait()

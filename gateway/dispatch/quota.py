@@ -1,4 +1,4 @@
-"""A provider account's messages a day, over all nodes."""
+"""A provider account's tokens a day, over all nodes."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -32,9 +32,22 @@ class DailyQuota:
             )
         return min(wanted, self._left)
 
+    @property
+    def left(self) -> int:
+        """What is set aside and not used yet."""
+        return self._left
+
     def spend(self, count: int) -> None:
         """So many of the reserved are used."""
         self._left -= count
+
+    async def close(self) -> None:
+        """Give back what was set aside for nothing. Raises StoreUnavailable."""
+        unused, self._left = self._left, 0
+        if unused > 0 and self._day == self._today().date().isoformat():
+            await self._store.take_quota(
+                self._account, self._day, amount=-unused, limit=self._limit
+            )
 
     def _today(self) -> datetime:
         return to_datetime(self._clock.now_ms()).astimezone(self._zone)

@@ -39,7 +39,6 @@ class Renderer:
             expires_at=to_datetime(case.expires_ms),
             priority=int(case.message.priority),
             callback_url=self._callbacks + account if self._callbacks else "",
-            units=step.units,
             data=case.message.data,
         )
 

@@ -135,7 +135,7 @@ class Upkeep:
             expire(change)
 
         guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
-        await self._finisher.apply(row.case, news, guard)
+        await self._finisher.record(row.case, news, guard)
 
     async def adopt_orphans(self) -> None:
         """Take over what dead processes had claimed: nobody knows whether it was sent."""
@@ -180,7 +180,7 @@ class Upkeep:
             change.follow(row, move)
 
         guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
-        await self._finisher.apply(row.case, news, guard)
+        await self._finisher.record(row.case, news, guard)
 
     async def refresh(self) -> None:
         """Read again what other processes may have changed."""

@@ -6,18 +6,18 @@ message's id, so it stays the same at every try.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
 from gateway.clock import isoformat
-from gateway.dispatch.change import Change
 from gateway.dispatch.lanes import WEBHOOK_LANE
 from gateway.dispatch.rows import first_rows
 from gateway.model import view, wire
 from gateway.model.case import NewMessage
-from gateway.model.message import Message, Priority, Step, new_id, to_json
+from gateway.model.message import Message, MessageId, Priority, Step, new_id, to_json
 from gateway.model.state import State
+from gateway.model.values import value
 
 #: Category of reports, in metrics and in the store; no configured category may have this name.
 CATEGORY = "webhook"
@@ -29,19 +29,35 @@ SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 8640
 LIFETIME_MS = 76 * 3_600_000
 
 
+@value()
+class Report:
+    """A state that a message has entered, as its tenant is told."""
+
+    id: MessageId
+    tenant: str
+    category: str
+    metadata: Mapping[str, object]
+    state: State
+    at_ms: int
+    #: of the attempt or receipt that brought it about; None: nobody had it
+    channel: str | None = None
+    provider: str | None = None
+    detail: str = ""
+
+
 class Reporter:
-    """Makes the webhooks that a change of state causes."""
+    """Makes the webhooks that carry a report to the tenant's endpoints."""
 
     def __init__(self, endpoints_of: Callable[[str], Sequence[view.Endpoint]]) -> None:
         self._endpoints_of = endpoints_of
 
-    def __call__(self, change: Change, state: State) -> Sequence[NewMessage]:
-        event = f"message.{state}"
-        endpoints = [one for one in self._endpoints_of(change.case.tenant) if _wants(one, event)]
+    def __call__(self, report: Report) -> Sequence[NewMessage]:
+        event = f"message.{report.state}"
+        endpoints = [one for one in self._endpoints_of(report.tenant) if _wants(one, event)]
         if not endpoints:
             return ()
-        body = _body(event, change, state)
-        return [new_webhook(one, body, now_ms=change.now_ms) for one in endpoints]
+        body = _body(event, report)
+        return [new_webhook(one, body, now_ms=report.at_ms) for one in endpoints]
 
 
 def _wants(endpoint: view.Endpoint, event: str) -> bool:
@@ -50,19 +66,18 @@ def _wants(endpoint: view.Endpoint, event: str) -> bool:
     return not endpoint.events or event in endpoint.events
 
 
-def _body(event: str, change: Change, state: State) -> str:
-    case, latest = change.case, change.latest
-    data: dict[str, object] = {
-        "id": case.id,
-        "state": state,
-        "category": case.message.category,
-        "channel": case.message.chain[latest.step].channel if latest is not None else None,
-        "provider": latest.provider if latest is not None else None,
-        "detail": change.detail,
-        "metadata": case.message.metadata,
+def _body(event: str, report: Report) -> str:
+    data = {
+        "id": report.id,
+        "state": report.state,
+        "category": report.category,
+        "channel": report.channel,
+        "provider": report.provider,
+        "detail": report.detail,
+        "metadata": report.metadata,
     }
-    report = {"type": event, "timestamp": isoformat(change.now_ms), "data": data}
-    return orjson.dumps(report).decode()
+    body = {"type": event, "timestamp": isoformat(report.at_ms), "data": data}
+    return orjson.dumps(body).decode()
 
 
 def new_webhook(endpoint: view.Endpoint, body: str, *, now_ms: int) -> NewMessage:
@@ -77,6 +92,7 @@ def new_webhook(endpoint: view.Endpoint, body: str, *, now_ms: int) -> NewMessag
                 parts=(wire.Address(url=endpoint.url, endpoint=endpoint.id),),
             ),
         ),
+        life_ms=LIFETIME_MS,
         content={"text": body},
     )
     id_ = new_id(now_ms, os.urandom(10))

@@ -56,13 +56,20 @@ class Worker:
         metrics: Metrics,
         roster: Mapping[str, Account],
         quota: DailyQuota | None,
-        tokens_of: Callable[[wire.Message], float],
+        tokens_of: Callable[[Claimed], int],
     ) -> None:
         self.account = account
         self.name = attempter.account
         self._attempter = attempter
         self._claimer = Claimer(
-            self.name, account, lanes, store=store, clock=clock, roster=roster, quota=quota
+            self.name,
+            account,
+            lanes,
+            store=store,
+            clock=clock,
+            roster=roster,
+            quota=quota,
+            tokens_of=tokens_of,
         )
         self._store = store
         self._bans = bans
@@ -91,6 +98,7 @@ class Worker:
             await self._give_back()
         while self._tasks:
             await asyncio.wait(self._tasks)
+        await self._claimer.close()
 
     def stop(self) -> None:
         """Claim no more. Stopping twice is harmless."""
@@ -189,14 +197,20 @@ class Worker:
 
     async def _attempt(self, row: Claimed, ban: str) -> None:
         try:
-            ready = await self._prepare(row, ban)
-            if ready is None:
-                return
-            started_ms, result = await self._send(ready)
-            self._judge(result)
-            await self._attempter.finish(row, result, started_ms)
+            await self._carry_out(row, ban)
+        except Exception:  # a fault of ours must not leave the row claimed for ever
+            _log.exception("attempt_failed provider=%s message=%s", self.name, row.case.id)
+            await self._attempter.finish(row, wire.Unknown(code="internal_error"))
         finally:
             self._unfinished -= 1
+
+    async def _carry_out(self, row: Claimed, ban: str) -> None:
+        ready = await self._prepare(row, ban)
+        if ready is None:
+            return
+        started_ms, result = await self._send(ready)
+        self._judge(result)
+        await self._attempter.finish(row, result, started_ms)
 
     async def _prepare(self, row: Claimed, ban: str) -> Ready | None:
         """The message to send; without one the slot is free again, and a probe has told nothing."""
@@ -215,9 +229,9 @@ class Worker:
 
         async def admit() -> None:
             nonlocal admitted, started_ms
-            if admitted:  # a second request for the same message: a refreshed token
-                return
             await self._admit(ready)
+            if admitted:  # the same message again, with a refreshed credential
+                return
             admitted = True
             started_ms = self._clock.now_ms()
             self._goes(ready.row)
@@ -236,7 +250,7 @@ class Worker:
     async def _admit(self, ready: Ready) -> None:
         assert self.account.limiter is not None
         asked = self._clock.monotonic()
-        await self.account.limiter.admit(self._tokens_of(ready.message), ready.row.priority)
+        await self.account.limiter.admit(self._tokens_of(ready.row), ready.row.priority)
         self._token_wait.observe(self._clock.monotonic() - asked)
 
     def _goes(self, row: Claimed) -> None:
@@ -272,11 +286,4 @@ class Worker:
         """Return what has not been started."""
         rows = [entry[3] for entry in self._buffer]
         self._buffer.clear()
-        if not rows:
-            return
-        try:
-            await self._store.give_back(rows)
-        except StoreUnavailable as error:  # the next process takes them over, as not known
-            _log.error(
-                "rows_not_given_back provider=%s rows=%d reason=%s", self.name, len(rows), error
-            )
+        await self._claimer.give_back(rows, insist=False)

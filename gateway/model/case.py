@@ -167,6 +167,8 @@ class NewMessage:
     ending: State | None = None
     idempotency: "IdempotencyKey | None" = None
     dedupe: "DedupeKey | None" = None
+    #: what is told of a message that has ended before it began; stored if it is
+    webhooks: Sequence["NewMessage"] = ()
 
 
 @value()

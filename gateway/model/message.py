@@ -33,6 +33,9 @@ class OnUnknown(StrEnum):
     STOP = "stop"  # nothing; a receipt may resolve it
 
 
+DAY_MS = 86_400_000
+
+
 class Mode(StrEnum):
     CHAIN = "chain"  # steps one after another
     ALL = "all"  # every step at once
@@ -72,6 +75,8 @@ class Message:
     skipped: tuple[Skipped, ...] = ()
     mode: Mode = Mode.CHAIN
     on_unknown: OnUnknown = OnUnknown.RESEND
+    #: how long after its start, or its redrive, it may still be sent
+    life_ms: int = DAY_MS
     #: name of a configured template, with `data` its variables; else `content`
     template: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +98,8 @@ def to_json(message: Message) -> dict[str, Any]:
         out["mode"] = message.mode
     if message.on_unknown is not OnUnknown.RESEND:
         out["on_unknown"] = message.on_unknown
+    if message.life_ms != DAY_MS:
+        out["life_ms"] = message.life_ms
     for name in ("template", "data", "content", "metadata"):
         if value := getattr(message, name):
             out[name] = value
@@ -137,6 +144,7 @@ def from_json(value: Mapping[str, Any]) -> Message:
         skipped=_skipped_from_json(value["skipped"]) if "skipped" in value else (),
         mode=_MODE[value["mode"]] if "mode" in value else Mode.CHAIN,
         on_unknown=_ON_UNKNOWN[value["on_unknown"]] if "on_unknown" in value else OnUnknown.RESEND,
+        life_ms=value.get("life_ms", DAY_MS),
         template=value.get("template", ""),
         data=value.get("data", {}),
         content=value.get("content", {}),

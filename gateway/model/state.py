@@ -75,8 +75,9 @@ class ReceiptEvidence:
     event: wire.ReceiptEvent
 
 
-#: What an attempt's receipts say, best first: read > delivered > failed > unknown > sent.
-_READ, _DELIVERED, _FAILED, _UNKNOWN, _SENT, _NOTHING = 5, 4, 3, 2, 1, 0
+#: What is known of an attempt, best first: a provider that reports an attempt as sent has it, so
+#: that its answer was lost does not matter any more.
+_READ, _DELIVERED, _FAILED, _SENT, _UNKNOWN, _NOTHING = 5, 4, 3, 2, 1, 0
 
 _RECEIPT_RANK = {
     wire.ReceiptEvent.READ: _READ,
@@ -162,6 +163,6 @@ def succeeded(
     receipts = tuple(receipts)
     for attempt in attempts:
         rank = attempt_rank(attempt, receipts)
-        if rank >= needed and rank not in (_FAILED, _UNKNOWN):
+        if rank >= needed and rank != _FAILED:
             return True
     return False

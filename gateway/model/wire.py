@@ -101,8 +101,6 @@ class Message:
     priority: int = 2
     #: where the provider should report to; empty when the gateway has no public address
     callback_url: str = ""
-    #: parts (SMS segments) that it counts for, as limits and cost see it
-    units: int = 1
     #: the tenant's variables, for providers that fill in templates of their own
     data: Mapping[str, Any] = field(default_factory=dict)
 

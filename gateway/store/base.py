@@ -263,7 +263,8 @@ class Directory(Protocol):
     ) -> bool: ...
 
     async def take_quota(self, provider: str, day: str, *, amount: int, limit: int) -> int:
-        """Reserve up to `amount` of a day's quota; how much was left to give."""
+        """Reserve up to `amount` of a day's quota; how much was left to give. Below 0: give so
+        much back."""
         ...
 
     async def secret(self, name: str) -> bytes:

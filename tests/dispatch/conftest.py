@@ -283,22 +283,30 @@ class World:
             self.metrics,
             disable_after=configured.webhooks.disable_after,
         )
+        reporter = webhooks.Reporter(self.book.of)
         self.finisher = Finisher(
             self.store,
             clock,
             self.metrics,
             self.bells,
-            report=webhooks.Reporter(self.book.of),
+            webhooks=reporter,
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
         )
-        self.bans = Bans(self.store, clock, b"k" * 32)
+        self.bans = Bans(self.store, clock, b"k" * 32, by_consent=["agreed"])
         self.composer = Composer(
             configured,
             self.templates,
             {name: sender.provider.reports for name, sender in self.senders.items()},
         )
         self.intake = Intake(
-            configured, self.composer, self.store, self.bans, self.bells, clock, self.metrics
+            configured,
+            self.composer,
+            self.store,
+            self.bans,
+            self.bells,
+            clock,
+            self.metrics,
+            webhooks=reporter,
         )
         self.desk = Desk(self.store, self.finisher, clock)
         self.endpoints = Endpoints(
@@ -408,7 +416,7 @@ class World:
             metrics=self.metrics,
             roster=self.accounts,
             quota=quota,
-            tokens_of=lambda message: float(message.units) if by_part else 1.0,
+            tokens_of=lambda row: row.units if by_part else 1,
         )
 
     def _lane_rates(self) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.model import wire
-from gateway.model.errors import NotFound, StateConflict
+from gateway.model.errors import NotFound, StateConflict, StoreUnavailable
 from gateway.model.message import Mode, OnUnknown
 from gateway.model.state import State
 from gateway.model.submission import Device, StepRequest, To
@@ -446,7 +446,41 @@ async def test_redriven_message_lives_as_long_as_it_did(world: Any) -> None:
 
     await world.desk.redrive(world.caller(), id_)
 
-    assert (await world.case(id_)).expires_ms - world.clock.now_ms() == 300_000
+    first = (await world.case(id_)).expires_ms - world.clock.now_ms()
+    await world.settle()
+    await world.desk.redrive(world.caller(), id_)
+    second = (await world.case(id_)).expires_ms - world.clock.now_ms()
+
+    assert (first, second) == (300_000, 300_000)
+
+
+async def test_store_that_cannot_commit_refuses_what_is_asked_for(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await post(world)
+
+    async def away(transitions: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(world.store, "commit", away)
+    with pytest.raises(StoreUnavailable):
+        await world.desk.cancel(world.caller(), id_)
+
+    monkeypatch.undo()
+    assert await world.state(id_) == "queued"
+
+
+async def test_report_of_sending_resolves_an_unknown_attempt(world: Any) -> None:
+    world.senders["a"].script(wire.Unknown(code="timeout"))
+    world.start("a")
+    id_ = await post(world, chain=(StepRequest(channel="sms"),), on_unknown=OnUnknown.STOP)
+    await world.settle()
+    before = await world.state(id_)
+
+    reference = world.senders["a"].calls[0].message.reference
+    await world.report("a", wire.DeliveryReceipt(event=wire.ReceiptEvent.SENT, reference=reference))
+
+    assert (before, await world.state(id_)) == ("unknown", "sent")
 
 
 async def test_message_is_cancelled_until_it_is_claimed(world: Any) -> None:

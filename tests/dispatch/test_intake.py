@@ -1,5 +1,6 @@
 """What is taken in: plans, bans, permissions, keys, duplicates."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -320,3 +321,58 @@ async def test_refused_messages_are_counted_by_reason(world: Any) -> None:
     refused = world.metrics.refused
     reasons = ("repeated", "key_conflict", "invalid", "duplicate")
     assert [refused.labels(reason)._value.get() for reason in reasons] == [1, 1, 1, 0]
+
+
+async def test_consent_that_was_withdrawn_stops_what_waits(world: Any) -> None:
+    hashed = world.bans.hashed(wire.Channel.SMS, wire.Address(phone="+8613800138000"))
+    await world.store.put_consent("billing", "agreed", hashed, source="form", now_ms=1)
+    (kept,) = await accept(world, submission(category="agreed"))
+    world.start()
+    await world.settle()
+
+    world.workers["a"].account.pause(5.0)
+    world.workers["b"].account.pause(5.0)
+    (stopped,) = await accept(world, submission(category="agreed"))
+    await world.store.withdraw_consent("billing", "agreed", hashed)
+    await world.settle()
+
+    assert await world.state(kept.id) == "sent"
+    assert await world.state(stopped.id) == "suppressed"
+
+
+async def test_tenant_is_told_of_what_is_suppressed_at_once(world: Any) -> None:
+    hook = await world.endpoints.put(
+        world.caller(), url="https://good.example", events=(), secret=None, endpoint=None
+    )
+    address = wire.Address(phone="+8613800138000")
+    await world.bans.add_address(wire.Channel.SMS, address, reason="opted_out", source="a")
+    chain = (StepRequest(channel="sms"),)
+    world.start("postman")
+
+    (ticket,) = await accept(world, submission(chain=chain, metadata={"order": "A17"}))
+    await world.settle()
+
+    (call,) = world.receiver.calls
+    body = json.loads(call.message.content.text)
+    assert hook.url == call.message.to.url
+    assert body["type"] == "message.suppressed"
+    assert (body["data"]["id"], body["data"]["detail"]) == (ticket.id, "opted_out")
+    assert body["data"]["metadata"] == {"order": "A17"}
+    ended = world.metrics.ended.labels("service", "suppressed")
+    assert ended._value.get() == 1
+
+
+async def test_repeated_request_tells_of_a_suppression_once(world: Any) -> None:
+    await world.endpoints.put(
+        world.caller(), url="https://good.example", events=(), secret=None, endpoint=None
+    )
+    address = wire.Address(phone="+8613800138000")
+    await world.bans.add_address(wire.Channel.SMS, address, reason="opted_out", source="a")
+    one = submission(chain=(StepRequest(channel="sms"),), idempotency_key="k")
+    world.start("postman")
+
+    await accept(world, one)
+    await accept(world, one)
+    await world.settle()
+
+    assert len(world.receiver.calls) == 1

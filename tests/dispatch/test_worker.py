@@ -690,3 +690,83 @@ async def test_cancelled_task_leaves_its_slot(world: Any) -> None:
     assert world.accounts["m"].in_flight == 0
     assert len(await world.rows()) == 3
     assert asyncio.current_task() is not None
+
+
+async def test_quota_counts_tokens_as_the_rate_does(make_world: Any) -> None:
+    account = {"daily_quota": 7, "rate": 1000, "rate_unit": "part"}
+    world = await make_world(providers={"a": account}, lanes={"sms": {"providers": ["a"]}})
+    long = {"content": {"text": "x" * 130}}  # two segments of 67
+    world.start()
+
+    await world.post_all([long] * 6)
+    await world.sleep(10.0)
+
+    assert len(world.senders["a"].calls) == 3
+    assert {row[4] for row in await world.rows()} == {None}
+
+
+async def test_clean_stop_gives_the_rest_of_the_quota_back(make_world: Any) -> None:
+    world = await make_world(providers={"m": {"daily_quota": 100}})
+    world.start("m")
+    await world.post_all([EMAIL_ONLY] * 3)
+    await world.settle()
+
+    await world.stop()
+
+    assert await world.sql("SELECT used FROM quota") == [(3,)]
+
+
+async def test_urgent_work_of_all_lanes_goes_first(make_world: Any) -> None:
+    world = await make_world(
+        lanes={
+            "sms": {"providers": ["a"]},
+            "more": {"channel": "sms", "match": {"category": ["high"]}, "providers": ["a"]},
+        },
+        providers={"a": {"rate": 20, "burst": 1}},
+        categories={"high": {"priority": "high", "chain": [{"channel": "sms"}]}},
+    )
+    low = await world.post_all([BULK] * 60)
+    high = await world.post_all([{"category": "high"}] * 20)
+    world.start("a")
+
+    await world.sleep(3.0)
+
+    first = world.senders["a"].sent[:24]
+    assert sum(id_ in high for id_ in first) >= 19
+    assert not set(first) - {*low, *high}
+
+
+async def test_second_request_of_a_message_takes_a_token_of_its_own(make_world: Any) -> None:
+    world = await make_world(providers={"m": {"rate": 1, "burst": 1}})
+    sender, send = world.senders["m"], world.senders["m"].send
+
+    async def refreshed(messages: Any, admit: Any) -> Any:
+        await admit()  # refused; the credential is renewed and the request made again
+        return await send(messages, admit)
+
+    sender.send = refreshed
+    world.start("m")
+    await world.post_all([EMAIL_ONLY] * 4)
+
+    await world.sleep(5.5)
+
+    assert len(sender.calls) == 2
+
+
+async def test_fault_of_ours_ends_the_attempt_as_unknown(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = await make_world()
+
+    async def broken(row: object, ban: str) -> None:
+        raise ValueError("li@example.com")
+
+    monkeypatch.setattr(world.workers["m"]._attempter, "prepare", broken)
+    world.start("m")
+    id_ = await world.post(**EMAIL_ONLY, on_unknown=OnUnknown.STOP)
+
+    await world.settle(60.0)
+
+    assert await world.state(id_) == "unknown"
+    assert world.accounts["m"].in_flight == 0
+    assert "attempt_failed" in caplog.text

@@ -213,6 +213,30 @@ async def test_list_is_filtered_by_time_category_and_state(store: Store, make: A
     assert await pages(store, MessageFilter(until_ms=0)) == [[]]
 
 
+async def test_lists_by_state_are_the_tenant_s_own(store: Store, make: Any) -> None:
+    mine = await ended(store, make, State.FAILED)
+    make.now_ms += 1
+    await ended(store, make, State.FAILED, tenant="shop")
+    waiting, later = make.message(category="otp"), make.message(start_in=60.0)
+    theirs = make.message(tenant="shop")
+    await store.accept([waiting, later, theirs])
+    (row,) = await store.claim(make.request(limit=1))
+
+    listed = {
+        state: (await pages(store, MessageFilter(state=state)))[0]
+        for state in (State.FAILED, State.SENDING, State.QUEUED, State.SCHEDULED, State.CANCELLED)
+    }
+
+    mine_is_claimed = row.case.id == waiting.id
+    assert listed == {
+        State.FAILED: [mine],
+        State.SENDING: [waiting.id] if mine_is_claimed else [],
+        State.QUEUED: [] if mine_is_claimed else [waiting.id],
+        State.SCHEDULED: [later.id],
+        State.CANCELLED: [],
+    }
+
+
 async def test_dead_letters_are_read_oldest_first(store: Store, make: Any) -> None:
     made: list[tuple[str, MessageId]] = []
     for state in (State.FAILED, State.SENT, State.EXPIRED, State.UNKNOWN, State.CANCELLED):

@@ -17,7 +17,7 @@ def accept(
 ) -> Sequence[base.Acceptance]:
     verdicts = _earlier(connection, messages)
     fresh = [one for one, verdict in zip(messages, verdicts, strict=True) if verdict is None]
-    insert(connection, fresh)
+    insert(connection, [*fresh, *chain.from_iterable(one.webhooks for one in fresh)])
     run(
         connection,
         "put_keys",
@@ -125,7 +125,10 @@ def insert(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
     run(
         connection,
         "accept_statuses",
-        [(one.id, one.state, one.ending, one.expires_ms) for one in messages],
+        [
+            (one.id, one.state, one.ending, one.expires_ms, "" if one.internal else one.tenant)
+            for one in messages
+        ],
     )
     put_queue(
         connection,

@@ -161,7 +161,7 @@ class SqliteDirectory:
     async def take_quota(self, provider: str, day: str, *, amount: int, limit: int) -> int:
         def work(connection: apsw.Connection) -> int:
             used = call(connection, "used_quota", provider=provider, day=day) or 0
-            granted = max(0, min(amount, limit - used))
+            granted = min(amount, max(0, limit - used))
             call(connection, "put_quota", provider=provider, day=day, used=used + granted)
             call(connection, "purge_quota", provider=provider, day=day)
             return granted

@@ -38,7 +38,15 @@ _CASE = """json_array(m.id, m.tenant, m.internal, m.created_ms, s.state, s.versi
                                                   c.event))
                FROM receipt c WHERE c.message = m.id) END"""
 
-QUERIES = queries.load("sqlite", {"case": _CASE})
+#: Messages as lists show them, of rows of message and status: id, state, category, created_ms,
+#: expires_ms, metadata, started, claimed.
+_LISTED = """coalesce(json_group_array(json_array(
+    id, state, category, created_ms, expires_ms, json(coalesce(body -> '$.metadata', '{}')),
+    version > 0
+        OR EXISTS (SELECT 1 FROM queue q WHERE q.message = id AND q.rank IS NOT NULL),
+    EXISTS (SELECT 1 FROM queue q WHERE q.message = id AND q.owner IS NOT NULL))), '[]')"""
+
+QUERIES = queries.load("sqlite", {"case": _CASE, "listed": _LISTED})
 
 #: Pages of 4 KiB in each connection's cache.
 _CACHE_PAGES = 4_000

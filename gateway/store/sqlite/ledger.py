@@ -21,6 +21,9 @@ _LAST_ID = "g"
 
 _PHASES = frozenset({State.SCHEDULED, State.QUEUED, State.SENDING})
 
+#: As in index `status_rare`.
+_RARE = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN, State.SUPPRESSED, State.CANCELLED})
+
 
 class SqliteLedger:
     """Implements store.base.Ledger."""
@@ -58,7 +61,7 @@ class SqliteLedger:
 
     async def list(self, tenant: str, query: view.MessageFilter) -> view.MessagePage:
         found = await self._engine.read(
-            lambda connection: call_json(connection, "list_messages", **_filter(tenant, query))
+            lambda connection: call_json(connection, _list_query(query), **_filter(tenant, query))
         )
         messages = [listed(row) for row in found[: query.limit]]
         more = len(found) > query.limit
@@ -146,16 +149,22 @@ def _parked(provider: str, attempt: Sequence[Any], receipts: Sequence[Mapping[st
     return Parked(provider, reference, message, redrive, step, part, number, receipts)
 
 
+def _list_query(query: view.MessageFilter) -> str:
+    """Rows of a rare state are found without reading past all the others."""
+    if query.state in _PHASES:
+        return "list_phase"
+    return "list_rare" if query.state in _RARE else "list_messages"
+
+
 def _filter(tenant: str, query: view.MessageFilter) -> dict[str, Any]:
-    in_work = query.state in _PHASES
     until_ms = query.until_ms if query.until_ms is not None else _FOREVER_MS
     return {
         "tenant": tenant,
         "first": _first_id(query.since_ms or 0),
         "before": min(query.cursor or _LAST_ID, _first_id(until_ms)),
         "category": query.category,
-        "state": State.QUEUED if in_work else (query.state or ""),
-        "phase": query.state if in_work else "",
+        "state": query.state or "",
+        "phase": query.state or "",
         "limit": query.limit + 1,
     }
 

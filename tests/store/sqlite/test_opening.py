@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import apsw
 import pytest
 
 from gateway.model.errors import StoreMismatch, StoreUnavailable
+from gateway.model.state import State
+from gateway.model.view import MessageFilter
 from gateway.store import queries
 from gateway.store.sqlite.store import SqliteStore
 
@@ -86,6 +89,28 @@ async def test_older_schema_is_refused_without_migration(
         pass
 
     assert version(path) == NEWEST + 1
+
+
+async def test_messages_of_an_older_file_are_listed(path: Path, make: Any) -> None:
+    """A file of the first schema, with messages of a tenant and one of our own."""
+    steps = queries.migrations("sqlite")
+    path.parent.mkdir()
+    connection = apsw.Connection(str(path))
+    connection.execute(steps[0][1])
+    connection.execute("PRAGMA user_version = 1")
+    for internal in (0, 1):
+        made = make.message()
+        connection.execute(
+            "INSERT INTO message VALUES (?, 'billing', 'otp', ?, 1, ?)",
+            (made.id, internal, made.body),
+        )
+        connection.execute("INSERT INTO status VALUES (?, 'failed', 1, 0, 'failed', 2)", (made.id,))
+    connection.close()
+
+    async with SqliteStore(path, owner="n1") as store:
+        page = await store.list("billing", MessageFilter(state=State.FAILED))
+
+    assert [one.category for one in page.messages] == ["otp"]
 
 
 async def test_failed_migration_changes_nothing(

@@ -57,6 +57,8 @@ def plan_of(connection: apsw.Connection, name: str) -> list[str]:
         ("due_rows", "queue_waiting"),
         ("unpin", "queue_ready"),
         ("expired", "queue_expiry"),
+        ("list_rare", "status_rare"),
+        ("webhooks_of", "message_endpoint"),
     ],
 )
 def test_index_finds_the_rows(connection: apsw.Connection, name: str, index: str) -> None:

@@ -58,26 +58,48 @@ FROM event WHERE message = :message;
 -- name: list_messages
 -- A page of a tenant's messages with ids from :first on and before :before, newest first. Gives
 -- [[id, state, category, created_ms, expires_ms, metadata, started, claimed], …]
-SELECT coalesce(json_group_array(json_array(id, state, category, created_ms, expires_ms,
-                                            json(metadata), started, claimed)), '[]')
+SELECT {listed}
 FROM (
-    SELECT m.id, s.state, m.category, m.created_ms, s.expires_ms,
-           coalesce(m.body -> '$.metadata', '{}') AS metadata,
-           (s.version > 0 OR EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id
-                                     AND q.rank IS NOT NULL)) AS started,
-           EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL) AS claimed
+    SELECT m.id, s.state, m.category, m.created_ms, s.expires_ms, m.body, s.version
     FROM message m JOIN status s ON s.message = m.id
     WHERE m.tenant = :tenant AND m.internal = 0
       AND m.id >= :first AND m.id < :before
       AND (:category = '' OR m.category = :category)
       AND (:state = '' OR s.state = :state)
-      AND (:phase = '' OR :phase = CASE
-            WHEN EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL)
-            THEN 'sending'
-            WHEN s.version > 0
-                 OR EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL)
-            THEN 'queued' ELSE 'scheduled' END)
     ORDER BY m.id DESC
+    LIMIT :limit
+);
+
+-- name: list_rare
+-- The same for a state that few messages are in.
+SELECT {listed}
+FROM (
+    SELECT m.id, s.state, m.category, m.created_ms, s.expires_ms, m.body, s.version
+    FROM status s INDEXED BY status_rare JOIN message m ON m.id = s.message
+    WHERE s.tenant = :tenant AND s.state = :state
+      AND s.state IN ('failed', 'expired', 'unknown', 'suppressed', 'cancelled')
+      AND s.message >= :first AND s.message < :before
+      AND (:category = '' OR m.category = :category)
+    ORDER BY s.message DESC
+    LIMIT :limit
+);
+
+-- name: list_phase
+-- The same for what is in the queue and scheduled, queued or being sent.
+SELECT {listed}
+FROM (
+    SELECT m.id, s.state, m.category, m.created_ms, s.expires_ms, m.body, s.version
+    FROM (SELECT message, max(owner IS NOT NULL) AS claimed, max(rank IS NOT NULL) AS ready
+          FROM queue
+          WHERE message >= :first AND message < :before AND flow = :tenant
+          GROUP BY message) q
+    JOIN message m ON m.id = q.message
+    JOIN status s ON s.message = q.message
+    WHERE m.tenant = :tenant AND m.internal = 0 AND s.state = 'queued'
+      AND (:category = '' OR m.category = :category)
+      AND :phase = CASE WHEN q.claimed THEN 'sending'
+                        WHEN q.ready OR s.version > 0 THEN 'queued' ELSE 'scheduled' END
+    ORDER BY q.message DESC
     LIMIT :limit
 );
 

@@ -5,9 +5,9 @@ SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->
 FROM jsonb_each(:rows);
 
 -- name: accept_statuses
--- Their first status. rows: [[message, state, ending, expires_ms], …]
-INSERT INTO status (message, state, version, redrive, ending, expires_ms)
-SELECT value ->> 0, value ->> 1, 0, 0, value ->> 2, value ->> 3
+-- Their first status. rows: [[message, state, ending, expires_ms, tenant or ''], …]
+INSERT INTO status (message, state, version, redrive, ending, expires_ms, tenant)
+SELECT value ->> 0, value ->> 1, 0, 0, value ->> 2, value ->> 3, value ->> 4
 FROM jsonb_each(:rows);
 
 -- name: put_queue
