@@ -1,10 +1,12 @@
 """`gateway check`: everything that is wrong with a configuration file, at once."""
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway import settings
 from gateway.cli import configuration, exits, options, output
 from gateway.model.errors import SettingsError
 
@@ -17,8 +19,8 @@ def check(
 ) -> None:
     """Check a configuration file and list every fault, by line.
 
-    Reads the secrets that it refers to and opens nothing. Ends with 78 when there are faults,
-    with 0 when there are none, also when there are warnings.
+    Reads the secrets that it refers to and opens nothing. Ends with 78 when
+    there are faults, with 0 when there are none, also when there are warnings.
 
     \b
     gateway check gateway.toml
@@ -31,12 +33,19 @@ def check(
         raise typer.Exit(exits.CONFIG) from None
     _show((), found.warnings, json)
     if not json:
-        settings = found.settings
-        output.say(
-            f"{config}: good. {len(settings.providers)} provider accounts in "
-            f"{len(settings.lanes)} lanes, {len(settings.categories)} categories, "
-            f"{len(settings.templates)} templates, {len(settings.tenants)} tenants."
-        )
+        output.say(f"{config}: good. It has {_contents(found.settings)}.")
+
+
+def _contents(found: settings.Settings) -> str:
+    """Categories include those that there are without configuration."""
+    accounts, lanes = _count(found.providers, "provider account"), _count(found.lanes, "lane")
+    categories = _count(found.categories, "category", "categories")
+    templates, tenants = _count(found.templates, "template"), _count(found.tenants, "tenant")
+    return f"{accounts} in {lanes}, {categories}, {templates}, {tenants}"
+
+
+def _count(things: Sized, one: str, many: str = "") -> str:
+    return f"{len(things)} {one if len(things) == 1 else many or one + 's'}"
 
 
 def _show(faults: tuple[str, ...], warnings: object, json: bool) -> None:
@@ -49,4 +58,4 @@ def _show(faults: tuple[str, ...], warnings: object, json: bool) -> None:
     for warning in texts:
         output.say(f"warning  {warning}")
     if faults:
-        output.say(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}.")
+        output.say(f"{_count(faults, 'fault')}.")

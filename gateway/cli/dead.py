@@ -49,10 +49,11 @@ def list_dead(
         output.show_json([_as_json(*letter) for letter in letters])
         return
     rows = [
-        (one.id, owner, one.state, one.category, isoformat(one.created_ms))
+        (one.id, owner, one.state, one.category, output.moment(one.created_ms))
         for owner, one in letters
     ]
-    output.show_table(("id", "tenant", "state", "category", "accepted"), rows)
+    columns = ("id", "tenant", "state", "category", "accepted (UTC)")
+    output.show_table(columns, rows, empty="There are no dead letters.")
 
 
 @app.command()
@@ -65,8 +66,8 @@ def redrive(
 ) -> None:
     """Send dead letters again from their first step, with as long a life as at first.
 
-    A running gateway takes them up within a second or two, else the next one does. Ends with 1
-    when one of the ids is no dead letter.
+    A running gateway takes them up within a second or two, else the next one
+    does. Ends with 1 when one of the ids is no dead letter.
 
     \b
     gateway dead redrive 01989f3c-7b1e-7a52-9d0f-3c1d5f6b8a21

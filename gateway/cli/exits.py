@@ -47,8 +47,16 @@ def _lines(error: GatewayError | OSError) -> list[str]:
         return [f"the gateway cannot be reached: {error.reason}"]
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return [f"{where}{error.strerror or error}"]
+        return [f"{where}{error.strerror or error}{_hint(error)}"]
     return [str(error)]
+
+
+def _hint(error: OSError) -> str:
+    if isinstance(error, PermissionError) and error.filename:
+        return "; name a place that this user may write to, or run as one who may"
+    if error.errno == errno.EADDRINUSE:
+        return "; stop what listens there, or set other ports in [api]"
+    return ""
 
 
 def _code(error: GatewayError | OSError) -> int:

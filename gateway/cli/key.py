@@ -23,7 +23,8 @@ def create(
     tenant: Annotated[str, typer.Argument(help="Tenant of the configuration that it belongs to.")],
     config: options.Config,
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="What it may do; repeatable. [default: send, read]")
+        list[Scope] | None,
+        typer.Option(help="What it may do; repeatable.", show_default="send, read"),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -49,8 +50,8 @@ def create(
         output.show_json({"key": key, **_as_json(kept)})
         return
     output.say(key)
+    output.say("This is the key; it is not shown again.")
     output.say(f"id {kept.id}, tenant {tenant}, scopes {', '.join(sorted(kept.scopes))}.")
-    output.say("It is not shown again.")
 
 
 @app.command()
@@ -96,12 +97,13 @@ def list_keys(config: options.Config, json: options.Json = False) -> None:
             one.id,
             one.tenant,
             ", ".join(sorted(one.scopes)),
-            isoformat(one.created_ms),
-            "" if one.revoked_ms is None else isoformat(one.revoked_ms),
+            output.moment(one.created_ms),
+            "" if one.revoked_ms is None else output.moment(one.revoked_ms),
         )
         for one in kept
     ]
-    output.show_table(("id", "tenant", "scopes", "created", "revoked"), rows)
+    columns = ("id", "tenant", "scopes", "created (UTC)", "revoked (UTC)")
+    output.show_table(columns, rows, empty="There are no keys but those of the configuration.")
 
 
 def _as_json(key: base.TenantKey) -> dict[str, object]:

@@ -8,7 +8,8 @@ from gateway.store import base
 def migrate(config: options.Config) -> None:
     """Set up the store, or bring its schema up to date. No gateway may be using it.
 
-    Doing it again is harmless. `gateway serve` does the same when it starts on SQLite.
+    Doing it again is harmless. `gateway serve` does the same when it starts
+    on SQLite.
 
     \b
     gateway migrate --config gateway.toml

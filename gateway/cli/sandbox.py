@@ -12,6 +12,7 @@ from typing import Self
 import orjson
 
 from gateway.cli.ports import HOST
+from gateway.model.errors import SettingsError
 from gateway.sandbox import base, fcm, http, receiver, smtp, twilio
 from gateway.sandbox.knobs import Knobs
 
@@ -20,6 +21,9 @@ API_KEY = "gw_sandbox"
 _TOKEN = "sandbox-token"
 _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decode()
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
+
+#: Name of the configuration in the sandbox's folder.
+FILE = "gateway.toml"
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
 SECOND = frozenset({"twilio"})
@@ -100,15 +104,15 @@ class Stand:
         """Write `gateway.toml` and what it refers to; the path of the former."""
         folder = folder.resolve()
         (folder / "fcm.json").write_bytes(orjson.dumps(self.fcm.service_account()))
-        text = resources.files("gateway.cli").joinpath("sandbox.toml").read_text(encoding="utf-8")
         values = {
             **self._values(),
             "folder": str(folder),
             "port": str(port),
             "internal_port": str(internal_port),
         }
-        file = folder / "gateway.toml"
-        file.write_text(_PLACE.sub(lambda match: values[match[1]], text), encoding="utf-8")
+        file = folder / FILE
+        text = _PLACE.sub(lambda match: values[match[1]], _template())
+        file.write_text(text, encoding="utf-8")
         return file
 
     def _values(self) -> Mapping[str, str]:
@@ -127,6 +131,19 @@ class Stand:
             "webhook_secret": WEBHOOK_SECRET,
             "api_key": API_KEY,
         }
+
+
+def spare(folder: Path) -> None:
+    """Raises SettingsError if the folder has a configuration that the sandbox did not write."""
+    file, mark = folder / FILE, _template().partition("\n")[0]
+    if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(mark):
+        raise SettingsError(
+            [f"{file} is not the sandbox's, which would overwrite it: name another folder"]
+        )
+
+
+def _template() -> str:
+    return resources.files("gateway.cli").joinpath("sandbox.toml").read_text(encoding="utf-8")
 
 
 def _knobs(receipt_url: str = "") -> Knobs:

@@ -1,6 +1,7 @@
 """`gateway send`: one message over the API, as a caller would send it."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from rich.status import Status
 
 from gateway.cli import exits, options, output, serving
 from gateway.cli.client import Client
+from gateway.model.errors import TransportError
 from gateway.model.state import State
 
 #: Seconds between looks at the message.
@@ -30,79 +32,107 @@ class _Wait:
     settle: float
 
 
+Url = Annotated[str, typer.Option(envvar="GATEWAY_URL", help="Public address of the gateway.")]
+Key = Annotated[str, typer.Option(envvar="GATEWAY_KEY", help="API key.", show_default=False)]
+Phone = Annotated[str, typer.Option(help="E.164, with +.", show_default=False)]
+Email = Annotated[str, typer.Option(help="Email address.", show_default=False)]
+PushTokens = Annotated[
+    list[str] | None, typer.Option(help="Device token; repeatable.", show_default=False)
+]
+PushApp = Annotated[str, typer.Option(help="App that the tokens belong to.")]
+WeChat = Annotated[str, typer.Option(help="WeChat openid.", show_default=False)]
+WeCom = Annotated[str, typer.Option(help="WeCom user id.", show_default=False)]
+Text = Annotated[str, typer.Option(help="Plain text.", show_default=False)]
+Subject = Annotated[str, typer.Option(help="Subject, for email.", show_default=False)]
+Html = Annotated[str, typer.Option(help="HTML, for email.", show_default=False)]
+Template = Annotated[str, typer.Option(help="Configured template.", show_default=False)]
+Data = Annotated[str, typer.Option(help="Its variables, as JSON.", show_default=False)]
+Category = Annotated[str, typer.Option(help="Configured category.", show_default=False)]
+Chain = Annotated[str, typer.Option(help="Channels in order: push,sms,email.", show_default=False)]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has reached its end.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Longest wait, in seconds.")]
+Settle = Annotated[
+    float, typer.Option(min=0, help="Seconds that `sent` is given to become `delivered`.")
+]
+
+
 def send(
-    url: Annotated[
-        str, typer.Option(envvar="GATEWAY_URL", help="Public address of the gateway.")
-    ] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str, typer.Option(envvar="GATEWAY_KEY", help="API key.", show_default=False)
-    ] = "",
-    phone: Annotated[str, typer.Option(help="E.164, with +.", show_default=False)] = "",
-    email: Annotated[str, typer.Option(help="Email address.", show_default=False)] = "",
-    push_token: Annotated[
-        list[str] | None, typer.Option(help="Device token; repeatable.", show_default=False)
-    ] = None,
-    push_app: Annotated[str, typer.Option(help="App that the tokens belong to.")] = "app",
-    wechat: Annotated[str, typer.Option(help="WeChat openid.", show_default=False)] = "",
-    wecom: Annotated[str, typer.Option(help="WeCom user id.", show_default=False)] = "",
-    text: Annotated[str, typer.Option(help="Plain text.", show_default=False)] = "",
-    subject: Annotated[str, typer.Option(help="Subject, for email.", show_default=False)] = "",
-    html: Annotated[str, typer.Option(help="HTML, for email.", show_default=False)] = "",
-    template: Annotated[str, typer.Option(help="Configured template.", show_default=False)] = "",
-    data: Annotated[str, typer.Option(help="Its variables, as JSON.", show_default=False)] = "",
-    category: Annotated[str, typer.Option(help="Configured category.", show_default=False)] = "",
-    chain: Annotated[
-        str, typer.Option(help="Channels in order: push,sms,email.", show_default=False)
-    ] = "",
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait until it has reached its end.")
-    ] = True,
-    timeout: Annotated[float, typer.Option(min=0, help="Longest wait, in seconds.")] = 60.0,
-    settle: Annotated[
-        float, typer.Option(min=0, help="Seconds that `sent` is given to become `delivered`.")
-    ] = 3.0,
+    url: Url = "http://127.0.0.1:8080",
+    key: Key = "",
+    phone: Phone = "",
+    email: Email = "",
+    push_token: PushTokens = None,
+    push_app: PushApp = "app",
+    wechat: WeChat = "",
+    wecom: WeCom = "",
+    text: Text = "",
+    subject: Subject = "",
+    html: Html = "",
+    template: Template = "",
+    data: Data = "",
+    category: Category = "",
+    chain: Chain = "",
+    wait: Wait = True,
+    timeout: Timeout = 60.0,
+    settle: Settle = 3.0,
     json: options.Json = False,
 ) -> None:
     """Send one message and show what becomes of it.
 
-    Ends with 0 when it is sent, delivered or read, with 1 when it is not or is refused, with 75
-    when the gateway does not answer. With --no-wait 0 means that it was accepted.
+    Ends with 0 when it is sent, delivered or read, with 1 when it is not or
+    is refused, with 75 when the gateway does not answer. With --no-wait 0
+    means that it was accepted.
 
     \b
     gateway send --phone +14155550123 --text Hello --key gw_sandbox
-    gateway send --email li@example.com --template login-code --data '{"code": "834201"}'
-    gateway send --push-token 740f47 --phone +14155550123 --text Hi --chain push,sms --json
+    gateway send --email li@example.com --template login-code \\
+        --data '{"code": "834201"}'
+    gateway send --push-token 740f47 --phone +14155550123 --text Hi \\
+        --chain push,sms --json
     """
-    body = _without_empty(
-        {
-            "to": _without_empty(
-                {
-                    "phone": phone,
-                    "email": email,
-                    "push": [{"app": push_app, "token": one} for one in push_token or ()],
-                    "wechat": wechat,
-                    "wecom": wecom,
-                }
-            ),
-            "content": _without_empty({"text": text, "subject": subject, "html": html}),
-            "template": template,
-            "data": _read_data(data),
-            "category": category,
-            "chain": [{"channel": one.strip()} for one in chain.split(",") if one.strip()],
-        }
-    )
-    if not key:
-        raise typer.BadParameter("give --key, or set GATEWAY_KEY")
+    push = [{"app": push_app, "token": one} for one in push_token or ()]
+    body = {
+        "to": {"phone": phone, "email": email, "push": push, "wechat": wechat, "wecom": wecom},
+        "content": {"text": text, "subject": subject, "html": html},
+        "template": template,
+        "data": _read_data(data),
+        "category": category,
+        "chain": [{"channel": one.strip()} for one in chain.split(",") if one.strip()],
+    }
+    _check_caller(url, key)
     patience = _Wait(seconds=timeout if wait else 0.0, settle=settle)
     with exits.explained():
-        message = serving.run(_send(url, key, body, patience))
+        message = serving.run(_send(url, key, _without_empty(body), patience))
     _show(message, json=json)
-    if wait and message["state"] not in _GOOD:
-        raise typer.Exit(exits.FAILED)
+    _end(message, patience)
+
+
+def _check_caller(url: str, key: str) -> None:
+    if not re.match(r"https?://[^/]", url):
+        raise typer.BadParameter(f"--url is such as http://127.0.0.1:8080, not {url!r}")
+    if not key:
+        raise typer.BadParameter("give --key, or set GATEWAY_KEY; in sandbox mode it is gw_sandbox")
+
+
+def _end(message: Mapping[str, Any], patience: _Wait) -> None:
+    """Says so where the message's end was not waited for, and tells success from failure."""
+    if not patience.seconds or message["state"] in _GOOD:
+        return
+    if message["state"] in _WAITING:
+        output.complain(
+            f"still {message['state']} after {patience.seconds:g} s; the gateway goes on with it: "
+            f"GET /v1/messages/{message['id']} tells more"
+        )
+    raise typer.Exit(exits.FAILED)
 
 
 def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value}
+    """Tables in it as well."""
+    kept = {
+        name: _without_empty(value) if name in ("to", "content") else value
+        for name, value in values.items()
+    }
+    return {name: value for name, value in kept.items() if value}
 
 
 def _read_data(text: str) -> object:
@@ -116,11 +146,15 @@ def _read_data(text: str) -> object:
 
 
 async def _send(url: str, key: str, body: Mapping[str, Any], patience: _Wait) -> Mapping[str, Any]:
-    async with Client(url, key) as client:
-        accepted = await client.submit(body, key=uuid.uuid4().hex)
-        if not patience.seconds:
-            return accepted
-        return await _follow(client, accepted["id"], patience)
+    try:
+        async with Client(url, key) as client:
+            accepted = await client.submit(body, key=uuid.uuid4().hex)
+            if not patience.seconds:
+                return accepted
+            return await _follow(client, accepted["id"], patience)
+    except TransportError as error:
+        hint = "is it running there? --url names another address"
+        raise TransportError(f"{url}: {error.reason}; {hint}") from None
 
 
 async def _follow(client: Client, id: str, patience: _Wait) -> Mapping[str, Any]:

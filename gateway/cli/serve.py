@@ -1,5 +1,8 @@
 """`gateway serve`: the gateway itself, by a configuration file or in front of simulators."""
 
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -15,57 +18,67 @@ from gateway.model.errors import SettingsError
 _SANDBOX = """\
 gateway {version}, sandbox mode: providers are simulated, nothing leaves this machine.
 There is no configuration file; give one with --config FILE or GATEWAY_CONFIG.
+Ctrl-C ends it.
 
   API          {api}/v1/messages
   Docs         {api}/docs
   Metrics      {internal}/metrics
   API key      {key}
   Config       {file}
-  Webhooks     {receiver}/_sandbox/log   (what your tenant would be told)
+  Webhooks     {receiver}/_sandbox/log   (what you would be told)
   Simulators   {simulators}
 
-Send a message:
+Send a message, from another terminal:
 
   curl -sS {api}/v1/messages \\
     -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
     -d '{{"to": {{"phone": "+14155550123"}}, "content": {{"text": "Hello"}}}}'
 
-  gateway send --url {api} --key {key} --phone +14155550123 --text Hello
+  {program} send --url {api} \\
+    --key {key} --phone +14155550123 --text Hello
 """
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="GATEWAY_CONFIG",
+        help="Configuration file; without one, sandbox mode on loopback.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Processes that share the work; over 1 needs PostgreSQL.")
+]
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        help="Sandbox mode: keep database and configuration in this folder.",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
+LogLevel = Annotated[
+    str, typer.Option(envvar="GATEWAY_LOG_LEVEL", help="debug, info, warning or error.")
+]
+UntilEof = Annotated[
+    bool, typer.Option("--until-eof", help="Stop when standard input, a pipe, ends.")
+]
 
 
 def serve(
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            envvar="GATEWAY_CONFIG",
-            help="Configuration file; without one, sandbox mode on loopback.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
-    processes: Annotated[
-        int, typer.Option(min=1, help="Processes that share the work; over 1 needs PostgreSQL.")
-    ] = 1,
-    keep: Annotated[
-        Path | None,
-        typer.Option(
-            help="Sandbox mode: keep database and configuration in this folder.",
-            metavar="DIR",
-            show_default=False,
-        ),
-    ] = None,
-    log_level: Annotated[str, typer.Option(envvar="GATEWAY_LOG_LEVEL")] = "INFO",
-    until_eof: Annotated[
-        bool, typer.Option("--until-eof", help="Stop when standard input, a pipe, ends.")
-    ] = False,
+    config: Config = None,
+    processes: Processes = 1,
+    keep: Keep = None,
+    log_level: LogLevel = "INFO",
+    until_eof: UntilEof = False,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C, then finish what is in flight.
 
-    Ends with 78 when the configuration cannot be used, with 75 when the store or a port is not
-    available now.
+    Ends with 78 when the configuration cannot be used, with 75 when the store
+    or a port is not available now.
 
     \b
     gateway serve --config /etc/gateway/gateway.toml
@@ -124,7 +137,7 @@ def _url(host: str, port: int) -> str:
 async def _serve_sandbox(folder: Path, *, until_eof: bool) -> None:
     chosen = ports.choose()
     async with simulators.started(folder, chosen) as urls:
-        file = folder / "gateway.toml"
+        file = folder / sandbox.FILE
         found = configuration.read(file).settings
 
         def welcome(running: Gateway) -> None:
@@ -143,5 +156,15 @@ def _welcome(running: Gateway, file: Path, urls: Mapping[str, str]) -> str:
         key=sandbox.API_KEY,
         file=file,
         receiver=urls["receiver"],
+        program=_program(),
         simulators="\n               ".join(names),
     )
+
+
+def _program() -> str:
+    """How to call this program again from the same folder, as one that is ready to paste."""
+    called = sys.argv[0]
+    if Path(called).name != "gateway":
+        return f"{shlex.quote(sys.executable)} -m gateway"
+    found = shutil.which("gateway")
+    return "gateway" if found and Path(found).samefile(called) else shlex.quote(called)

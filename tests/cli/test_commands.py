@@ -1,15 +1,19 @@
 """What needs no running gateway: help, version, refusals, and a store of one's own."""
 
+import inspect
+import io
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from gateway import __version__
-from gateway.cli import exits
+from gateway.cli import dead, exits, key, output
 from gateway.cli.main import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -40,10 +44,52 @@ def test_every_command_has_help(command: str) -> None:
     assert command == "version" or f"gateway {command}" in result.output
 
 
+@pytest.mark.parametrize("group", [app, key.app, dead.app])
+def test_words_of_help_fit_into_80_columns(group: typer.Typer) -> None:
+    texts = [inspect.getdoc(one.callback) or "" for one in group.registered_commands]
+
+    assert all(texts)
+    assert [line for text in texts for line in text.splitlines()[1:] if len(line) > 78] == []
+
+
 def test_version() -> None:
     result = CliRunner().invoke(app, ["version", "--json"])
+    flag = CliRunner().invoke(app, ["--version"])
 
     assert json.loads(result.stdout) == {"version": __version__}
+    assert flag.stdout == f"{__version__}\n"
+
+
+def test_ids_are_not_broken_by_a_narrow_terminal() -> None:
+    ids = [f"01989f3c-7b1e-7a52-9d0f-3c1d5f6b8a2{place}" for place in range(3)]
+    rows = [(id_, "tenant-of-a-long-name", "2030-03-21 01:00:00") for id_ in ids]
+    page = Console(width=60, record=True, file=io.StringIO())
+
+    page.print(output.table(("id", "tenant", "created (UTC)"), rows))
+
+    text = page.export_text()
+    assert all(id_ in text for id_ in ids)
+    assert max(map(len, text.splitlines())) <= 60
+
+
+def test_address_of_no_gateway_is_refused_with_an_example() -> None:
+    result = CliRunner().invoke(app, ["send", "--url", "localhost", "--key", "k"])
+
+    assert result.exit_code == 2
+    assert "http://127.0.0.1:8080" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_configuration_that_is_not_of_the_sandbox_is_not_overwritten(
+    gateway: Run, config: Path, command: str
+) -> None:
+    before = config.read_text()
+
+    done = gateway(command, "--keep", config.parent)
+
+    assert done.returncode == exits.CONFIG
+    assert "name another folder" in done.stderr
+    assert config.read_text() == before
 
 
 def test_processes_on_sqlite_are_refused_and_point_to_postgresql(config: Path) -> None:

@@ -1,5 +1,6 @@
 """The demo shows what it promises; run as a user runs it."""
 
+import io
 import json
 import subprocess
 from collections.abc import Callable, Mapping
@@ -7,8 +8,10 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from gateway.cli.demo import scenario
+from gateway.cli import sandbox
+from gateway.cli.demo import report, scenario, view
 from gateway.cli.demo.tally import Tally
 from gateway.sandbox.log import Arrival
 from gateway.sandbox.magic import Fate
@@ -61,7 +64,7 @@ def test_webhooks_were_verified(summary: Mapping[str, Any]) -> None:
 
 
 def test_timeline_tells_of_the_push_that_was_not_delivered(summary: Mapping[str, Any]) -> None:
-    message = summary["examples"]["push not delivered in 2 s"]
+    message = summary["examples"]["push, no receipt"]
 
     taken = [one for one in message["timeline"] if one["event"] == "attempt.accepted"]
     assert [one["channel"] for one in taken] == ["push", "sms"]
@@ -76,6 +79,48 @@ def test_shares_are_kept_in_every_round() -> None:
     assert {name: first.count(name) for name in first} == {
         one.name: one.share for one in scenario.SCENARIOS
     }
+
+
+def test_page_fits_into_80_columns_and_24_lines() -> None:
+    many = 12_345
+    states = {"open": many, "sent": many, "delivered": many, "failed": many}
+    seen = report.Report(
+        seconds=1234.5,
+        submitted=many,
+        refused=0,
+        states=states,
+        scenarios=[
+            report.ScenarioRow(
+                name=one.name, chain=one.chain, submitted=many, states=states, channels={one.by: 1}
+            )
+            for one in scenario.SCENARIOS
+        ],
+        providers=[
+            report.ProviderRow(
+                account=account,
+                channel="email",
+                accepted=many,
+                deferred=many,
+                rejected=many,
+                unknown=0,
+                delivered=many,
+                failed=many,
+                throttled=many,
+            )
+            for account in sandbox.Stand(port=1).accounts
+        ],
+        fallbacks={"sms": many},
+        failovers=many,
+        throttled=many,
+        webhooks={"verified": many, "repeated": 0, "refused": 0},
+    )
+    terminal = Console(width=80, record=True, file=io.StringIO())
+
+    terminal.print(view.page(seen, "sending until Ctrl-C"))
+
+    text = terminal.export_text()
+    assert len(text.splitlines()) < 24
+    assert all(f"{one.name} " in text and one.chain in text for one in scenario.SCENARIOS)
 
 
 def heard(number: int, state: str, channel: str, *, fate: Fate = Fate.TAKEN) -> Arrival:

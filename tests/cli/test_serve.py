@@ -93,6 +93,18 @@ def test_send_to_nobody_is_tried_again_later(gateway: Run) -> None:
 
     assert done.returncode == exits.UNAVAILABLE
     assert done.stderr.count("\n") == 1
+    assert url in done.stderr
+
+
+def test_send_that_has_waited_long_enough_says_what_goes_on(send: Run) -> None:
+    trouble = ("--phone", "+15005550015", "--text", "Hello")
+
+    done = send(*trouble, "--timeout", "0.1", "--json")
+
+    message = json.loads(done.stdout)
+    assert done.returncode == exits.FAILED
+    assert f"still {message['state']} after 0.1 s" in done.stderr
+    assert f"/v1/messages/{message['id']}" in done.stderr
 
 
 def test_key_works_from_its_making_until_it_is_revoked(

@@ -21,13 +21,15 @@ Gateway and simulators are up; nothing leaves this machine.
   API        {api}/v1/messages      key {key}
   Docs       {api}/docs
   Metrics    {internal}/metrics
-  Files      {folder}   (gateway.toml, gateway.db, gateway.log{gone})
+  Files      {folder}: gateway.toml, gateway.db, gateway.log
+             {files}
 """
 
 
 def demo(
     duration: Annotated[
-        str, typer.Option("--for", help="Stop sending after this long. [default: until Ctrl-C]")
+        str,
+        typer.Option("--for", help="Stop sending after this long.", show_default="until Ctrl-C"),
     ] = "",
     rate: Annotated[float, typer.Option(min=1, max=1000, help="Messages a second.")] = 50.0,
     keep: Annotated[
@@ -42,8 +44,9 @@ def demo(
 ) -> None:
     """Start a gateway among simulators, send through it, and show what becomes of the messages.
 
-    Several chains, push to SMS to email among them, providers that fail and throttle, receipts,
-    and signed webhooks. Needs no configuration, no account and no internet.
+    Several chains, push to SMS to email among them, providers that fail and
+    throttle, receipts, and signed webhooks. Needs no configuration, no account
+    and no internet.
 
     \b
     gateway demo
@@ -79,7 +82,7 @@ def _where(where: run.Addresses, *, kept: bool) -> str:
         internal=where.internal,
         folder=where.folder,
         key=sandbox.API_KEY,
-        gone="" if kept else "; gone afterwards, --keep DIR keeps them",
+        files="They stay there." if kept else "They go in the end; --keep DIR keeps them.",
     )
 
 

@@ -20,6 +20,7 @@ _REFUSES, _OFF = "+15005550002", "+15005550010"
 class Scenario:
     """One kind of message, how many of them, and what should become of each."""
 
+    #: at most 16 letters, so that the demo's table fits into 80 columns
     name: str
     #: for people
     chain: str
@@ -110,8 +111,8 @@ def _refused(number: int) -> Mapping[str, Any]:
 
 SCENARIOS: Sequence[Scenario] = (
     Scenario(
-        name="push not delivered in 2 s",
-        chain="push → sms → email",
+        name="push, no receipt",
+        chain="push→sms→email",
         share=6,
         body=_parcel,
         end=State.DELIVERED,
@@ -119,14 +120,14 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Scenario(
         name="push delivered",
-        chain="push → sms → email",
+        chain="push→sms→email",
         share=6,
         body=_login,
         end=State.DELIVERED,
         by="push",
     ),
     Scenario(
-        name="provider fails, second takes over",
+        name="provider fails",
         chain="sms",
         share=10,
         body=_code,
@@ -135,14 +136,14 @@ SCENARIOS: Sequence[Scenario] = (
     ),
     Scenario(
         name="handset off",
-        chain="sms → email",
+        chain="sms→email",
         share=3,
         body=_reminder,
         end=State.SENT,
         by="email",
     ),
     Scenario(
-        name="throttled newsletter",
+        name="email throttled",
         chain="email",
         share=4,
         body=_newsletter,
@@ -151,7 +152,7 @@ SCENARIOS: Sequence[Scenario] = (
         batched=True,
     ),
     Scenario(
-        name="content refused, dead letter",
+        name="content refused",
         chain="sms",
         share=1,
         body=_refused,

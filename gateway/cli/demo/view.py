@@ -11,6 +11,8 @@ from gateway.cli.demo.report import Report
 from gateway.cli.demo.tally import OPEN
 
 _STATES = (OPEN, "sent", "delivered", "failed", "unknown")
+#: Columns also where all is zero, so that the page stays as it is while numbers come in.
+_ALWAYS = (OPEN, "sent", "delivered", "failed")
 
 
 def page(report: Report, note: str) -> RenderableType:
@@ -29,48 +31,43 @@ def page(report: Report, note: str) -> RenderableType:
 def line(report: Report) -> str:
     """The same in short, for a log."""
     states = " ".join(f"{name}={report.states[name]}" for name in _STATES if name in report.states)
-    return f"{report.seconds:5.1f} s  submitted={report.submitted} {states} | {_totals(report)}"
+    return f"{report.seconds:5.1f} s  posted={report.submitted} {states}"
 
 
 def _scenarios(report: Report) -> RenderableType:
-    rows = [
+    states = [name for name in _STATES if name in _ALWAYS or report.states.get(name)]
+    rows: list[tuple[object, ...]] = [
         (
             one.name,
             one.chain,
+            ", ".join(name for name in sorted(one.channels) if name),
             one.submitted,
-            *(one.states.get(state, 0) for state in _STATES),
-            ", ".join(f"{count} by {name}" for name, count in sorted(one.channels.items()) if name),
+            *(one.states.get(state, 0) for state in states),
         )
         for one in report.scenarios
     ]
-    rows.append(
-        (
-            "all",
-            "",
-            report.submitted,
-            *(report.states.get(state, 0) for state in _STATES),
-            "",
-        )
-    )
-    return output.table(("messages", "chain", "posted", *_STATES, "reached"), rows)
+    sums = [report.states.get(state, 0) for state in states]
+    rows.append(("all", "", "", report.submitted, *sums))
+    return output.table(("messages", "chain", "via", "posted", *states), rows)
 
 
 def _providers(report: Report) -> RenderableType:
-    columns = ("provider", "channel", "accepted", "deferred", "of these throttled", "rejected")
+    """Throttled are refusals by the simulator, of which one attempt may meet several."""
+    columns = ("provider", "channel", "accepted", "deferred", "rejected", "throttled")
     rows = [
         (
             one.account,
             one.channel,
             one.accepted,
             one.deferred,
-            one.throttled,
             one.rejected,
+            one.throttled,
             one.delivered,
             one.failed,
         )
         for one in report.providers
     ]
-    return output.table((*columns, "receipts: delivered", "failed"), rows)
+    return output.table((*columns, "receipts:\ndelivered", "failed"), rows)
 
 
 def _totals(report: Report) -> str:
