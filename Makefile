@@ -8,6 +8,7 @@ BENCH ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+NO_INDEX := echo "pip could not install; without PyPI, name a mirror with PIP_INDEX_URL"; exit 1
 RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
@@ -46,11 +47,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
-	@echo "== installing gateway into $(VENV)"
-	@$(PIP) install --editable .
+	@echo "== installing gateway into $(VENV), about a minute"
+	@$(PIP) install --editable . || { $(NO_INDEX); }
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | $(BIN)/python
-	@echo "== installing gateway and its test tools into $(VENV)"
-	@$(PIP) install --editable '.[test,dev]'
+	@echo "== installing gateway and its test tools into $(VENV), about two minutes"
+	@$(PIP) install --editable '.[test,dev]' || { $(NO_INDEX); }
 	@touch $(RUN_STAMP) $@
