@@ -116,11 +116,13 @@ class Worker:
         self._bell.clear()
         self._freed.clear()
         try:
+            await self._stock_up()
             limit, startable, highest = self._room()
             if limit <= 0:
                 await self._rest()
                 return
             rows = await self._claimer.claim(limit, startable, highest=highest)
+            self._note_use(limit, len(rows))
         except StoreUnavailable as error:
             _log.warning("claim_waits_for_store provider=%s reason=%s", self.name, error)
             await self._clock.sleep(_POLL)
@@ -135,6 +137,16 @@ class Worker:
             await self._wait(self._freed, min(soonest, _POLL))
         else:
             await self._wait(self._bell, self._claimer.poll_after(_POLL))
+
+    async def _stock_up(self) -> None:
+        """Where the bucket is shared with other nodes, tokens come first and rows for them next."""
+        if self.account.limiter is not None and self.account.paused_for() <= 0.0:
+            urgent = min(self.account.limits.reserve, default=Priority.BULK)
+            await self.account.limiter.stock_up(urgent if self._urgent_may_wait else Priority.BULK)
+
+    def _note_use(self, tokens: int, found: int) -> None:
+        if self.account.limiter is not None:
+            self.account.limiter.note_use(tokens, found)
 
     def _room(self) -> tuple[int, int, int]:
         """(how many rows to claim, how many of them could start, their least urgent priority)."""

@@ -9,6 +9,7 @@ from gateway.clock import Clock
 from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
 from gateway.limits.bucket import TokenBucket
 from gateway.limits.limiter import Limiter
+from gateway.limits.shared import SharedBucket, Take
 
 #: How far ahead of its tokens an account claims, in seconds (design §5).
 PREFETCH = 0.1
@@ -44,30 +45,53 @@ class Account:
     """The state of one account in this process. All decisions are synchronous."""
 
     def __init__(
-        self, limits: AccountLimits, clock: Clock, on_breaker: Callable[[BreakerState], None]
+        self,
+        limits: AccountLimits,
+        clock: Clock,
+        on_breaker: Callable[[BreakerState], None],
+        *,
+        take: Take | None = None,
     ) -> None:
+        """take: asks for tokens of the bucket that all nodes share; None: this process is alone."""
         self.limits = limits
         self.breaker = Breaker(limits.breaker)
-        self.limiter = self._limiter(limits, clock)
+        self.limiter = self._limiter(limits, clock, take)
         self.in_flight = 0
         self._clock = clock
         self._on_breaker = on_breaker
         self._paused_until = 0.0
+        self._told_until = 0.0
         self._pause = _FIRST_PAUSE
         self._factor_since = clock.monotonic()
         self._sent = _Throughput()
         self.tally = Tally()
 
-    def _limiter(self, limits: AccountLimits, clock: Clock) -> Limiter | None:
+    def _limiter(self, limits: AccountLimits, clock: Clock, take: Take | None) -> Limiter | None:
         if limits.rate is None:
             return None
-        bucket = TokenBucket(rate=limits.rate, burst=limits.burst, now=clock.monotonic())
+        bucket: TokenBucket | SharedBucket
+        if take is not None:
+            bucket = SharedBucket(rate=limits.rate, burst=limits.burst, take=take)
+        else:
+            bucket = TokenBucket(rate=limits.rate, burst=limits.burst, now=clock.monotonic())
         return Limiter(bucket, clock, limits.reserve)
 
     def paused_for(self) -> float:
         """Seconds for which nothing may be sent, by pause or breaker; 0 when something may."""
         now = self._clock.monotonic()
-        return max(0.0, self._paused_until - now, self.breaker.wait(now))
+        return max(0.0, self._paused_until - now, self._told_until - now, self.breaker.wait(now))
+
+    def own_pause(self) -> tuple[float, str]:
+        """(seconds, why) of a pause that this process found a reason for, which others may not
+        know; 0 seconds without one."""
+        now = self._clock.monotonic()
+        if self.breaker.state is BreakerState.OPEN:
+            return self.breaker.wait(now), "breaker"
+        return max(0.0, self._paused_until - now), "pause"
+
+    def heed(self, seconds: float) -> None:
+        """Another process says that nothing may be sent for so long."""
+        self._told_until = max(self._told_until, self._clock.monotonic() + seconds)
 
     def room(self, *, waiting: int, started: int = 0) -> tuple[int, int]:
         """(how many more rows to hold, how many of these could start now).
@@ -105,30 +129,26 @@ class Account:
     def _soon(self, priority: int) -> int:
         """Tokens that a priority may use, within the time that is claimed ahead."""
         assert self.limiter is not None
-        bucket = self.limiter.bucket
-        level = bucket.level(self._clock.monotonic())
-        more = bucket.rate * bucket.factor * PREFETCH
-        return math.floor(level + more - self.limiter.floor(priority))
+        soon = self.limiter.bucket.soon(self._clock.monotonic(), PREFETCH)
+        return math.floor(soon - self.limiter.floor(priority))
 
     def next_room(self) -> float:
         """Seconds until `room` may change by itself."""
         paused = self.paused_for()
         if paused > 0.0 or self.limiter is None:
             return min(paused, _LONGEST_PAUSE)
-        bucket = self.limiter.bucket
-        missing = 1.0 + self.limiter.floor(_LEAST_URGENT) - PREFETCH * bucket.rate * bucket.factor
-        level = bucket.level(self._clock.monotonic())
-        return max(0.001, (missing - level) / (bucket.rate * bucket.factor))
+        wait = self.limiter.bucket.wait(
+            1.0 + self.limiter.floor(_LEAST_URGENT), self._clock.monotonic()
+        )
+        return max(0.001, wait - PREFETCH)
 
     def next_start(self, held: int) -> float:
         """Seconds until one more than `held` waiting ones could start by itself; 0: it depends on
         what is in flight."""
         if self.limiter is None:
             return 0.0
-        bucket = self.limiter.bucket
-        floor = self.limiter.floor(_LEAST_URGENT)
-        missing = 1.0 + held + floor - bucket.level(self._clock.monotonic())
-        return max(0.001, missing / (bucket.rate * bucket.factor))
+        wanted = 1.0 + held + self.limiter.floor(_LEAST_URGENT)
+        return max(0.001, self.limiter.bucket.wait(wanted, self._clock.monotonic()))
 
     def start(self, count: int) -> None:
         """`count` sends are on their way."""

@@ -28,6 +28,18 @@ class TokenBucket:
         self._since = max(now, self._since)
         return self._level
 
+    def soon(self, now: float, ahead: float) -> float:
+        """Tokens that can be used within `ahead` seconds."""
+        return self.level(now) + self.rate * self.factor * ahead
+
+    def kept(self, share: float) -> float:
+        """Tokens that such a share of the bucket amounts to."""
+        return share * self.burst
+
+    def wait(self, tokens: float, now: float) -> float:
+        """Seconds until so many are in hand."""
+        return max(0.0, (tokens - self.level(now)) / (self.rate * self.factor))
+
     def take(self, tokens: float, now: float, *, floor: float = 0.0) -> float:
         """Take tokens, leaving at least `floor`; 0 when done, else seconds until it may work.
 
@@ -39,7 +51,7 @@ class TokenBucket:
         if level >= needed - _ROUNDING:
             self._level = level - tokens
             return 0.0
-        return (needed - level) / (self.rate * self.factor)
+        return self.wait(needed, now)
 
     def set_factor(self, factor: float, now: float) -> None:
         """Change the share of the rate from now on."""

@@ -13,6 +13,7 @@ from gateway.model import view
 from gateway.model.case import Case, Claimed, NewMessage, Parked, Transition
 from gateway.model.message import MessageId
 from gateway.model.state import State
+from gateway.model.tokens import Demand, Grant
 from gateway.model.values import value
 
 
@@ -272,8 +273,33 @@ class Directory(Protocol):
         ...
 
 
+class Fleet(Protocol):
+    """What nodes that share a store owe each other. Times go by the store's clock."""
+
+    async def beat(self) -> None:
+        """Prove to the other nodes that this one lives."""
+        ...
+
+    async def take_tokens(self, account: str, demand: Demand) -> Grant:
+        """Take from an account's bucket, in one atomic step. A new bucket is empty."""
+        ...
+
+    async def pause_account(self, account: str, *, seconds: float, reason: str) -> None:
+        """Let all nodes know that nothing may be sent for so long. Never shortens a pause."""
+        ...
+
+    async def paused_accounts(self) -> Mapping[str, tuple[float, str]]:
+        """(seconds left, reason) by account."""
+        ...
+
+
 class Store(Queue, Ledger, Directory, Protocol):
     """An opened store."""
+
+    @property
+    def fleet(self) -> Fleet | None:
+        """What is shared with other nodes; None where this process is the only one."""
+        ...
 
     #: raises StoreMismatch when the file or schema cannot be used
     async def __aenter__(self) -> "Store": ...

@@ -40,5 +40,10 @@ class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory):
     async def __aexit__(self, *exc: object) -> None:
         await self._engine.close()
 
+    @property
+    def fleet(self) -> None:
+        """This process is the only one."""
+        return None
+
     async def check(self) -> None:
         await self._engine.check()

@@ -1,0 +1,87 @@
+"""What a node owes the others: proof that it lives, and word of providers to be left alone."""
+
+import logging
+from collections.abc import Mapping
+
+from gateway.clock import Clock
+from gateway.limits.account import Account
+from gateway.model.errors import StoreUnavailable
+from gateway.store import base
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between heartbeats; a node that missed three counts as dead (design §5).
+_BEAT_EVERY = 2.0
+
+#: A node that could not write its heartbeat for so long stops sending before others take its work.
+_PROOF = 4.0
+
+#: Seconds after which a heartbeat that failed is tried again.
+_RETRY = 0.5
+
+#: Seconds between looks at what other nodes say of providers.
+_GOSSIP_EVERY = 0.5
+
+
+class Pulse:
+    """This node's heartbeat."""
+
+    def __init__(self, fleet: base.Fleet, clock: Clock) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._proved = clock.monotonic()
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the others know that we live, so that what we have claimed is still ours."""
+        return self._clock.monotonic() - self._proved < _PROOF
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._clock.sleep(await self._beat())
+
+    async def _beat(self) -> float:
+        """Seconds until the next one. It counts from before it was written."""
+        began = self._clock.monotonic()
+        try:
+            await self._fleet.beat()
+        except StoreUnavailable as error:
+            _log.warning("heartbeat_failed reason=%s", error)
+            return _RETRY
+        self._proved = began
+        return _BEAT_EVERY
+
+
+class Gossip:
+    """Tells other nodes which accounts are paused or broken, and hears it from them."""
+
+    def __init__(self, fleet: base.Fleet, accounts: Mapping[str, Account], clock: Clock) -> None:
+        self._fleet = fleet
+        self._accounts = accounts
+        self._clock = clock
+        self._told: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._tell()
+                await self._hear()
+            except StoreUnavailable as error:
+                _log.warning("gossip_waits_for_store reason=%s", error)
+            await self._clock.sleep(_GOSSIP_EVERY)
+
+    async def _tell(self) -> None:
+        now = self._clock.monotonic()
+        for name, account in self._accounts.items():
+            seconds, reason = account.own_pause()
+            until = now + seconds
+            if seconds > 0.0 and until > self._told.get(name, 0.0) + _GOSSIP_EVERY:
+                await self._fleet.pause_account(name, seconds=seconds, reason=reason)
+                self._told[name] = until
+
+    async def _hear(self) -> None:
+        for name, (seconds, _) in (await self._fleet.paused_accounts()).items():
+            if (account := self._accounts.get(name)) is not None:
+                account.heed(seconds)
