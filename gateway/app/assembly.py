@@ -24,6 +24,7 @@ from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.keys import Keys
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
+from gateway.dispatch.node import Pulse
 from gateway.dispatch.operations import Known, Operations
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
@@ -76,6 +77,8 @@ class Assembly:
             choices.open_store(settings, clock, on_commit=self._note_commit)
         )
         self._bells = Bells()
+        self._fleet = self.store.fleet
+        self._pulse = Pulse(self._fleet, clock) if self._fleet is not None else None
         self._templates = content.load(settings)
         self._senders = await self._build_senders()
         self._accounts = {
@@ -161,7 +164,9 @@ class Assembly:
             metrics.set_breaker(name, state)
             _log.warning("breaker provider=%s state=%s", name, state)
 
-        return Account(limits, self.clock, on_breaker)
+        fleet = self._fleet
+        take = None if fleet is None else choices.taker(fleet, name)
+        return Account(limits, self.clock, on_breaker, take=take)
 
     def _build_worker(self, name: str) -> Worker:
         account = self.settings.providers[name]
@@ -186,7 +191,11 @@ class Assembly:
             roster=self._accounts,
             quota=quota,
             tokens_of=choices.tokens_of(account.rate_unit),
+            may_send=self._may_send if self._pulse is not None else None,
         )
+
+    def _may_send(self) -> bool:
+        return self._pulse is None or self._pulse.is_proved
 
     def _build_attempter(self, sender: Sender, rules: RetryRules) -> Attempter:
         return Attempter(
@@ -220,6 +229,7 @@ class Assembly:
             bells=self._bells,
             clock=self.clock,
             slots=settings.in_flight,
+            may_send=self._may_send,
         )
 
     async def _build_services(self) -> Services:
@@ -297,6 +307,7 @@ class Assembly:
             random=random.random,
             refreshers=[keys.refresh, self._book.refresh, self._bans.refresh],
             apply_parked=receipts.apply_parked,
+            has_peers=self._fleet is not None,
         )
 
     async def _listen(self) -> None:

@@ -9,10 +9,13 @@ from gateway.dispatch.claims import ServedLane
 from gateway.dispatch.policy import RetryRules
 from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
+from gateway.limits.shared import Take
 from gateway.model.case import Claimed
-from gateway.model.errors import SettingsError
+from gateway.model.errors import SettingsError, StoreUnavailable
 from gateway.model.message import new_id
+from gateway.model.tokens import Demand, Grant
 from gateway.settings import ProviderAccount, RateUnit, Settings
+from gateway.store import base
 from gateway.store.sqlite.store import SqliteStore
 
 
@@ -65,6 +68,18 @@ def tokens_of(unit: RateUnit) -> Callable[[Claimed], int]:
     if unit is RateUnit.PART:
         return lambda row: row.units
     return lambda row: 1
+
+
+def taker(fleet: base.Fleet, account: str) -> Take:
+    """Asks for an account's tokens; None while the store is away."""
+
+    async def take(demand: Demand) -> Grant | None:
+        try:
+            return await fleet.take_tokens(account, demand)
+        except StoreUnavailable:
+            return None
+
+    return take
 
 
 def account_limits(settings: Settings, account: ProviderAccount) -> AccountLimits:

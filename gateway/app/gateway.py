@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gateway.api.services import Services
 from gateway.app.assembly import Assembly
+from gateway.dispatch.node import Gossip
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.worker import Worker
 
@@ -68,11 +70,19 @@ class Gateway(Assembly):
         async with asyncio.TaskGroup() as group:
             upkeep = group.create_task(self._upkeep.run())
             checks = group.create_task(self._check_store())
+            fleet = [group.create_task(work) for work in self._fleet_work()]
             serving = [group.create_task(worker.run()) for worker in self._workers]
             serving.append(group.create_task(self._postman.run()))
             await asyncio.gather(*serving)
-            upkeep.cancel()
-            checks.cancel()
+            for task in (upkeep, checks, *fleet):
+                task.cancel()
+
+    def _fleet_work(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What goes on beside, where other nodes share the store."""
+        if self._fleet is None or self._pulse is None:
+            return ()
+        gossip = Gossip(self._fleet, self._accounts, self.clock)
+        return self._pulse.run(), gossip.run()
 
     async def _check_store(self) -> None:
         while True:

@@ -24,6 +24,10 @@ _log = logging.getLogger(__name__)
 _DETAIL = 300
 
 
+class ClaimLost(Exception):
+    """This node may count as dead, and others may have taken over what it claimed: not sent."""
+
+
 @value()
 class Ready:
     """A row that may go, as the provider will see it."""
@@ -79,11 +83,14 @@ class Attempter:
     async def send(
         self, ready: Sequence[Ready], admit: Admit | None
     ) -> Sequence[wire.AttemptResult]:
-        """One result each; nothing raised, whatever the provider's file does."""
+        """One result each; nothing raised, whatever the provider's file does, but the ClaimLost
+        of `admit`."""
         messages = [one.message for one in ready]
         started = self._clock.monotonic()
         try:
             results = await self._sender.send(messages, admit)
+        except ClaimLost:
+            raise
         except Exception:  # a fault in an adapter must not stop its worker
             _log.exception("adapter_failed provider=%s", self.account)
             results = [wire.Unknown(code="internal_error")] * len(messages)

@@ -4,6 +4,7 @@ breaker and pauses of its own, so one dead receiver among thousands stalls nobod
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.clock import Clock
@@ -34,7 +35,9 @@ class Postman:
         bells: Bells,
         clock: Clock,
         slots: int,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
+        """may_send: whether what this node has claimed is certain to be its own still."""
         self._attempter = attempter
         self._book = book
         self._store = store
@@ -42,6 +45,7 @@ class Postman:
         self._bell = bells.listen([WEBHOOK_LANE])
         self._clock = clock
         self._slots = slots
+        self._may_send = may_send
         self._round = Round(slots)
         self._semaphores: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,6 +78,9 @@ class Postman:
 
     async def _turn(self) -> None:
         self._bell.clear()
+        if not self._may_send():
+            await self._clock.sleep(_SEARCH_EVERY)
+            return
         await self._find_work()
         wanted = self._round.wanted(self._clock.monotonic())
         rows = await self._store.claim_pinned(WEBHOOK_LANE, wanted) if wanted else []
@@ -117,8 +124,8 @@ class Postman:
             gone = wire.Rejected(code="endpoint_gone", detail="deleted or switched off")
             await self._attempter.finish(row, gone)
             return
-        if stop.wait(self._clock.monotonic()) > 0.0 and not stop.is_probing:
-            # claimed ahead, and the endpoint has failed since: back, at no cost
+        failed_since = stop.wait(self._clock.monotonic()) > 0.0 and not stop.is_probing
+        if failed_since or not self._may_send():  # it was claimed ahead: back, at no cost
             await self._give_back(row)
             return
         ready = await self._attempter.prepare(row, "")

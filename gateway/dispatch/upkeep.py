@@ -41,6 +41,7 @@ _REFRESH_EVERY = 2.0
 _PURGE_EVERY = 60.0
 _DEPTHS_EVERY = 5.0
 _PARKED_EVERY = 0.2
+_ADOPT_EVERY = 2.0
 
 #: After counting the queue, rest so many times as long, at most so many seconds.
 _PAUSE_AFTER_COUNTING, _LONGEST_PAUSE = 20.0, 60.0
@@ -72,7 +73,9 @@ class Upkeep:
         random: Callable[[], float],
         refreshers: Sequence[Callable[[], Awaitable[None]]],
         apply_parked: Callable[[], Awaitable[int]],
+        has_peers: bool = False,
     ) -> None:
+        """has_peers: other nodes share the store, and may die while this one lives."""
         self._store = store
         self._finisher = finisher
         self._bells = bells
@@ -83,6 +86,7 @@ class Upkeep:
         self._random = random
         self._refreshers = refreshers
         self._apply_parked = apply_parked
+        self._has_peers = has_peers
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -96,6 +100,8 @@ class Upkeep:
                 (self._apply_early, _PARKED_EVERY),
             ):
                 group.create_task(self._repeat(chore, seconds))
+            if self._has_peers:
+                group.create_task(self._repeat(self.adopt_orphans, _ADOPT_EVERY))
 
     async def _repeat(self, chore: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, Ready
+from gateway.dispatch.attempt import Attempter, ClaimLost, Ready
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import OUTCOMES
 from gateway.dispatch.claims import Claimer
@@ -57,7 +57,10 @@ class Worker:
         roster: Mapping[str, Account],
         quota: DailyQuota | None,
         tokens_of: Callable[[Claimed], int],
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
+        """may_send: whether what this node has claimed is certain to be its own still; None: there
+        are no other nodes."""
         self.account = account
         self.name = attempter.account
         self._attempter = attempter
@@ -76,6 +79,8 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._tokens_of = tokens_of
+        self._is_alone = may_send is None
+        self._may_send = may_send if may_send is not None else lambda: True
         self._bell = bells.listen(lane.name for lane in lanes)
         self._freed = asyncio.Event()
         self._buffer: list[tuple[int, float, int, Claimed, str]] = []
@@ -115,6 +120,9 @@ class Worker:
         self._urgent_may_wait |= self._bell.is_set()
         self._bell.clear()
         self._freed.clear()
+        if not self._may_send():
+            await self._clock.sleep(_POLL)
+            return
         try:
             await self._stock_up()
             limit, startable, highest = self._room()
@@ -220,7 +228,11 @@ class Worker:
         ready = await self._prepare(row, ban)
         if ready is None:
             return
-        started_ms, result = await self._send(ready)
+        try:
+            started_ms, result = await self._send(ready)
+        except ClaimLost:
+            await self._claimer.give_back([row])
+            return
         self._judge(result)
         await self._attempter.finish(row, result, started_ms)
 
@@ -242,6 +254,8 @@ class Worker:
         async def admit() -> None:
             nonlocal admitted, started_ms
             await self._admit(ready)
+            if not self._may_send():
+                raise ClaimLost
             if admitted:  # the same message again, with a refreshed credential
                 return
             admitted = True
@@ -249,7 +263,7 @@ class Worker:
             self._goes(ready.row)
 
         try:
-            if self.account.limiter is None:
+            if self.account.limiter is None and self._is_alone:
                 admitted = True
                 self._goes(ready.row)
                 results = await self._attempter.send([ready], None)
@@ -260,7 +274,8 @@ class Worker:
         return started_ms, results[0]
 
     async def _admit(self, ready: Ready) -> None:
-        assert self.account.limiter is not None
+        if self.account.limiter is None:
+            return
         asked = self._clock.monotonic()
         await self.account.limiter.admit(self._tokens_of(ready.row), ready.row.priority)
         self._token_wait.observe(self._clock.monotonic() - asked)

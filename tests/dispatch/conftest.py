@@ -9,7 +9,7 @@ import os
 import random
 import selectors
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -264,9 +264,15 @@ class World:
     """Everything between intake and the providers, wired as the composition root does it."""
 
     def __init__(
-        self, configured: settings.Settings, folder: Path, clock: LoopClock, owner: str
+        self,
+        configured: settings.Settings,
+        folder: Path,
+        clock: LoopClock,
+        owner: str,
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
         self.settings = configured
+        self._may_send = may_send
         self.clock = clock
         self.metrics = Metrics()
         self.bells = Bells()
@@ -351,6 +357,7 @@ class World:
             apply_parked=self.receipts.apply_parked,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._beside: list[asyncio.Task[None]] = []
 
     # Building
 
@@ -417,6 +424,7 @@ class World:
             roster=self.accounts,
             quota=quota,
             tokens_of=lambda row: row.units if by_part else 1,
+            may_send=self._may_send,
         )
 
     def _lane_rates(self) -> dict[str, float | None]:
@@ -438,6 +446,12 @@ class World:
         for name in names or runners:
             self._tasks[name] = asyncio.create_task(runners[name]())
 
+    def also(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something beside the rest until the test ends."""
+        task = asyncio.create_task(work)
+        self._beside.append(task)
+        return task
+
     async def crash(self) -> None:
         """End at once: claims stay, and what is in flight is never written."""
         tasks, self._tasks = list(self._tasks.values()), {}
@@ -454,6 +468,8 @@ class World:
         for worker in self.workers.values():
             worker.stop()
         self.postman.stop()
+        for task in self._beside:
+            task.cancel()
         if "upkeep" in self._tasks:
             self._tasks["upkeep"].cancel()
         tasks, self._tasks = self._tasks, {}
@@ -578,9 +594,11 @@ async def make_world(clock: LoopClock) -> AsyncIterator[MakeWorld]:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(dir=where, prefix="gateway-"))
 
-        async def make(*, owner: str = "n1", **tables: Any) -> World:
+        async def make(
+            *, owner: str = "n1", may_send: Callable[[], bool] | None = None, **tables: Any
+        ) -> World:
             configured = settings.parse(merged(TABLES, tables), environ={})
-            world = World(configured, Path(folder), clock, owner)
+            world = World(configured, Path(folder), clock, owner, may_send)
             await stack.enter_async_context(world.store)
             await world.book.configure(configured.tenants)
             stack.push_async_callback(world.stop)
