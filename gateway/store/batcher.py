@@ -12,20 +12,26 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """Collects items and flushes them together, one flush at a time, without a timer.
+    """Collects items and flushes them together, without a timer.
 
+    flushes: how many are on their way at once; items wait only while so many are.
     flush: gets up to `largest` items (more only when one caller brought more), gives one result
     each, in order; all or nothing. When it fails for another reason than that the store is away,
     each caller's items are flushed alone, so that only the culprit gets the exception.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, largest: int
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        largest: int,
+        flushes: int = 1,
     ) -> None:
         self._flush = flush
         self._largest = largest
+        self._flushes = flushes
         self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
-        self._running: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, items: Sequence[Item]) -> Sequence[Result]:
         """The results of the items, once their flush has ended.
@@ -34,8 +40,8 @@ class Batcher(Generic[Item, Result]):
         """
         future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, future))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
+        if len(self._running) < self._flushes:
+            self._running.add(asyncio.create_task(self._run()))
         return await future
 
     async def _run(self) -> None:
@@ -43,7 +49,7 @@ class Batcher(Generic[Item, Result]):
             while self._waiting:
                 await self._flush_group(self._next_group())
         finally:
-            self._running = None
+            self._running -= {asyncio.current_task()}
 
     def _next_group(self) -> list[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]]:
         group = [self._waiting.popleft()]

@@ -92,7 +92,7 @@ def queue_values(row: case.QueueRow, rank: float | None) -> tuple[Any, ...]:
         row.expires_ms,
         row.attempts,
         row.units,
-        int(row.once),
+        row.once,
         row.epoch,
     )
 

@@ -26,12 +26,17 @@ from gateway.model.case import (
 from gateway.model.message import Message, MessageId, Priority, Step, new_id, to_json
 from gateway.model.state import AttemptEvidence, Outcome, State
 from gateway.store.base import ClaimRequest, Store
+from gateway.store.postgres.store import PostgresStore
 from gateway.store.sqlite.store import SqliteStore
+from tests.store.server import Databases, Server, beside
 
 #: Opens the test's database for a process of this name.
 Open = Callable[..., Awaitable[Store]]
 
-ENGINES = ["sqlite"]
+#: Makes everybody else believe that the process of a store has died.
+Die = Callable[[Store], Awaitable[None]]
+
+ENGINES = ["sqlite", "postgres"]
 
 
 @pytest.fixture(params=ENGINES)
@@ -49,17 +54,70 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """Of one server for the run, or for each of its workers."""
+    given = os.environ.get("GATEWAY_TEST_POSTGRES_URL")
+    if given:
+        yield Databases(given)
+        return
+    server = Server()
+    server.start()
+    yield Databases(server.url)
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def template(databases: Databases) -> Iterator[str]:
+    """A database that is set up and empty."""
+    name = databases.create()
+
+    async def set_up() -> None:
+        async with PostgresStore(databases.at(name), owner="template"):
+            pass
+
+    beside(set_up)
+    yield name
+    databases.drop(name)
+
+
 @pytest.fixture
-async def open_store(engine: str, folder: Path) -> AsyncIterator[Open]:
-    """Several at a time share the database as a gateway and the command line would."""
+def database(databases: Databases, template: str) -> Iterator[str]:
+    """The URL of a database of the test's own."""
+    name = databases.create(template)
+    yield databases.at(name)
+    databases.drop(name)
+
+
+@pytest.fixture
+def place(engine: str, request: pytest.FixtureRequest) -> Callable[..., Store]:
+    """Makes stores in the test's own database, not yet entered."""
+    if engine == "postgres":
+        url = request.getfixturevalue("database")
+        return lambda owner, exclusive: PostgresStore(url, owner=owner)
+    file = request.getfixturevalue("folder") / "gateway.db"
+    return lambda owner, exclusive: SqliteStore(file, owner=owner, exclusive=exclusive)
+
+
+@pytest.fixture
+async def open_store(place: Callable[..., Store]) -> AsyncIterator[Open]:
+    """Several at a time share the database as nodes, or a gateway and the command line, would."""
     async with AsyncExitStack() as stack:
 
         async def open_(owner: str = "n1", *, exclusive: bool = False) -> Store:
-            assert engine == "sqlite"
-            store = SqliteStore(folder / "gateway.db", owner=owner, exclusive=exclusive)
-            return await stack.enter_async_context(store)
+            return await stack.enter_async_context(place(owner, exclusive))
 
         yield open_
+
+
+@pytest.fixture
+def die() -> Die:
+    async def stop_beating(store: Store) -> None:
+        if isinstance(store, PostgresStore):  # on SQLite, each process replaces the one before
+            sql = "UPDATE node SET beat = beat - interval '7 seconds' WHERE id = $1"
+            await store._engine.run(lambda session: session.connection.execute(sql, store._owner))
+
+    return stop_beating
 
 
 @pytest.fixture

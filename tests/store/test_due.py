@@ -160,11 +160,14 @@ async def test_claimed_row_does_not_expire_under_its_worker(store: Store, make: 
     assert await store.commit([make.result(row)]) == [None]
 
 
-async def test_claims_of_a_dead_process_are_taken_over(open_store: Any, make: Any) -> None:
+async def test_claims_of_a_dead_process_are_taken_over(
+    open_store: Any, make: Any, die: Any
+) -> None:
     dead, heir = await open_store("n1"), await open_store("n2")
     await dead.accept(make.messages(3))
     rows = await dead.claim(make.request(2, provider="acme"))
     own = await heir.claim(make.request(1, provider="other"))
+    await die(dead)
 
     orphans = await heir.claim_orphans(limit=10)
 
@@ -176,19 +179,23 @@ async def test_claims_of_a_dead_process_are_taken_over(open_store: Any, make: An
     assert await heir.commit([make.result(row) for row in [*orphans, *own]]) == [None] * 3
 
 
-async def test_orphans_are_taken_over_a_few_at_a_time(open_store: Any, make: Any) -> None:
+async def test_orphans_are_taken_over_a_few_at_a_time(open_store: Any, make: Any, die: Any) -> None:
     dead, heir = await open_store("n1"), await open_store("n2")
     await dead.accept(make.messages(5))
     await dead.claim(make.request(5))
+    await die(dead)
 
     counts = [len(await heir.claim_orphans(limit=2)) for _ in range(4)]
 
     assert counts == [2, 2, 1, 0]
 
 
-async def test_process_without_claims_leaves_no_orphans(open_store: Any, make: Any) -> None:
+async def test_process_without_claims_leaves_no_orphans(
+    open_store: Any, make: Any, die: Any
+) -> None:
     first, second = await open_store("n1"), await open_store("n2")
     await first.accept(make.messages(3))
     await first.give_back(await first.claim(make.request(2)))
+    await die(first)
 
     assert await second.claim_orphans(limit=10) == []

@@ -6,7 +6,7 @@ from itertools import chain
 import apsw
 
 from gateway.model.case import IdempotencyKey, NewMessage
-from gateway.store import base
+from gateway.store import base, earlier
 from gateway.store import rows as shapes
 from gateway.store.sqlite.engine import call_json, dump, run
 from gateway.store.sqlite.ranks import put_queue
@@ -42,40 +42,12 @@ def _earlier(
     keyed = [one for one in messages if one.idempotency is not None or one.dedupe is not None]
     if not keyed:
         return [None] * len(messages)
-    by_key, by_content = _stored_keys(connection, keyed)
-    verdicts: list[base.Acceptance | None] = []
-    for one in messages:
-        verdict = _verdict(one, by_key, by_content)
-        if verdict is None or (isinstance(verdict, base.Existing) and not verdict.by_key):
-            _remember(one, verdict, by_key, by_content)
-        verdicts.append(verdict)
-    return verdicts
-
-
-_ByKey = dict[tuple[str, str], tuple[str, base.Existing]]
-_ByContent = dict[tuple[str, str], base.Existing]
-
-
-def _remember(
-    one: NewMessage, stands: base.Existing | None, by_key: _ByKey, by_content: _ByContent
-) -> None:
-    """For those that follow in the batch. A duplicate's key names the message it is one of."""
-    if one.idempotency is not None:
-        known = base.Existing(
-            id=one.id if stands is None else stands.id,
-            state=one.state if stands is None else stands.state,
-            by_key=True,
-        )
-        by_key[one.tenant, one.idempotency.key] = (one.idempotency.fingerprint, known)
-    if one.dedupe is not None and stands is None:
-        by_content[one.tenant, one.dedupe.key] = base.Existing(
-            id=one.id, state=one.state, by_key=False
-        )
+    return earlier.find(messages, *_stored_keys(connection, keyed))
 
 
 def _stored_keys(
     connection: apsw.Connection, messages: Sequence[NewMessage]
-) -> tuple[_ByKey, _ByContent]:
+) -> tuple[earlier.ByKey, earlier.ByContent]:
     now_ms = messages[0].created_ms
     keys = [(one.tenant, one.idempotency.key) for one in messages if one.idempotency is not None]
     found = call_json(connection, "seen_keys", rows=dump(keys), now_ms=now_ms) if keys else []
@@ -92,15 +64,6 @@ def _stored_keys(
         for tenant, key, message, state in found
     }
     return by_key, by_content
-
-
-def _verdict(one: NewMessage, by_key: _ByKey, by_content: _ByContent) -> base.Acceptance | None:
-    if one.idempotency is not None and (one.tenant, one.idempotency.key) in by_key:
-        fingerprint, existing = by_key[one.tenant, one.idempotency.key]
-        return existing if fingerprint == one.idempotency.fingerprint else base.KeyTaken()
-    if one.dedupe is not None and (one.tenant, one.dedupe.key) in by_content:
-        return by_content[one.tenant, one.dedupe.key]
-    return None
 
 
 def _key_values(

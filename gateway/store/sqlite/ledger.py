@@ -9,20 +9,11 @@ from gateway.model import view
 from gateway.model.case import Case, Parked
 from gateway.model.message import MessageId
 from gateway.model.state import State
-from gateway.store import base
+from gateway.store import base, pages
 from gateway.store import rows as shapes
 from gateway.store.sqlite import timeline
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 from gateway.store.timeline import listed
-
-#: Later than any time that a message can have, and greater than any id.
-_FOREVER_MS = 2**48 - 1
-_LAST_ID = "g"
-
-_PHASES = frozenset({State.SCHEDULED, State.QUEUED, State.SENDING})
-
-#: As in index `status_rare`.
-_RARE = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN, State.SUPPRESSED, State.CANCELLED})
 
 
 class SqliteLedger:
@@ -60,9 +51,8 @@ class SqliteLedger:
         )
 
     async def list(self, tenant: str, query: view.MessageFilter) -> view.MessagePage:
-        found = await self._engine.read(
-            lambda connection: call_json(connection, _list_query(query), **_filter(tenant, query))
-        )
+        name, values = pages.query_of(query), pages.parameters(tenant, query)
+        found = await self._engine.read(lambda connection: call_json(connection, name, **values))
         messages = [listed(row) for row in found[: query.limit]]
         more = len(found) > query.limit
         return view.MessagePage(messages=messages, next_cursor=messages[-1].id if more else "")
@@ -98,7 +88,7 @@ class SqliteLedger:
                 connection,
                 "webhooks_of",
                 endpoint=endpoint,
-                first=_first_id(since_ms),
+                first=pages.first_id(since_ms),
                 only_failed=int(only_failed),
                 limit=limit,
             )
@@ -116,7 +106,9 @@ class SqliteLedger:
             call(connection, "purge_keys", now_ms=now_ms, limit=limit)
             call(connection, "purge_dedupe", now_ms=now_ms, limit=limit)
             keys = connection.total_changes() - before
-            old = call_json(connection, "old_messages", before=_first_id(before_ms), limit=limit)
+            old = call_json(
+                connection, "old_messages", before=pages.first_id(before_ms), limit=limit
+            )
             for table in ("reference", "event", "receipt", "attempt", "status", "message"):
                 run(connection, f"purge_{table}", old)
             return keys + len(old)
@@ -147,29 +139,3 @@ def _parked(provider: str, attempt: Sequence[Any], receipts: Sequence[Mapping[st
     """attempt: (reference, message, redrive, step, part, number)."""
     reference, message, redrive, step, part, number = attempt
     return Parked(provider, reference, message, redrive, step, part, number, receipts)
-
-
-def _list_query(query: view.MessageFilter) -> str:
-    """Rows of a rare state are found without reading past all the others."""
-    if query.state in _PHASES:
-        return "list_phase"
-    return "list_rare" if query.state in _RARE else "list_messages"
-
-
-def _filter(tenant: str, query: view.MessageFilter) -> dict[str, Any]:
-    until_ms = query.until_ms if query.until_ms is not None else _FOREVER_MS
-    return {
-        "tenant": tenant,
-        "first": _first_id(query.since_ms or 0),
-        "before": min(query.cursor or _LAST_ID, _first_id(until_ms)),
-        "category": query.category,
-        "state": query.state or "",
-        "phase": query.state or "",
-        "limit": query.limit + 1,
-    }
-
-
-def _first_id(at_ms: int) -> str:
-    """The smallest UUIDv7 of a time: ids are ordered by it (RFC 9562 §5.7)."""
-    digits = f"{min(max(0, at_ms), _FOREVER_MS):012x}"
-    return f"{digits[:8]}-{digits[8:]}"

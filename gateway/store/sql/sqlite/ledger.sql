@@ -40,18 +40,21 @@ WHERE m.id = :message AND m.tenant = :tenant AND m.internal = 0;
 
 -- name: message_attempts
 -- Gives [[step, part, number, provider, outcome, code, detail, started_ms, ended_ms], …]
+-- Only SQLite: elsewhere part of `message_head`, for each query is a way there and back.
 SELECT coalesce(json_group_array(json_array(step, part, number, provider, outcome, code, detail,
                                             started_ms, ended_ms)), '[]')
 FROM attempt WHERE message = :message;
 
 -- name: message_receipts
 -- Gives [[step, part, provider, event, code, detail, at_ms], …]
+-- Only SQLite: elsewhere part of `message_head`, for each query is a way there and back.
 SELECT coalesce(json_group_array(json_array(step, part, provider, event, code, detail, at_ms)),
                 '[]')
 FROM receipt WHERE message = :message;
 
 -- name: message_events
 -- Gives [[at_ms, event, channel, provider, detail], …]
+-- Only SQLite: elsewhere part of `message_head`, for each query is a way there and back.
 SELECT coalesce(json_group_array(json_array(at_ms, event, channel, provider, detail)), '[]')
 FROM event WHERE message = :message;
 

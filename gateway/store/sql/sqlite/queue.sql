@@ -42,6 +42,7 @@ ON CONFLICT (lane, priority, flow) DO UPDATE SET last = max(last, excluded.last)
 -- name: seen_keys
 -- Idempotency keys that exist. rows: [[tenant, key], …]; gives [[tenant, key, fingerprint,
 -- message, state], …]
+-- Only SQLite: where others store at the same time, keys are taken, not looked up.
 SELECT coalesce(json_group_array(json_array(i.tenant, i.key, i.fingerprint, i.message, s.state)),
                 '[]')
 FROM jsonb_each(:rows) r
@@ -57,6 +58,7 @@ FROM jsonb_each(:rows);
 
 -- name: seen_dedupe
 -- Live dedupe entries. rows: [[tenant, key], …]; gives [[tenant, key, message, state], …]
+-- Only SQLite: where others store at the same time, keys are taken, not looked up.
 SELECT coalesce(json_group_array(json_array(d.tenant, d.key, d.message, s.state)), '[]')
 FROM jsonb_each(:rows) r
 JOIN dedupe d ON d.tenant = r.value ->> 0 AND d.key = r.value ->> 1
@@ -75,6 +77,7 @@ DELETE FROM dedupe WHERE message IN (SELECT value FROM jsonb_each(:rows));
 
 -- name: head_due
 -- When the head of a lane that anyone may take became due; NULL when there is none.
+-- Only SQLite: elsewhere claiming is one statement.
 SELECT due_ms FROM queue
 WHERE lane = :lane AND pin = '' AND rank IS NOT NULL AND owner IS NULL
 ORDER BY priority, rank LIMIT 1;
@@ -140,6 +143,7 @@ SELECT coalesce(json_group_array(pin), '[]') FROM found WHERE pin IS NOT NULL;
 
 -- name: take
 -- Claim rows for :owner, to be sent by :taker. rows: [[message, step, part], …]
+-- Only SQLite: as `head_due`.
 UPDATE queue SET owner = :owner, taker = :taker, epoch = epoch + 1, attempts = attempts + 1
 FROM jsonb_each(:rows) r
 WHERE queue.message = r.value ->> 0 AND queue.step = r.value ->> 1 AND queue.part = r.value ->> 2;
@@ -185,6 +189,7 @@ JOIN status s ON s.message = h.message;
 
 -- name: adopt
 -- Make orphaned rows our own, under the epoch that they have. rows: [[message, step, part], …]
+-- Only SQLite: as `head_due`.
 UPDATE queue SET owner = :owner
 FROM jsonb_each(:rows) r
 WHERE queue.message = r.value ->> 0 AND queue.step = r.value ->> 1 AND queue.part = r.value ->> 2;

@@ -1,0 +1,119 @@
+"""Writing transitions, whole or not at all."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from gateway.model.case import Transition
+from gateway.store import base
+from gateway.store import rows as shapes
+from gateway.store.postgres.accept import queue_values, stored, turns_of, with_webhooks
+from gateway.store.postgres.ranks import Ranks, Turn, turn_of
+from gateway.store.postgres.session import Session
+
+
+def turns(transitions: Sequence[Transition]) -> list[Turn]:
+    """The turns of rows that are put, and are due."""
+    now_ms = _now_ms(transitions)
+    found = [turn_of(row) for one in transitions for row in one.put if row.due_ms <= now_ms]
+    webhooks = _webhooks(transitions)
+    return found + (turns_of(webhooks) if webhooks else [])
+
+
+async def commit(
+    session: Session, transitions: Sequence[Transition], ranks: Ranks, owner: str
+) -> Sequence[base.Staleness | None]:
+    verdicts = await _stale(session, transitions, owner)
+    good = [one for one, stale in zip(transitions, verdicts, strict=True) if stale is None]
+    if good:
+        await session.write(_written(good, ranks))
+    return verdicts
+
+
+async def _stale(
+    session: Session, transitions: Sequence[Transition], owner: str
+) -> list[base.Staleness | None]:
+    """Why each transition must not be written; of two for one message the first wins.
+
+    A claim does not change a message's version, so rows that were free when the transition was
+    decided are looked at again: one that is being sent by now is neither dropped nor replaced.
+    """
+    verdicts: list[base.Staleness | None] = [None] * len(transitions)
+    values = [
+        (one.message, one.version, guard.step, guard.part, guard.epoch)
+        if (guard := one.guard) is not None
+        else (one.message, one.version, None, None, None)
+        for one in transitions
+    ]
+    for index, why in await session.over("stale", values, owner=owner):
+        verdicts[index] = base.Staleness(why)
+    others = [key for index, one in enumerate(transitions) for key in _others(one, index)]
+    for (index,) in await session.over("being_sent", others) if others else ():
+        if verdicts[index] is None:
+            verdicts[index] = base.Staleness.VERSION
+    seen: set[str] = set()
+    for index, one in enumerate(transitions):
+        if verdicts[index] is None and one.message in seen:
+            verdicts[index] = base.Staleness.VERSION
+        seen.add(one.message)
+    return verdicts
+
+
+def _others(one: Transition, index: int) -> Iterator[tuple[str, int, int, int]]:
+    """(message, step, part, index) of the rows that it changes beside the one it holds."""
+    own = (one.guard.step, one.guard.part) if one.guard is not None else None
+    for step, part in {*one.drop, *((row.step, row.part) for row in one.put)}:
+        if (step, part) != own:
+            yield one.message, step, part, index
+
+
+def _written(transitions: Sequence[Transition], ranks: Ranks) -> dict[str, Sequence[Any]]:
+    """What to write, by query."""
+    each = [(one.message, one) for one in transitions]
+    now_ms = _now_ms(transitions)
+    new = stored(_webhooks(transitions), ranks)
+    names = {
+        (values[0], values[1]): values
+        for message, one in each
+        for name in one.references
+        if (values := shapes.reference_values(message, name, now_ms))
+    }
+    return {
+        **new,
+        "put_attempts": [shapes.attempt_values(m, a) for m, one in each for a in one.attempts],
+        "put_receipts": [shapes.receipt_values(m, r) for m, one in each for r in one.receipts],
+        "put_events": [
+            *(shapes.event_values(m, e) for m, one in each for e in one.events),
+            *new.get("put_events", ()),
+        ],
+        "set_statuses": [
+            (m, one.state, one.redrive, one.ending, one.expires_ms) for m, one in each
+        ],
+        "drop_queue": _dropped(transitions),
+        "put_queue": [
+            *queue_values([row for one in transitions for row in one.put], ranks, now_ms),
+            *new.get("put_queue", ()),
+        ],
+        "put_references": [names[key] for key in sorted(names)],
+        "free_dedupe": [(m,) for m, one in each if one.free_dedupe],
+    }
+
+
+def _dropped(transitions: Sequence[Transition]) -> list[tuple[str, int, int]]:
+    """Rows to drop: those that are named, and those that are held and not put again."""
+    kept = {(row.message, row.step, row.part) for one in transitions for row in one.put}
+    drops = [(one.message, step, part) for one in transitions for step, part in one.drop]
+    drops += [
+        (one.message, guard.step, guard.part)
+        for one in transitions
+        if (guard := one.guard) is not None
+    ]
+    return [key for key in drops if key not in kept]
+
+
+def _webhooks(transitions: Sequence[Transition]) -> list[Any]:
+    return with_webhooks(chain.from_iterable(one.webhooks for one in transitions))
+
+
+def _now_ms(transitions: Sequence[Transition]) -> int:
+    return max(one.at_ms for one in transitions)

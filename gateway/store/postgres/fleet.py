@@ -1,0 +1,52 @@
+"""What nodes share: who lives, tokens and pauses of provider accounts, all by one clock."""
+
+from collections.abc import Mapping
+
+from gateway.model.tokens import Demand, Grant
+from gateway.store.postgres.claim import Claims
+from gateway.store.postgres.engine import Engine
+from gateway.store.postgres.session import Session
+from gateway.store.postgres.statements import original
+
+
+class PostgresFleet:
+    """Implements store.base.Fleet."""
+
+    def __init__(self, engine: Engine, owner: str, claims: Claims) -> None:
+        self._engine = engine
+        self._owner = owner
+        self._claims = claims
+
+    async def beat(self) -> None:
+        await self._engine.run(lambda session: session.run("beat", owner=self._owner))
+        await self._claims.settle()
+
+    async def leave(self) -> None:
+        """This node is gone; what it still holds is anybody's."""
+        await self._engine.run(lambda session: session.run("leave", owner=self._owner))
+
+    async def take_tokens(self, account: str, demand: Demand) -> Grant:
+        async def work(session: Session) -> Grant:
+            ((tokens, delay, wait),) = await session.rows(
+                "take_tokens",
+                account=account,
+                rate=demand.rate,
+                capacity=demand.capacity,
+                most=demand.most,
+                least=demand.least,
+                floor=demand.floor,
+                ahead=demand.ahead,
+            )
+            return Grant(tokens=tokens, delay=delay, wait=wait)
+
+        return await self._engine.run(work)
+
+    async def pause_account(self, account: str, *, seconds: float, reason: str) -> None:
+        async def work(session: Session) -> None:
+            await session.run("pause_account", account=account, seconds=seconds, reason=reason)
+
+        await self._engine.run(work)
+
+    async def paused_accounts(self) -> Mapping[str, tuple[float, str]]:
+        found = await self._engine.run(lambda session: session.rows("paused_accounts"))
+        return {account: (seconds, original(reason)) for account, seconds, reason in found}
