@@ -6,9 +6,11 @@ To watch "99% delivered within five minutes" of a provider:
       / sum(rate(gateway_attempts_total{provider="acme",result="accepted"}[1h]))
 """
 
+import os
 from collections.abc import Mapping
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 from prometheus_client.exposition import choose_encoder
 
 #: From a request's answer to the patience of a caller, in seconds.
@@ -23,6 +25,10 @@ _DELIVERIES = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 _BREAKER_STATES = ("closed", "half_open", "open")
 
 
+#: All see the same queue, whoever looked last; states and requests are each process's own.
+Over = Literal["livemostrecent", "livemax", "livesum"]
+
+
 class Metrics:
     """The metrics of one gateway process, in a registry of their own."""
 
@@ -30,6 +36,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._ends: dict[tuple[str, str], Counter] = {}
         self._successes: dict[str, Histogram] = {}
+        self._add_messages()
+        self._add_attempts()
+        self._add_endings()
+        self._add_times()
+        self._add_gauges()
+
+    def _add_messages(self) -> None:
         self.accepted = self._counter(
             "gateway_messages_accepted", "Messages stored and acknowledged", "category"
         )
@@ -39,6 +52,8 @@ class Metrics:
             "unavailable",
             "reason",
         )
+
+    def _add_attempts(self) -> None:
         self.attempts = self._counter(
             "gateway_attempts",
             "Attempts by what the provider's answer came to",
@@ -63,6 +78,8 @@ class Metrics:
             "provider",
             "reason",
         )
+
+    def _add_endings(self) -> None:
         self.ended = self._counter(
             "gateway_messages_entered",
             "Messages by the reported state that they entered",
@@ -78,6 +95,8 @@ class Metrics:
         self.stale = self._counter(
             "gateway_stale_results", "Results of claims that were no longer ours", "provider"
         )
+
+    def _add_times(self) -> None:
         self.end_to_end_seconds = self._histogram(
             "gateway_end_to_end_seconds",
             "From acceptance (or send_at) to the first success",
@@ -102,6 +121,8 @@ class Metrics:
             "One transaction of the writer, fsync included",
             _COMMITS,
         )
+
+    def _add_gauges(self) -> None:
         self.queue_rows = self._gauge(
             "gateway_queue_rows",
             "Unclaimed rows of the queue: ready, or waiting for their time",
@@ -112,12 +133,21 @@ class Metrics:
             "gateway_oldest_ready_seconds", "Age of the longest due ready row", "lane"
         )
         self.breaker = self._gauge(
-            "gateway_breaker_state", "1 for the state that the breaker is in", "provider", "state"
+            "gateway_breaker_state",
+            "1 for the state that the breaker is in",
+            "provider",
+            "state",
+            over="livemax",
         )
         self.paused_seconds = self._gauge(
-            "gateway_provider_paused_seconds", "How long the account is still paused", "provider"
+            "gateway_provider_paused_seconds",
+            "How long the account is still paused",
+            "provider",
+            over="livemax",
         )
-        self.in_flight = self._gauge("gateway_in_flight", "Requests under way", "provider")
+        self.in_flight = self._gauge(
+            "gateway_in_flight", "Requests under way", "provider", over="livesum"
+        )
         self.endpoints_disabled = self._gauge(
             "gateway_webhook_endpoints_disabled", "Endpoints switched off after lasting failure"
         )
@@ -155,13 +185,14 @@ class Metrics:
     def render(self, accept: str) -> tuple[bytes, str]:
         """(body, content type) in the format that the scraper prefers."""
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(_of_all_processes() or self.registry), content_type
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
+    def _gauge(self, name: str, text: str, *labels: str, over: Over = "livemostrecent") -> Gauge:
+        """over: what the processes of a machine show together, where there are several."""
+        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode=over)
 
     def _histogram(
         self,
@@ -173,3 +204,15 @@ class Metrics:
     ) -> Histogram:
         bounds = sorted({*buckets, *extra})
         return Histogram(name, text, labels, buckets=bounds, registry=self.registry)
+
+
+def _of_all_processes() -> CollectorRegistry | None:
+    """What the processes of this machine have counted together; None where there is only this one.
+
+    The supervisor names the folder in the environment before prometheus-client is imported.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return None
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

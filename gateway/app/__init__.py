@@ -2,5 +2,6 @@
 
 from gateway.app.choices import open_store, served_lanes
 from gateway.app.gateway import Gateway, stop_on_signals
+from gateway.app.roles import Role
 
-__all__ = ["Gateway", "open_store", "served_lanes", "stop_on_signals"]
+__all__ = ["Gateway", "Role", "open_store", "served_lanes", "stop_on_signals"]

@@ -1,5 +1,6 @@
 """Builds a gateway bottom up: store, senders, dispatch, edge."""
 
+import asyncio
 import gc
 import logging
 import random
@@ -12,6 +13,7 @@ from gateway.api.routes import internal_app, public_app
 from gateway.api.server import Listener
 from gateway.api.services import Services
 from gateway.app import choices
+from gateway.app.roles import Role
 from gateway.clock import Clock, SystemClock
 from gateway.content import templates as content
 from gateway.dispatch import webhooks
@@ -60,13 +62,23 @@ _GC_THRESHOLD = (20_000, 20, 20)
 class Assembly:
     """What a gateway is made of. `build` makes it; leaving `_stack` takes it apart in reverse."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        role: Role = Role.ALL,
+        shares_ports: bool = False,
+    ) -> None:
         self.settings = settings
+        self._role = role
+        self._shares_ports = shares_ports
         self.clock = clock if clock is not None else SystemClock()
         self.metrics = Metrics()
         self._stack = AsyncExitStack()
         self._workers: list[Worker] = []
         self._draining = False
+        self._stop_serving = asyncio.Event()
 
     async def build(self) -> None:
         """Open the store and the listeners, and everything between them."""
@@ -319,9 +331,11 @@ class Assembly:
             connections_per_address=api.connections_per_address,
         )
         # the public port first: who asks the other whether we are ready may send at once
-        self._public = await self._stack.enter_async_context(
-            Listener(public_app(self._services, limits), *api.listen)
-        )
+        public = public_app(self._services, limits)
+        self._public = Listener(public, *api.listen, reuse_port=self._shares_ports)
+        if self._role.has_api:
+            await self._stack.enter_async_context(self._public)
+        internal = internal_app(self._services)
         self._internal = await self._stack.enter_async_context(
-            Listener(internal_app(self._services), *api.internal)
+            Listener(internal, *api.internal, reuse_port=self._shares_ports)
         )

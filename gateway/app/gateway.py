@@ -55,7 +55,8 @@ class Gateway(Assembly):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain: no new work, finish what is in flight."""
-        await self._upkeep.adopt_orphans()
+        if self._role.sends:
+            await self._upkeep.adopt_orphans()
         background = asyncio.create_task(self._background())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -68,14 +69,18 @@ class Gateway(Assembly):
 
     async def _background(self) -> None:
         async with asyncio.TaskGroup() as group:
-            upkeep = group.create_task(self._upkeep.run())
+            upkeep = group.create_task(self._upkeep.run(sends=self._role.sends))
             checks = group.create_task(self._check_store())
             fleet = [group.create_task(work) for work in self._fleet_work()]
-            serving = [group.create_task(worker.run()) for worker in self._workers]
-            serving.append(group.create_task(self._postman.run()))
-            await asyncio.gather(*serving)
+            await asyncio.gather(*(group.create_task(work) for work in self._serving()))
             for task in (upkeep, checks, *fleet):
                 task.cancel()
+
+    def _serving(self) -> Sequence[Coroutine[Any, Any, object]]:
+        """What ends when it is told to stop."""
+        if not self._role.sends:
+            return [self._stop_serving.wait()]
+        return [*(worker.run() for worker in self._workers), self._postman.run()]
 
     def _fleet_work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What goes on beside, where other nodes share the store."""
@@ -96,6 +101,7 @@ class Gateway(Assembly):
         servers: list[Worker | Postman] = [*self._workers, self._postman]
         for server in servers:
             server.stop()
+        self._stop_serving.set()
         closing = asyncio.create_task(self._public.stop())
         await asyncio.wait([background, closing], timeout=self.settings.dispatch.drain)
         closing.cancel()

@@ -11,8 +11,18 @@ import typer
 
 import gateway
 from gateway import logs, settings
-from gateway.app import Gateway
-from gateway.cli import configuration, exits, folders, output, ports, sandbox, serving, simulators
+from gateway.app import Gateway, Role
+from gateway.cli import (
+    configuration,
+    exits,
+    folders,
+    output,
+    ports,
+    sandbox,
+    serving,
+    simulators,
+    supervisor,
+)
 from gateway.model.errors import SettingsError
 
 _SANDBOX = """\
@@ -63,6 +73,10 @@ Keep = Annotated[
 LogLevel = Annotated[
     str, typer.Option(envvar="GATEWAY_LOG_LEVEL", help="debug, info, warning or error.")
 ]
+RoleOption = Annotated[
+    Role, typer.Option("--role", help="Take messages in, send them, or both; needs PostgreSQL.")
+]
+Member = Annotated[bool, typer.Option("--member", hidden=True)]
 UntilEof = Annotated[
     bool, typer.Option("--until-eof", help="Stop when standard input, a pipe, ends.")
 ]
@@ -71,9 +85,11 @@ UntilEof = Annotated[
 def serve(
     config: Config = None,
     processes: Processes = 1,
+    role: RoleOption = Role.ALL,
     keep: Keep = None,
     log_level: LogLevel = "INFO",
     until_eof: UntilEof = False,
+    member: Member = False,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C, then finish what is in flight.
 
@@ -84,17 +100,52 @@ def serve(
     gateway serve --config /etc/gateway/gateway.toml
     gateway serve
     gateway serve --keep ./sandbox
+    gateway serve --config gateway.toml --processes 4
     """
-    logs.configure(_level(log_level))
+    level = _level(log_level)
+    logs.configure(level)
     with exits.explained():
         if config is None:
-            _refuse_processes(processes, "sqlite:")
+            _refuse_sharing(processes, role, "sqlite:")
             with folders.opened(keep) as folder:
                 serving.run(_serve_sandbox(folder, until_eof=until_eof))
-        else:
-            found = _read(config)
-            _refuse_processes(processes, found.store.url)
-            serving.run(serving.serve(found, _announce, until_eof=until_eof))
+            return
+        found = _read(config)
+        _refuse_sharing(processes, role, found.store.url)
+        if processes > 1:
+            _supervise(config, found, processes, role, level)
+        announce = _announce_nothing if member else _announce
+        serving.run(
+            serving.serve(found, announce, until_eof=until_eof, role=role, shares_ports=member)
+        )
+
+
+def _supervise(
+    config: Path, found: settings.Settings, processes: int, role: Role, level: str
+) -> None:
+    _refuse_port_zero(found)
+    words = supervisor.command(config, role=role, log_level=level)
+
+    def announce() -> None:
+        api, internal = _url(*found.api.listen), _url(*found.api.internal)
+        output.say(
+            f"gateway {gateway.__version__} serves {api} (internal {internal}) "
+            f"by {processes} processes"
+        )
+        serving.tell_systemd("READY=1")
+
+    one = supervisor.Supervisor(words, processes, drain=found.dispatch.drain, on_ready=announce)
+    raise typer.Exit(serving.run(one.run()))
+
+
+def _refuse_port_zero(found: settings.Settings) -> None:
+    faults = [
+        f"api.{name}: port 0 gives each process another; name one"
+        for name, (_, port) in (("listen", found.api.listen), ("internal", found.api.internal))
+        if port == 0
+    ]
+    if faults:
+        raise SettingsError(faults)
 
 
 def _level(name: str) -> str:
@@ -103,14 +154,16 @@ def _level(name: str) -> str:
     return name.upper()
 
 
-def _refuse_processes(processes: int, url: str) -> None:
-    if processes > 1 and url.startswith("sqlite"):
-        raise SettingsError(
-            [
-                f"--processes {processes}: SQLite serves exactly one process; for more, set "
-                '[store] url to a PostgreSQL, such as "postgresql://gateway@db/gateway"'
-            ]
-        )
+def _refuse_sharing(processes: int, role: Role, url: str) -> None:
+    if not url.startswith("sqlite") or (processes == 1 and role is Role.ALL):
+        return
+    asked = f"--processes {processes}" if processes > 1 else f"--role {role}"
+    raise SettingsError(
+        [
+            f"{asked}: SQLite serves exactly one process; for more, set "
+            '[store] url to a PostgreSQL, such as "postgresql://gateway@db/gateway"'
+        ]
+    )
 
 
 def _read(config: Path) -> settings.Settings:
@@ -118,6 +171,10 @@ def _read(config: Path) -> settings.Settings:
     for warning in found.warnings:
         output.complain(f"warning: {warning}")
     return found.settings
+
+
+def _announce_nothing(running: Gateway) -> None:
+    """The supervisor speaks for all."""
 
 
 def _announce(running: Gateway) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from gateway.app import Gateway, stop_on_signals
+from gateway.app import Gateway, Role, stop_on_signals
 from gateway.settings import Settings
 
 T = TypeVar("T")
@@ -23,17 +23,23 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def serve(
-    settings: Settings, started: Callable[[Gateway], None], *, until_eof: bool = False
+    settings: Settings,
+    started: Callable[[Gateway], None],
+    *,
+    until_eof: bool = False,
+    role: Role = Role.ALL,
+    shares_ports: bool = False,
 ) -> None:
     """Until SIGTERM or SIGINT, then drain. started: called once it listens.
 
+    shares_ports: other processes of this machine listen on the same ones.
     until_eof: stop when standard input ends as well: whoever holds its other end is gone.
     """
     stop = asyncio.Event()
     stop_on_signals(stop)
-    async with Gateway(settings) as gateway:
+    async with Gateway(settings, role=role, shares_ports=shares_ports) as gateway:
         started(gateway)
-        _tell_systemd("READY=1")
+        tell_systemd("READY=1")
         watch = asyncio.create_task(_stop_at_eof(stop)) if until_eof else None
         try:
             await gateway.run(stop)
@@ -42,7 +48,7 @@ async def serve(
                 watch.cancel()
 
 
-def _tell_systemd(news: str) -> None:
+def tell_systemd(news: str) -> None:
     """sd_notify(3), where systemd waits to hear of it; elsewhere nothing."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address.startswith("@"):

@@ -88,20 +88,22 @@ class Upkeep:
         self._apply_parked = apply_parked
         self._has_peers = has_peers
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for chore, seconds in (
+    async def run(self, *, sends: bool = True) -> None:
+        """Until cancelled. sends: whether this process works on the queue at all."""
+        chores = [(self.refresh, _REFRESH_EVERY)]
+        if sends:
+            chores += [
                 (self.promote, _PROMOTE_EVERY),
                 (self.expire, _EXPIRE_EVERY),
-                (self.refresh, _REFRESH_EVERY),
                 (self.purge, _PURGE_EVERY),
                 (self.measure, _DEPTHS_EVERY),
                 (self._apply_early, _PARKED_EVERY),
-            ):
+            ]
+        if sends and self._has_peers:
+            chores.append((self.adopt_orphans, _ADOPT_EVERY))
+        async with asyncio.TaskGroup() as group:
+            for chore, seconds in chores:
                 group.create_task(self._repeat(chore, seconds))
-            if self._has_peers:
-                group.create_task(self._repeat(self.adopt_orphans, _ADOPT_EVERY))
 
     async def _repeat(self, chore: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
