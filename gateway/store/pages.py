@@ -21,6 +21,11 @@ def first_id(at_ms: int) -> str:
     return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
 
 
+def time_of(message: str) -> int:
+    """The time that an id begins with, UTC epoch milliseconds."""
+    return int(message[:8] + message[9:13], 16)
+
+
 def query_of(query: MessageFilter) -> str:
     """Rows of a rare state are found without reading past all the others."""
     if query.state in _PHASES:

@@ -26,7 +26,7 @@ async def commit(
     verdicts = await _stale(session, transitions, owner)
     good = [one for one, stale in zip(transitions, verdicts, strict=True) if stale is None]
     if good:
-        await session.write(_written(good, ranks))
+        await session.write(_written(good, ranks), **_ends(good))
     return verdicts
 
 
@@ -45,7 +45,7 @@ async def _stale(
         else (one.message, one.version, None, None, None)
         for one in transitions
     ]
-    for index, why in await session.over("stale", values, owner=owner):
+    for index, why in await session.over("stale", values, owner=owner, **_ends(transitions)):
         verdicts[index] = base.Staleness(why)
     others = [key for index, one in enumerate(transitions) for key in _others(one, index)]
     for (index,) in await session.over("being_sent", others) if others else ():
@@ -113,6 +113,12 @@ def _dropped(transitions: Sequence[Transition]) -> list[tuple[str, int, int]]:
 
 def _webhooks(transitions: Sequence[Transition]) -> list[Any]:
     return with_webhooks(chain.from_iterable(one.webhooks for one in transitions))
+
+
+def _ends(transitions: Sequence[Transition]) -> dict[str, str]:
+    """The range of their ids."""
+    ids = [one.message for one in transitions]
+    return {"first": min(ids), "last": max(ids)}
 
 
 def _now_ms(transitions: Sequence[Transition]) -> int:

@@ -1,5 +1,6 @@
 """What became of messages, on PostgreSQL."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from gateway.store.postgres.session import Session
 from gateway.store.postgres.statements import original
 from gateway.store.timeline import Records, listed, message_view
 
+#: What providers return as ours may be anything; the driver refuses what is no UUID.
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 class PostgresLedger:
     """Implements store.base.Ledger."""
@@ -24,7 +28,8 @@ class PostgresLedger:
         self._engine = engine
 
     async def cases(self, messages: Sequence[MessageId]) -> Mapping[MessageId, Case]:
-        return await self._engine.run(lambda session: read_cases(session, messages))
+        ids = [one for one in messages if _ID.fullmatch(one)]
+        return await self._engine.run(lambda session: read_cases(session, ids))
 
     async def find_attempts(
         self, receipts: Sequence[base.Named], *, now_ms: int

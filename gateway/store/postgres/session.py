@@ -49,20 +49,26 @@ class Session:
         """As `over`; how many rows it wrote."""
         return await self.run(name, **_columns(single(name), rows, values))
 
-    async def write(self, batches: Batches) -> None:
+    async def write(self, batches: Batches, **values: Any) -> None:
         """Run queries over their rows, those that have any, all in one statement."""
         filled = {name: rows for name, rows in batches.items() if rows}
         if not filled:
             return
         statement = joined(tuple(filled))
-        columns = [column for rows in filled.values() for column in zip(*rows, strict=True)]
+        parameters = []
+        for name, rows in filled.items():
+            parameters += _in_order(single(name), _columns(single(name), rows, values))
         self.transaction = await self.connection.fetchval(
-            statement.sql, *statement.storable(columns)
+            statement.sql, *statement.storable(parameters)
         )
 
 
 def _parameters(statement: Statement, values: Mapping[str, Any]) -> list[Any]:
-    return statement.storable([values[name] for name in statement.names])
+    return statement.storable(_in_order(statement, values))
+
+
+def _in_order(statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+    return [values[name] for name in statement.names]
 
 
 def _columns(

@@ -268,7 +268,8 @@ SELECT * FROM taken ORDER BY place;
 -- state, version, redrive, ending, expires_ms, body, [[step, part, claimed, due_ms, epoch], …],
 -- [[redrive, step, part, number, provider, outcome], …], [[redrive, step, part, number, provider,
 -- event], …]), lists as JSON and null when empty.
--- The list of ids stands with each table, so that each is read from the right partitions alone.
+-- :first and :last are the ends of the list: they tell which partitions to open, before anything is
+-- looked up.
 SELECT m.id::text, m.tenant, m.internal, m.created_ms, s.state, s.version, s.redrive, s.ending,
        s.expires_ms, m.body,
        (SELECT json_agg(json_build_array(l.step, l.part, l.owner IS NOT NULL, l.due_ms, l.epoch)
@@ -278,18 +279,22 @@ SELECT m.id::text, m.tenant, m.internal, m.created_ms, s.state, s.version, s.red
          (SELECT json_agg(json_build_array(a.redrive, a.step, a.part, a.number, a.provider,
                                            a.outcome)
                           ORDER BY a.redrive, a.step, a.part, a.number)::text
-          FROM attempt a WHERE a.message = m.id AND a.message = ANY(:messages::uuid[])) END,
+          FROM attempt a
+          WHERE a.message = m.id AND a.message BETWEEN :first::uuid AND :last::uuid) END,
        CASE WHEN s.version > 0 THEN
          (SELECT json_agg(json_build_array(c.redrive, c.step, c.part, c.number, c.provider,
                                            c.event)
                           ORDER BY c.redrive, c.step, c.part, c.number, c.provider, c.event)::text
-          FROM receipt c WHERE c.message = m.id AND c.message = ANY(:messages::uuid[])) END
-FROM message m JOIN status s ON s.message = m.id
-WHERE m.id = ANY(:messages::uuid[]) AND s.message = ANY(:messages::uuid[]);
+          FROM receipt c
+          WHERE c.message = m.id AND c.message BETWEEN :first::uuid AND :last::uuid) END
+FROM message m
+JOIN status s ON s.message = m.id AND s.message BETWEEN :first::uuid AND :last::uuid
+WHERE m.id BETWEEN :first::uuid AND :last::uuid
+  AND m.id = ANY(ARRAY(SELECT unnest(:messages::uuid[])));
 
 -- name: stale
 -- Which transitions were decided on an older reading; step null where none is guarded:
--- (index, 'version' or 'epoch').
+-- (index, 'version' or 'epoch'). :first and :last as for `cases`.
 -- Differs: locks the statuses and then the queue rows of the messages, both in the order of their
 -- ids, so that nobody else changes them before we commit, and no two wait for each other.
 WITH asked AS MATERIALIZED (
@@ -297,7 +302,9 @@ WITH asked AS MATERIALIZED (
     FROM unnest(:message::uuid[], :version::integer[], :step::smallint[], :part::smallint[],
                 :epoch::integer[]) WITH ORDINALITY AS r (message, version, step, part, epoch, n)
 ), present AS MATERIALIZED (
-    SELECT message, version FROM status WHERE message = ANY(:message::uuid[])
+    SELECT message, version FROM status
+    WHERE message BETWEEN :first::uuid AND :last::uuid
+      AND message = ANY(ARRAY(SELECT unnest(:message::uuid[])))
     ORDER BY message
     FOR UPDATE
 ), live AS MATERIALIZED (
@@ -349,13 +356,13 @@ SELECT * FROM unnest(:message::uuid[], :at_ms::bigint[], :event::text[], :channe
                      :provider::text[], :detail::text[]);
 
 -- name: set_statuses
--- The new status of messages.
+-- The new status of messages. :first and :last as for `cases`.
 UPDATE status s
 SET state = r.state, redrive = r.redrive, ending = r.ending, expires_ms = r.expires_ms,
     version = s.version + 1
 FROM unnest(:message::uuid[], :state::text[], :redrive::integer[], :ending::text[],
             :expires_ms::bigint[]) AS r (message, state, redrive, ending, expires_ms)
-WHERE s.message = r.message AND s.message = ANY(:message::uuid[]);
+WHERE s.message = r.message AND s.message BETWEEN :first::uuid AND :last::uuid;
 
 -- name: drop_queue
 -- Queue rows that are done with.
@@ -384,7 +391,7 @@ SELECT l.lane, p.priority,
             SELECT 1 FROM queue
             WHERE lane = l.lane AND pin = '' AND priority = p.priority
               AND rank IS NOT NULL AND owner IS NULL
-            LIMIT :most) AS first)
+            ORDER BY rank LIMIT :most) AS head)
 FROM unnest(:lanes::text[]) AS l (lane)
 CROSS JOIN unnest(ARRAY[0, 1, 2, 3]::smallint[]) AS p (priority);
 
