@@ -52,6 +52,6 @@ $(RUN_STAMP): pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | $(BIN)/python
-	@echo "== installing gateway and its test tools into $(VENV), about two minutes"
+	@echo "== installing gateway and its test tools into $(VENV), about a minute"
 	@$(PIP) install --editable '.[test,dev]' || { $(NO_INDEX); }
 	@touch $(RUN_STAMP) $@
