@@ -16,6 +16,7 @@ from gateway.model.message import new_id
 from gateway.model.tokens import Demand, Grant
 from gateway.settings import ProviderAccount, RateUnit, Settings
 from gateway.store import base
+from gateway.store.postgres.store import PostgresStore
 from gateway.store.sqlite.store import SqliteStore
 
 
@@ -26,18 +27,25 @@ def open_store(
     exclusive: bool = True,
     migrate: bool = True,
     on_commit: Callable[[float, int], None] = lambda seconds, works: None,
-) -> SqliteStore:
-    """The configured store, not yet entered. Raises SettingsError for a URL that nothing serves."""
-    scheme, _, rest = settings.store.url.partition(":")
-    if scheme != "sqlite":
-        raise SettingsError([f"store.url: {scheme} is not served by this version; use sqlite:///"])
-    return SqliteStore(
-        Path(rest.removeprefix("//")),
-        owner=new_id(clock.now_ms(), os.urandom(10)),
-        exclusive=exclusive,
-        migrate=migrate,
-        on_commit=on_commit,
-    )
+) -> base.Store:
+    """The configured store, not yet entered. Raises SettingsError for a URL that nothing serves.
+
+    exclusive: keep every other process out of an embedded store.
+    """
+    url, owner = settings.store.url, new_id(clock.now_ms(), os.urandom(10))
+    scheme, _, rest = url.partition(":")
+    match scheme:
+        case "sqlite":
+            path = Path(rest.removeprefix("//"))
+            return SqliteStore(
+                path, owner=owner, exclusive=exclusive, migrate=migrate, on_commit=on_commit
+            )
+        case "postgresql" | "postgres":
+            return PostgresStore(url, owner=owner, migrate=migrate, on_commit=on_commit)
+        case _:
+            raise SettingsError(
+                [f"store.url: {scheme} is no store; use sqlite:/// or postgresql://"]
+            )
 
 
 def served_lanes(settings: Settings, account: str) -> Sequence[ServedLane]:
