@@ -30,9 +30,8 @@ _log = logging.getLogger(__name__)
 #: Where processes of one machine keep their metrics, as prometheus-client reads it.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
-#: A child that lived so long, in seconds, is restarted at once; else after ever longer waits.
-_WELL = 10.0
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
+#: Seconds until a child that had been ready is restarted; one that never was waits ever longer.
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0
 
 #: How much longer than their own deadline children may take to drain, in seconds.
 _PATIENCE = 15.0
@@ -58,7 +57,8 @@ class Supervisor:
         self._drain = drain
         self._on_ready = on_ready
         self._stop = asyncio.Event()
-        self._ready = 0
+        self._ready: set[int] = set()
+        self._has_begun = False
         self._children: dict[int, asyncio.subprocess.Process] = {}
         self._code = 0
 
@@ -71,51 +71,53 @@ class Supervisor:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
             environ = {**os.environ, METRICS_FOLDER: str(folder / "metrics")}
             (folder / "metrics").mkdir()
-            environ["NOTIFY_SOCKET"] = await self._listen(folder / "ready", stack)
-            keepers = [
-                asyncio.create_task(self._keep(place, environ)) for place in range(self._count)
-            ]
+            keepers = []
+            for place in range(self._count):
+                own = environ | {"NOTIFY_SOCKET": self._listen(place, folder, stack)}
+                keepers.append(asyncio.create_task(self._keep(place, own)))
             await self._stop.wait()
             await self._end()
             await asyncio.wait(keepers)
         return self._code
 
-    async def _listen(self, path: Path, stack: AsyncExitStack) -> str:
-        """Hear of children that are ready; the address to tell."""
+    def _listen(self, place: int, folder: Path, stack: AsyncExitStack) -> str:
+        """Hear of a child that is ready; the address to tell."""
+        path = folder / f"ready-{place}"
         receiver = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         receiver.bind(str(path))
         receiver.setblocking(False)
         loop = asyncio.get_running_loop()
-        loop.add_reader(receiver, self._note_ready, receiver)
+        loop.add_reader(receiver, self._note_ready, receiver, place)
         stack.callback(loop.remove_reader, receiver)
         return str(path)
 
-    def _note_ready(self, receiver: socket.socket) -> None:
+    def _note_ready(self, receiver: socket.socket, place: int) -> None:
         receiver.recv(4096)
-        self._ready += 1
-        if self._ready == self._count:
+        self._ready.add(place)
+        if len(self._ready) == self._count and not self._has_begun:
+            self._has_begun = True
             self._on_ready()
 
     async def _keep(self, place: int, environ: dict[str, str]) -> None:
         """One child after another, until it is time to stop."""
         wait = _FIRST_WAIT
-        loop = asyncio.get_running_loop()
         while not self._stop.is_set():
-            started = loop.time()
             code = await self._run_one(place, environ)
+            was_ready = place in self._ready
+            self._ready.discard(place)
             if self._stop.is_set():
                 return
             if self._is_hopeless(code):
                 self._code = code
                 self._stop.set()
                 return
-            wait = _FIRST_WAIT if loop.time() - started >= _WELL else min(wait * 2, _LONGEST_WAIT)
+            wait = _FIRST_WAIT if was_ready else min(wait * 2, _LONGEST_WAIT)
             _log.warning("process_ended place=%d code=%d restart_in=%.1fs", place, code, wait)
             await self._pause(wait)
 
     def _is_hopeless(self, code: int) -> bool:
         """A configuration that cannot be used, or one that never has been since we started."""
-        return code == exits.CONFIG or (self._ready == 0 and code == exits.UNAVAILABLE)
+        return code == exits.CONFIG or (not self._has_begun and code == exits.UNAVAILABLE)
 
     async def _run_one(self, place: int, environ: dict[str, str]) -> int:
         child = await asyncio.create_subprocess_exec(
