@@ -110,15 +110,21 @@ class Running:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, config: str) -> AsyncIterator[Running]:
-    """A gateway on free ports. config: TOML without [api] and [store]; its store is in `folder`."""
+async def gateway(
+    folder: Path, config: str, *, store: str = "", processes: int = 1
+) -> AsyncIterator[Running]:
+    """A gateway on free ports. config: TOML without [api] and [store].
+
+    store: URL of a database; without one a file in `folder`.
+    """
     port, internal = free_port(), free_port()
     file = folder / "gateway.toml"
     file.write_text(
-        f'[store]\nurl = "sqlite://{folder}/gateway.db"\n'
+        f'[store]\nurl = "{store or f"sqlite://{folder}/gateway.db"}"\n'
         f'[api]\nlisten = "127.0.0.1:{port}"\ninternal = "127.0.0.1:{internal}"\n{config}'
     )
-    async with process("-m", "gateway", "serve", "--config", str(file), quiet=False) as child:
+    words = ["-m", "gateway", "serve", "--config", str(file), "--processes", str(processes)]
+    async with process(*words, quiet=False) as child:
         running = Running(child.pid, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{internal}")
         await _until_ready(child, running)
         yield running

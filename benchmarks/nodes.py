@@ -1,0 +1,124 @@
+"""`nodes`: several processes on one PostgreSQL. What more of them carry, and whether they keep a
+rate together, also while one of them is killed every second.
+"""
+
+import asyncio
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from benchmarks import load
+from benchmarks.arrivals import clock, worst_excess
+from benchmarks.processes import Running, gateway, simulator
+from benchmarks.report import Result, spread
+from tests.store.server import Databases, Server
+
+_RATE, _BURST = 200, 40
+
+#: Fewer cores than this are full with one process, PostgreSQL, simulator and load.
+_CORES = 6
+
+_LANE = '[lanes.sms]\nchannel = "sms"\nproviders = ["acme"]\n'
+
+
+async def run(scale: float, progress: load.Progress) -> Result:
+    count, pairs = max(2_000, int(20_000 * scale)), 3 if scale >= 1 else 1
+    seconds = max(8.0, 30.0 * scale)
+    async with _databases() as databases:
+        one: list[float] = []
+        two: list[float] = []
+        for pair in range(pairs):
+            progress(pair, pairs)
+            one.append(await _throughput(databases, 1, count))
+            two.append(await _throughput(databases, 2, count))
+        used, excess = await _rate(databases, seconds, kill=False)
+        used_killed, excess_killed = await _rate(databases, seconds, kill=True)
+    ratios = [more / single for more, single in zip(two, one, strict=True)]
+    cores = os.cpu_count() or 1
+    scales = statistics.median(ratios) >= 1.6 or cores < _CORES
+    kept = excess <= 0 and excess_killed <= 0
+    return Result(
+        name="nodes",
+        goal="2 processes carry 1.6 of one where cores allow; 4 on 200/s keep the limit and use "
+        "0.95, 0.9 while one is killed every second",
+        reached=scales and kept and used >= 0.95 and used_killed >= 0.9,
+        figures={
+            "cores": cores,
+            "messages/s, 1 process": spread(one),
+            "messages/s, 2 processes": spread(two),
+            "ratio": spread(ratios),
+            "share of 200/s used by 4": used,
+            "worst window of 4, over the bound": excess,
+            "share used, one killed every second": used_killed,
+            "worst window then": excess_killed,
+        },
+    )
+
+
+@asynccontextmanager
+async def _databases() -> AsyncIterator[Databases]:
+    server = Server(shared_buffers="256MB", autovacuum="on")
+    server.start()
+    try:
+        yield Databases(server.url)
+    finally:
+        server.remove()
+
+
+async def _throughput(databases: Databases, processes: int, count: int) -> float:
+    """Messages a second from the first post to the last end state."""
+    name = databases.create()
+    async with simulator() as url:
+        config = load.TENANT + load.provider(url) + _LANE
+        with tempfile.TemporaryDirectory() as folder:
+            async with (
+                gateway(Path(folder), config, store=databases.at(name), processes=processes) as api,
+                load.session() as client,
+            ):
+                await asyncio.sleep(1.0)  # the others start a little later than the first
+                warm = max(500, count // 20)
+                await load.post(client, api, warm, lambda done, of: None)
+                await load.until_sent(client, api, warm, lambda done, of: None)
+                started = time.perf_counter()
+                await load.post(client, api, count, lambda done, of: None, first=warm)
+                ended = await load.until_sent(client, api, warm + count, lambda done, of: None)
+    databases.drop(name)
+    return count / (ended - started)
+
+
+async def _rate(databases: Databases, seconds: float, *, kill: bool) -> tuple[float, float]:
+    """(share of the rate that four processes use, worst window over the bound)."""
+    name = databases.create()
+    arrivals: list[float] = []
+    async with clock(arrivals) as url:
+        limits = f"rate = {_RATE}\nburst = {_BURST}\n"
+        config = load.TENANT + load.provider(url, extra=limits) + _LANE
+        with tempfile.TemporaryDirectory() as folder:
+            async with (
+                gateway(Path(folder), config, store=databases.at(name), processes=4) as running,
+                load.session() as client,
+            ):
+                await asyncio.sleep(2.0)
+                count = int(_RATE * seconds * 1.5)
+                await load.post(client, running, count, lambda done, of: None)
+                begin = time.perf_counter()
+                while (now := time.perf_counter()) < begin + seconds:
+                    await asyncio.sleep(min(1.0, begin + seconds - now))
+                    if kill:
+                        _kill_newest(running)
+                end = time.perf_counter()
+    databases.drop(name)
+    within = [at for at in arrivals if begin <= at <= end]
+    return len(within) / (end - begin) / _RATE, worst_excess(arrivals, _RATE, _BURST)
+
+
+def _kill_newest(running: Running) -> None:
+    """The supervisor's youngest child, so that one and the same place is empty most of the time."""
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    if children:
+        os.kill(max(map(int, children)), signal.SIGKILL)
