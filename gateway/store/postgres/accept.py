@@ -14,9 +14,9 @@ from gateway.model.case import NewMessage, QueueRow
 from gateway.model.state import State
 from gateway.store import base, earlier
 from gateway.store import rows as shapes
+from gateway.store.postgres.literals import original
 from gateway.store.postgres.ranks import Ranks, Turn, turn_of
 from gateway.store.postgres.session import Session
-from gateway.store.postgres.statements import original
 
 Batches = dict[str, list[tuple[Any, ...]]]
 
@@ -182,5 +182,6 @@ async def _taken_contents(
 async def _states(session: Session, messages: Sequence[str]) -> dict[str, State]:
     if not messages:
         return {}
-    found = await session.rows("states", messages=messages)
+    ends = {"first": min(messages), "last": max(messages)}
+    found = await session.rows("states", messages=messages, **ends)
     return {message: State(state) for message, state in found}

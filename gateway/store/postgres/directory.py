@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from gateway.model import view
 from gateway.store import base
 from gateway.store.postgres.engine import Engine
+from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
-from gateway.store.postgres.statements import original
 
 
 class PostgresDirectory:

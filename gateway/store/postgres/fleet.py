@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from gateway.model.tokens import Demand, Grant
 from gateway.store.postgres.claim import Claims
 from gateway.store.postgres.engine import Engine
+from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
-from gateway.store.postgres.statements import original
 
 
 class PostgresFleet:

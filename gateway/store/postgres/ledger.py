@@ -13,8 +13,8 @@ from gateway.store import base, pages
 from gateway.store.postgres import days
 from gateway.store.postgres.cases import read_cases
 from gateway.store.postgres.engine import Engine
+from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
-from gateway.store.postgres.statements import original
 from gateway.store.timeline import Records, listed, message_view
 
 #: What providers return as ours may be anything; the driver refuses what is no UUID.

@@ -23,17 +23,17 @@ class Session:
 
     async def rows(self, name: str, **values: Any) -> list[asyncpg.Record]:
         statement = single(name)
-        return await self.connection.fetch(statement.sql, *_parameters(statement, values))
+        return await self.connection.fetch(statement.sql, *statement.parameters(values))
 
     async def value(self, name: str, **values: Any) -> Any:
         """The first column of the first row; None without one."""
         statement = single(name)
-        return await self.connection.fetchval(statement.sql, *_parameters(statement, values))
+        return await self.connection.fetchval(statement.sql, *statement.parameters(values))
 
     async def run(self, name: str, **values: Any) -> int:
         """How many rows it wrote."""
         statement = single(name)
-        done = await self.connection.execute(statement.sql, *_parameters(statement, values))
+        done = await self.connection.execute(statement.sql, *statement.parameters(values))
         return int(done.rpartition(" ")[2])
 
     async def over(
@@ -42,7 +42,7 @@ class Session:
         """Run a query over rows, whose columns are its first parameters; what it gives."""
         statement = single(name)
         return await self.connection.fetch(
-            statement.sql, *_parameters(statement, _columns(statement, rows, values))
+            statement.sql, *statement.parameters(_columns(statement, rows, values))
         )
 
     async def run_over(self, name: str, rows: Sequence[Sequence[Any]], **values: Any) -> int:
@@ -54,26 +54,14 @@ class Session:
         filled = {name: rows for name, rows in batches.items() if rows}
         if not filled:
             return
-        statement = joined(tuple(filled))
-        parameters = []
+        parameters: list[Any] = []
         for name, rows in filled.items():
-            parameters += _in_order(single(name), _columns(single(name), rows, values))
-        self.transaction = await self.connection.fetchval(
-            statement.sql, *statement.storable(parameters)
-        )
-
-
-def _parameters(statement: Statement, values: Mapping[str, Any]) -> list[Any]:
-    return statement.storable(_in_order(statement, values))
-
-
-def _in_order(statement: Statement, values: Mapping[str, Any]) -> list[Any]:
-    return [values[name] for name in statement.names]
+            parameters += single(name).parameters(_columns(single(name), rows, values))
+        self.transaction = await self.connection.fetchval(joined(tuple(filled)), *parameters)
 
 
 def _columns(
     statement: Statement, rows: Sequence[Sequence[Any]], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """rows: at least one."""
-    names = [statement.names[place] for place in statement.columns]
-    return {**dict(zip(names, zip(*rows, strict=True), strict=True)), **values}
+    return {**dict(zip(statement.columns, zip(*rows, strict=True), strict=True)), **values}

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.model.values import value
 from gateway.store import queries
+from gateway.store.postgres import literals
 
 #: Columns of a claimed row, as `rows.join_claimed` takes them after place and message.
 _CLAIMED = """q.message::text, q.step, q.part, q.lane, q.pin, q.priority, q.rank, q.flow, q.weight,
@@ -30,8 +31,8 @@ FRAGMENTS: Mapping[str, str] = {"claimed": _CLAIMED, "listed": _LISTED}
 
 QUERIES = queries.load("postgres", FRAGMENTS)
 
-#: A parameter, which is not the second half of a cast.
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)(::\w+\[\])?")
+#: A parameter, which is not the second half of a cast; one that is cast to an array is a column.
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)(?:::(\w+)\[\])?")
 
 
 @value()
@@ -40,18 +41,17 @@ class Statement:
 
     sql: str
     names: Sequence[str]
-    #: which of them are columns, and which of these hold texts
-    columns: Sequence[int]
-    texts: frozenset[int]
+    #: the types of those that are columns, by name
+    columns: Mapping[str, str]
 
-    def storable(self, parameters: Sequence[Any]) -> list[Any]:
-        """Parameters with the characters that a text cannot hold written in others."""
-        return [
-            (_escape_column(one) if place in self.texts else one)
-            if not isinstance(one, str)
-            else _escape(one)
-            for place, one in enumerate(parameters)
-        ]
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values of its parameters, as it takes them."""
+        return [self._parameter(name, values[name]) for name in self.names]
+
+    def _parameter(self, name: str, given: Any) -> Any:
+        if name in self.columns:
+            return literals.column(given, of_texts=self.columns[name] == "text")
+        return literals.text(given) if isinstance(given, str) else given
 
 
 @cache
@@ -61,63 +61,27 @@ def single(name: str) -> Statement:
 
 
 @cache
-def joined(names: tuple[str, ...]) -> Statement:
-    """Queries that write, as one statement, each with its columns in turn; gives the number of the
-    transaction. They all see the tables as they were before it."""
-    parts: list[str] = []
-    parameters: list[str] = []
-    texts: set[int] = set()
+def joined(names: tuple[str, ...]) -> str:
+    """Queries that write, as one statement, whose parameters are theirs in turn; gives the number
+    of the transaction. They all see the tables as they were before it."""
+    parts, count = [], 0
     for name in names:
-        one = _numbered(QUERIES[name], first=len(parameters) + 1)
+        one = _numbered(QUERIES[name], first=count + 1)
         parts.append(f"{name} AS ({one.sql})")
-        texts |= {len(parameters) + place for place in one.texts}
-        parameters += one.names
-    return Statement(
-        sql=f"WITH {', '.join(parts)} SELECT pg_current_xact_id()::text",
-        names=parameters,
-        columns=range(len(parameters)),
-        texts=frozenset(texts),
-    )
+        count += len(one.names)
+    return f"WITH {', '.join(parts)} SELECT pg_current_xact_id()::text"
 
 
 def _numbered(sql: str, *, first: int) -> Statement:
     places: dict[str, int] = {}
-    types: dict[int, str] = {}
+    columns: dict[str, str] = {}
 
     def number(found: re.Match[str]) -> str:
-        name, cast = found.groups()
-        place = places.setdefault(name, len(places))
-        if cast:
-            types[place] = cast
-        return f"${first + place}{cast or ''}"
+        name, type_ = found.groups()
+        place = places.setdefault(name, first + len(places))
+        if type_ is None:
+            return f"${place}"
+        columns[name] = type_
+        return f"${place}::text::{type_}[]"
 
-    return Statement(
-        sql=_PARAMETER.sub(number, sql),
-        names=list(places),
-        columns=sorted(types),
-        texts=frozenset(place for place, cast in types.items() if cast == "::text[]"),
-    )
-
-
-#: PostgreSQL's texts hold any character but U+0000; it is written as two others.
-_ESCAPE, _ESCAPED, _NUL = "\x1a", "\x1a1", "\x1a0"
-
-
-def _escape_column(texts: Sequence[str | None]) -> Sequence[str | None]:
-    together = "".join([one for one in texts if one is not None])
-    if "\x00" not in together and _ESCAPE not in together:
-        return texts
-    return [one if one is None else _escape(one) for one in texts]
-
-
-def _escape(text: str) -> str:
-    if "\x00" not in text and _ESCAPE not in text:
-        return text
-    return text.replace(_ESCAPE, _ESCAPED).replace("\x00", _NUL)
-
-
-def original(text: str) -> str:
-    """A text that was stored, as it was given."""
-    if _ESCAPE not in text:
-        return text
-    return text.replace(_NUL, "\x00").replace(_ESCAPED, _ESCAPE)
+    return Statement(sql=_PARAMETER.sub(number, sql), names=list(places), columns=columns)

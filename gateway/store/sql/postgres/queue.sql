@@ -110,9 +110,10 @@ SET message = excluded.message, until_ms = excluded.until_ms;
 SELECT pg_xact_status(:transaction::text::xid8);
 
 -- name: states
--- (message, state) of those that exist.
+-- (message, state) of those that exist. :first and :last as for `cases`.
 -- Only PostgreSQL: what `take_keys` gives cannot be joined.
-SELECT message::text, state FROM status WHERE message = ANY(:messages::uuid[]);
+SELECT message::text, state FROM status
+WHERE message BETWEEN :first::uuid AND :last::uuid AND message = ANY(:messages::uuid[]);
 
 -- name: free_dedupe
 -- Forget the entries of messages that ended without success.
@@ -290,7 +291,7 @@ SELECT m.id::text, m.tenant, m.internal, m.created_ms, s.state, s.version, s.red
 FROM message m
 JOIN status s ON s.message = m.id AND s.message BETWEEN :first::uuid AND :last::uuid
 WHERE m.id BETWEEN :first::uuid AND :last::uuid
-  AND m.id = ANY(ARRAY(SELECT unnest(:messages::uuid[])));
+  AND m.id = ANY(:messages::uuid[]);
 
 -- name: stale
 -- Which transitions were decided on an older reading; step null where none is guarded:
@@ -304,7 +305,7 @@ WITH asked AS MATERIALIZED (
 ), present AS MATERIALIZED (
     SELECT message, version FROM status
     WHERE message BETWEEN :first::uuid AND :last::uuid
-      AND message = ANY(ARRAY(SELECT unnest(:message::uuid[])))
+      AND message = ANY(:message::uuid[])
     ORDER BY message
     FOR UPDATE
 ), live AS MATERIALIZED (
