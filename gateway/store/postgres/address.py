@@ -21,6 +21,6 @@ class Address:
             parts = urlsplit(self.url)
             port = parts.port
         except ValueError as error:
-            raise StoreMismatch("the store's URL cannot be read") from error
+            raise StoreMismatch("store.url: it cannot be read as a URL of PostgreSQL") from error
         host = parts.hostname or parse_qs(parts.query).get("host", ["localhost"])[0]
         return f"PostgreSQL {host}{f':{port}' if port else ''}{parts.path}"
