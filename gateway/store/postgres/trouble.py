@@ -40,7 +40,9 @@ def translated(error: Exception) -> Exception:
     """The database's trouble in our words; faults in the program stay what they are."""
     if isinstance(error, (*_AWAY, *CLASHES)):
         return StoreUnavailable(reason_of(error))
-    if isinstance(error, asyncpg.InterfaceError) and "clos" in str(error):
+    if isinstance(error, pg.InternalClientError) or (
+        isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
+    ):  # the first: used between the server's farewell and the end of the connection
         return StoreUnavailable("the connection was lost")
     return error
 

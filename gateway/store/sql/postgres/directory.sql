@@ -107,6 +107,8 @@ INSERT INTO meta AS m (key, value) VALUES ('directory.version', '1')
 ON CONFLICT (key) DO UPDATE SET value = (m.value::bigint + 1)::text;
 
 -- name: writable
--- Fails where nothing can be written, as on a standby.
+-- Fails where nothing can be written, as on a standby; a transaction without a change comes to the
+-- log all the same.
 -- Only PostgreSQL: of SQLite, an empty transaction tells.
+WITH nothing AS (UPDATE meta SET value = value WHERE false)
 SELECT pg_current_xact_id()::text;
