@@ -5,8 +5,6 @@ is on disk), no memory map, a bounded page cache.
 """
 
 import asyncio
-import fcntl
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ import orjson
 
 from gateway.model.errors import StoreMismatch, StoreUnavailable
 from gateway.store import queries
+from gateway.store.sqlite import files
 from gateway.store.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -76,6 +75,7 @@ class Engine:
         self._exclusive = exclusive
         self._writer = Writer(self._connect, path, on_commit)
         self._local = threading.local()
+        self._reading: list[apsw.Connection] = []
         self._readers: ThreadPoolExecutor | None = None
         self._lock: IO[str] | None = None
 
@@ -86,10 +86,25 @@ class Engine:
         self._writer.start()
 
     async def close(self) -> None:
+        """Leaves nothing but the database, unless others have it open."""
+        await self._stop_reading()
         await self._writer.stop()
-        if self._readers is not None:
-            self._readers.shutdown()
-            self._readers = None
+        self._tidy()
+
+    async def _stop_reading(self) -> None:
+        """The log goes with the last connection, and only with one that may write."""
+        if self._readers is None:
+            return
+        readers, self._readers = self._readers, None
+        await asyncio.to_thread(readers.shutdown)
+        for connection in self._reading:
+            connection.close()
+        self._reading.clear()
+
+    def _tidy(self) -> None:
+        if self._lock is not None:
+            self._ballast.unlink(missing_ok=True)
+            Path(self._lock.name).unlink(missing_ok=True)
         self._unlock()
 
     async def write(self, call: Callable[[apsw.Connection], T]) -> T:
@@ -118,9 +133,9 @@ class Engine:
             raise StoreUnavailable("the disk is almost full")
 
     def _prepare(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self._path.absolute().parent)
         if self._exclusive:
-            self._lock = _lock(self._path)
+            self._lock = files.lock(self._path)
         try:
             self._set_up()
         except BaseException:
@@ -131,8 +146,9 @@ class Engine:
 
     def _set_up(self) -> None:
         try:
+            files.make_file(self._path)
             connection = self._connect()
-        except apsw.Error as error:
+        except (apsw.Error, OSError) as error:
             raise StoreMismatch(f"{self._path}: cannot be opened: {error}") from error
         try:
             _check_schema(connection, self._path, migrate=self._migrate)
@@ -163,6 +179,7 @@ class Engine:
             connection.set_busy_timeout(5_000)
             connection.pragma("cache_size", _CACHE_PAGES)
             self._local.connection = connection
+            self._reading.append(connection)
         try:
             return call(connection)
         except (apsw.IOError, apsw.BusyError, apsw.FullError) as error:
@@ -174,26 +191,12 @@ class Engine:
 
     def _lay_ballast(self) -> None:
         if not self._ballast.exists() and self._writer.has_space():
-            self._ballast.write_bytes(bytes(_BALLAST))
+            with open(self._ballast, "wb", opener=files.private) as file:
+                file.write(bytes(_BALLAST))
 
     def _drop_ballast(self) -> None:
         if self._exclusive and not self._writer.has_space():
             self._ballast.unlink(missing_ok=True)
-
-
-def _lock(path: Path) -> IO[str]:
-    file = open(f"{path}-lock", "w")  # noqa: SIM115 - held open as long as the store
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise StoreMismatch(
-            f"{path} is in use by another process; SQLite serves exactly one. "
-            "For several, set [store] url to a PostgreSQL."
-        ) from error
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
 
 
 def _check_schema(connection: apsw.Connection, path: Path, *, migrate: bool) -> None:

@@ -1,7 +1,9 @@
 """Who may open the file, and in which state of its schema."""
 
 import asyncio
+import fcntl
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -204,6 +206,68 @@ async def test_closing_waits_for_what_was_asked(path: Path) -> None:
     await store.__aexit__(None, None, None)
 
     assert len(set(await asked)) == 20
+
+
+async def test_clean_stop_leaves_the_database_alone(path: Path, make: Any) -> None:
+    async with SqliteStore(path, owner="n1") as store:
+        await store.accept(make.messages(3))
+        await asyncio.gather(*(store.keys() for _ in range(4)))
+
+    assert [one.name for one in path.parent.iterdir()] == ["gateway.db"]
+
+
+async def test_command_line_leaves_what_the_gateway_needs(path: Path) -> None:
+    async with SqliteStore(path, owner="n1"):
+        async with SqliteStore(path, owner="cli", exclusive=False) as command:
+            await command.keys()
+
+        with pytest.raises(StoreMismatch, match="another process"):
+            await SqliteStore(path, owner="n2").__aenter__()
+
+
+async def test_lock_that_its_holder_removes_meanwhile_is_taken_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it, the gateway before ends."""
+    path.parent.mkdir()
+    held = path.with_name("gateway.db-lock")
+    removed: list[Path] = []
+
+    def remove_first(file: Any, how: int, flock: Any = fcntl.flock) -> None:
+        if not removed:
+            held.unlink()
+            removed.append(held)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    async with SqliteStore(path, owner="n1"):
+        with pytest.raises(StoreMismatch, match="another process"):
+            await SqliteStore(path, owner="n2").__aenter__()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+async def test_files_are_for_their_owner_alone(path: Path, make: Any, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        async with SqliteStore(path, owner="n1") as store:
+            await store.accept([make.message()])
+            modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+            folder = stat.S_IMODE(path.parent.stat().st_mode)
+    finally:
+        os.umask(before)
+
+    assert folder == 0o700
+    assert modes.keys() >= {"gateway.db", "gateway.db-wal", "gateway.db-shm"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_folder_that_is_there_keeps_its_mode(path: Path) -> None:
+    path.parent.mkdir(0o755)
+
+    async with SqliteStore(path, owner="n1"):
+        pass
+
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
 
 
 async def test_commits_are_durable_and_bounded(path: Path) -> None:
