@@ -66,7 +66,7 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     except errors.StoreUnavailable:
         return problems.unavailable(request[REQUEST_ID])
     except errors.BadSignature:
-        return _refuse(request, problems.Refused(403, "The signature is not the provider's."))
+        return _refuse(request, errors.Forbidden("The signature is not the provider's."))
     except errors.UnreadableReceipt:
         return _refuse(request, problems.BadBody("This is not a report of that provider."))
     except web.HTTPException as error:
@@ -81,7 +81,7 @@ def _refuse(request: web.Request, error: errors.RequestError) -> web.Response:
 def _translate(request: web.Request, error: web.HTTPException) -> web.Response:
     """What aiohttp says by itself, as a problem; `Allow` is kept (RFC 9110 §15.5.6)."""
     detail = _REFUSALS.get(error.status, error.reason)
-    response = _refuse(request, problems.Refused(error.status, detail))
+    response = _refuse(request, problems.refused(error.status, detail))
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response

@@ -12,7 +12,6 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 import gateway
 from gateway.api import problems
 from gateway.api.spec import Answer, Query, Route
-from gateway.model import errors
 
 _REF = "#/components/schemas/{model}"
 
@@ -178,22 +177,13 @@ def _bad(status: int, refs: _Refs) -> dict[str, Any]:
 
 
 def _problem_list() -> list[dict[str, Any]]:
-    """Every kind of problem with a type of its own, by status."""
-    kinds = [
-        *_kinds(errors.RequestError),
-    ]
-    listed = {
-        problems.slug(kind.title): {
-            "type": f"/docs#{problems.slug(kind.title)}",
-            "title": kind.title,
-            "status": kind.status,
-            "description": inspect.getdoc(kind) or "",
+    """Every kind of problem, as `type` refers to it."""
+    return [
+        {
+            "type": problems.type_of(one.title),
+            "title": one.title,
+            "status": one.status,
+            "description": one.meaning,
         }
-        for kind in kinds
-        if kind is not problems.Refused
-    }
-    return sorted(listed.values(), key=lambda one: (one["status"], one["title"]))
-
-
-def _kinds(root: type[errors.RequestError]) -> list[type[errors.RequestError]]:
-    return [root, *(kind for child in root.__subclasses__() for kind in _kinds(child))]
+        for one in problems.kinds()
+    ]

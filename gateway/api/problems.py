@@ -1,8 +1,8 @@
 """Problem bodies (RFC 9457), and which error becomes which. No value of a request is repeated."""
 
+import inspect
 import math
-from collections.abc import Sequence
-from http import HTTPStatus
+from collections.abc import Iterator, Sequence
 from typing import NotRequired
 
 import orjson
@@ -10,6 +10,7 @@ from aiohttp import web
 from typing_extensions import TypedDict
 
 from gateway.model import errors
+from gateway.model.values import value
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -53,13 +54,56 @@ class InvalidRequest(errors.RequestError):
     title = "Invalid request"
 
 
-class Refused(errors.RequestError):
-    """What aiohttp itself refuses: no such address, wrong method, unreadable head."""
+class MethodNotAllowed(errors.RequestError):
+    """This address takes other methods; `Allow` names them."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.title = HTTPStatus(status).phrase
+    status = 405
+    title = "Method not allowed"
+
+
+@value()
+class Kind:
+    """What all problems of one type have in common."""
+
+    status: int
+    title: str
+    #: for the documentation
+    meaning: str
+
+
+UNAVAILABLE = Kind(
+    status=503,
+    title="Unavailable",
+    meaning="The store cannot commit now: nothing was stored. Try again after `Retry-After`.",
+)
+INTERNAL = Kind(
+    status=500,
+    title="Internal error",
+    meaning="A fault of the gateway. It is in the gateway's log, with the id of the request.",
+)
+
+
+def kinds() -> Sequence[Kind]:
+    """Every kind of problem that can be answered, by status."""
+    found = [
+        Kind(title=one.title, status=one.status, meaning=inspect.getdoc(one) or "")
+        for one in _subclasses(errors.RequestError)
+    ]
+    return sorted([*found, UNAVAILABLE, INTERNAL], key=lambda one: (one.status, one.title))
+
+
+def _subclasses(root: type[errors.RequestError]) -> Iterator[type[errors.RequestError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _subclasses(child)
+
+
+def refused(status: int, detail: str) -> errors.RequestError:
+    """What aiohttp itself refuses: no such address, wrong method, unreadable head."""
+    known = {404: errors.NotFound, 405: MethodNotAllowed, 413: BodyTooLarge}
+    error = known.get(status, errors.RequestError)(detail)
+    error.status = status
+    return error
 
 
 class FaultBody(TypedDict):
@@ -81,15 +125,15 @@ class Problem(TypedDict):
     faults: NotRequired[list[FaultBody]]
 
 
-def slug(title: str) -> str:
-    """The fragment of `/docs` that explains problems of this title."""
-    return "problem-" + title.lower().replace(" ", "-")
+def type_of(title: str) -> str:
+    """The part of `/docs` that explains problems of this title."""
+    return "/docs#problem-" + title.lower().replace(" ", "-")
 
 
 def problem(status: int, title: str, detail: str, faults: Sequence[errors.Fault] = ()) -> Problem:
     """A body without a request id."""
     body: Problem = {
-        "type": f"/docs#{slug(title)}",
+        "type": type_of(title),
         "title": title,
         "status": status,
         "detail": detail,
@@ -129,13 +173,12 @@ def headers_of(error: errors.RequestError) -> dict[str, str]:
 
 def unavailable(request_id: str) -> web.Response:
     """The store cannot answer now."""
-    body = problem(
-        503, "Unavailable", "The store cannot be reached; nothing was stored. Try again."
-    )
+    detail = "The store cannot be reached; nothing was stored. Try again."
+    body = problem(UNAVAILABLE.status, UNAVAILABLE.title, detail)
     return response(body, request_id, {"Retry-After": "1"})
 
 
 def internal(request_id: str) -> web.Response:
     """A bug; its details are in the log under the request id."""
-    body = problem(500, "Internal error", "This is a fault of the gateway, and it was logged.")
-    return response(body, request_id)
+    detail = "This is a fault of the gateway, and it was logged."
+    return response(problem(INTERNAL.status, INTERNAL.title, detail), request_id)

@@ -95,7 +95,7 @@ class Connection(web.RequestHandler):
         """What no handler answered: an unreadable head, or a bug in ours."""
         request_id = request.get(REQUEST_ID) or new_id()
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            refusal = problems.Refused(status, "The request is not HTTP as this server reads it.")
+            refusal = problems.refused(status, "The request is not HTTP as this server reads it.")
             response = problems.response(problems.of_error(refusal), request_id)
         else:
             logger.error("request failed request_id=%s", request_id, exc_info=exc)

@@ -10,6 +10,7 @@ import jsonschema_rs
 import pytest
 
 from gateway.api import bodies, examples, limits, openapi, routes, submissions, table
+from gateway.model import errors
 
 DOCUMENT = openapi.document(table.PUBLIC)
 OPERATIONS = [
@@ -117,6 +118,42 @@ def test_type_of_a_problem_leads_to_its_explanation(title: str) -> None:
 
     assert re.fullmatch(r"/docs#problem-[a-z-]+", one["type"])
     assert one["description"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "failure"),
+    [
+        ("GET", "/nothing", None),
+        ("DELETE", "/docs", None),
+        ("POST", "/v1/messages", errors.StoreUnavailable()),
+        ("POST", "/v1/messages", RuntimeError("a bug")),
+        *(
+            ("POST", "/v1/messages", one)
+            for one in (
+                errors.RequestError(""),
+                errors.TooManyRequests("", 1.0),
+                *(
+                    kind("")
+                    for kind in errors.RequestError.__subclasses__()
+                    if kind is not errors.TooManyRequests
+                ),
+            )
+        ),
+        ("POST", "/v1/receipts/forged", None),
+        ("POST", "/v1/receipts/garbled", None),
+    ],
+)
+async def test_every_problem_that_is_answered_is_explained(
+    edge: Any, fakes: Any, method: str, path: str, failure: Exception | None
+) -> None:
+    fakes.intake.failure = failure
+    body = {"to": {"phone": "+8613800138000"}, "content": {"text": "hello"}}
+
+    async with edge.session.request(method, edge.url + path, json=body) as answer:
+        problem = await answer.json(content_type="application/problem+json")
+
+    known = {one["type"]: (one["title"], one["status"]) for one in DOCUMENT["x-problems"]}
+    assert known[problem["type"]] == (problem["title"], answer.status)
 
 
 def test_bound_on_keys_is_described_as_one() -> None:
