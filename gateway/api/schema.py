@@ -165,7 +165,13 @@ class NewMessage(TypedDict):
     content: NotRequired[Content]
     dedupe: NotRequired[DedupeRule]
     send_at: NotRequired[
-        Annotated[fields.Instant, Field(description="Not before this; up to a year ahead")]
+        Annotated[
+            fields.Instant,
+            Field(
+                description="Not before this; at most a year ahead, and within the time that "
+                "messages are kept less 7 days: 173 days, unless configured otherwise"
+            ),
+        ]
     ]
     expires_in: NotRequired[
         Annotated[fields.Duration, Field(description="No step starts after this")]
