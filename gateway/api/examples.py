@@ -1,4 +1,7 @@
-"""Requests and answers to show in the documentation; a test reads the requests as callers' own."""
+"""Requests and answers to show in the documentation.
+
+A test posts the requests to a gateway in sandbox mode, so nothing in them may go out of date.
+"""
 
 from typing import Any
 
@@ -40,13 +43,13 @@ NEWSLETTER: dict[str, Any] = {
         "text": "Three things that you asked for are here.",
         "html": "<p>Three things that <b>you</b> asked for are here.</p>",
     },
-    "send_at": "2030-03-21T09:00:00+08:00",
+    "expires_in": "3d",
 }
 
 MESSAGES = {
     "A code, with a template": CODE,
     "Push, then SMS if it is not delivered": CHAIN,
-    "An email for later": NEWSLETTER,
+    "An email with HTML": NEWSLETTER,
 }
 
 BATCH = {
@@ -63,8 +66,13 @@ WEBHOOK = {
     }
 }
 
+#: The same where reports stay on this machine.
+LOCAL_WEBHOOK = {
+    name: {**body, "url": "http://localhost:9000/hooks/messages"} for name, body in WEBHOOK.items()
+}
+
 REPLAY = {
-    "What failed since nine": {"since": "2030-03-21T09:00:00+08:00", "only_failed": True},
+    "What failed since nine": {"since": "2026-03-21T09:00:00+08:00", "only_failed": True},
 }
 
 ACCEPTED = {"id": _ID, "state": "queued"}
@@ -89,26 +97,26 @@ STATUS = {
     "id": _ID,
     "state": "delivered",
     "category": "otp",
-    "created_at": "2030-03-21T01:00:00.000Z",
-    "expires_at": "2030-03-21T01:05:00.000Z",
+    "created_at": "2026-03-21T01:00:00.000Z",
+    "expires_at": "2026-03-21T01:05:00.000Z",
     "metadata": {"order": "A17"},
     "timeline": [
         {
-            "at": "2030-03-21T01:00:00.000Z",
+            "at": "2026-03-21T01:00:00.000Z",
             "event": "accepted",
             "channel": "",
             "provider": "",
             "detail": "",
         },
         {
-            "at": "2030-03-21T01:00:00.120Z",
+            "at": "2026-03-21T01:00:00.120Z",
             "event": "attempt.accepted",
             "channel": "sms",
             "provider": "aliyun",
             "detail": "",
         },
         {
-            "at": "2030-03-21T01:00:02.480Z",
+            "at": "2026-03-21T01:00:02.480Z",
             "event": "receipt.delivered",
             "channel": "sms",
             "provider": "aliyun",

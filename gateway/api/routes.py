@@ -1,10 +1,11 @@
 """The two applications: which routes each has, and what happens around every handler."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aiohttp import web
 
-from gateway.api import docs, edge, openapi, table
+from gateway.api import docs, edge, examples, openapi, table
 from gateway.api.bodies import LIMITS
 from gateway.api.limits import Limits
 from gateway.api.services import SERVICES, Services
@@ -15,9 +16,17 @@ from gateway.api.throttle import THROTTLE, Throttle
 def public_app(services: Services, limits: Limits) -> web.Application:
     """What callers and providers reach."""
     app = _app(table.PUBLIC, services, limits)
-    document = openapi.document(table.PUBLIC)
-    app[docs.PAGES] = docs.Pages(document)
+    routes = _for_loopback(table.PUBLIC) if services.only_loopback else table.PUBLIC
+    app[docs.PAGES] = docs.Pages(openapi.document(routes))
     return app
+
+
+def _for_loopback(routes: Sequence[Route]) -> Sequence[Route]:
+    """With examples that are taken where nothing leaves the machine."""
+    return [
+        replace(one, examples=examples.LOCAL_WEBHOOK) if one.examples is examples.WEBHOOK else one
+        for one in routes
+    ]
 
 
 def internal_app(services: Services) -> web.Application:

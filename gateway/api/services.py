@@ -121,6 +121,8 @@ class Services:
     #: scheme and host by which providers reach this gateway, such as `https://gw.example.com`;
     #: empty: as each request says
     public_url: str = ""
+    #: reports stay on this machine, as in sandbox mode
+    only_loopback: bool = False
 
 
 SERVICES = web.AppKey("services", Services)

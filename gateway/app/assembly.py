@@ -228,7 +228,10 @@ class Assembly:
 
     async def _build_postman(self) -> Postman:
         settings = self.settings.webhooks
-        self._guard = AddressGuard([str(network) for network in settings.allow_private])
+        self._guard = AddressGuard(
+            [str(network) for network in settings.allow_private],
+            only_loopback=settings.only_loopback,
+        )
         transport = await self._stack.enter_async_context(
             AiohttpTransport(limit=0, guard=self._guard)
         )
@@ -285,6 +288,7 @@ class Assembly:
             operations=self._operations,
             clock=clock,
             public_url=settings.api.public_url,
+            only_loopback=settings.webhooks.only_loopback,
         )
 
     def _reports(self) -> Mapping[str, frozenset[wire.ReceiptEvent]]:

@@ -136,6 +136,8 @@ def _bad_target(url: str, settings: Settings) -> str:
         host = None
     if not host or parts.scheme not in ("https", "http"):
         return "not an https URL"
+    if settings.webhooks.only_loopback:
+        return "" if _is_loopback(host) else "not on this machine, see webhooks.only_loopback"
     allowed = settings.webhooks.allow_private
     try:
         address = ipaddress.ip_address(host)
@@ -146,6 +148,13 @@ def _bad_target(url: str, settings: Settings) -> str:
     if not address.is_global:
         return "a private address outside webhooks.allow_private"
     return "" if parts.scheme == "https" else "must be https"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _lane(name: str, lane: Lane, names: Names) -> Iterator[Fault]:

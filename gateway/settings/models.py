@@ -90,6 +90,9 @@ class WebhookSettings(Model):
     allow_private: tuple[IPvAnyNetwork, ...] = Field(
         default=(), description="networks of your own receivers; others must be public https"
     )
+    only_loopback: bool = Field(
+        default=False, description="no receiver but on this machine, as in sandbox mode"
+    )
     in_flight: int = Field(default=2, ge=1, le=1000, description="requests at once per endpoint")
     timeout: Annotated[Period, Field(le=120)] = Field(
         default=15.0, description="longest wait for a receiver's answer"

@@ -25,6 +25,7 @@ AddrInfo: TypeAlias = tuple[
 ]
 
 NOT_ALLOWED = "address not allowed"
+NOT_HERE = "not on this machine: use localhost, 127.0.0.1 or [::1]"
 
 #: Parsers disagree about what these do in a URL.
 _BLANK = re.compile(r"[\x00-\x20\x7f]")
@@ -50,6 +51,12 @@ _SPECIAL: tuple[IPNetwork, ...] = tuple(
     )
 )
 
+_LOOPBACK6 = ipaddress.IPv6Address("::1")
+_LOOPBACK: tuple[IPNetwork, ...] = (
+    ipaddress.IPv4Network("127.0.0.0/8"),
+    ipaddress.IPv6Network(_LOOPBACK6),
+)
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
@@ -62,9 +69,14 @@ class AddressRefused(OSError):
 class AddressGuard:
     """Lets through public https, and anything that lies in the networks of the allow-list."""
 
-    def __init__(self, allow_private: Sequence[str] = ()) -> None:
-        """allow_private: networks such as `10.20.0.0/16`. Raises ValueError for anything else."""
-        self._allowed = tuple(ipaddress.ip_network(block) for block in allow_private)
+    def __init__(self, allow_private: Sequence[str] = (), *, only_loopback: bool = False) -> None:
+        """allow_private: networks such as `10.20.0.0/16`. Raises ValueError for anything else.
+
+        only_loopback: nothing but this machine, whatever the networks.
+        """
+        listed = tuple(ipaddress.ip_network(block) for block in allow_private)
+        self._allowed = _LOOPBACK if only_loopback else listed
+        self._only_loopback = only_loopback
         # The same few endpoints are asked about for every webhook; judging one costs 50 µs.
         self._judgement = functools.lru_cache(maxsize=4096)(self._judge)
 
@@ -103,9 +115,14 @@ class AddressGuard:
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            return NOT_ALLOWED if _looks_numeric(host) else ""
+            return NOT_ALLOWED if _looks_numeric(host) else self._check_name(host)
         encrypted = target.scheme == "https"
         return self.check_address(host, port=target.port or 0, encrypted=encrypted)
+
+    def _check_name(self, host: str) -> str:
+        if self._only_loopback and not _is_localhost(host):
+            return NOT_HERE
+        return ""
 
     def check_address(self, address: str, *, port: int, encrypted: bool) -> str:
         """Why we may not connect there, or "". `address` is an IP address, not a name."""
@@ -115,6 +132,8 @@ class AddressGuard:
             return NOT_ALLOWED
         if self._is_allowed(ip):
             return ""
+        if self._only_loopback:
+            return NOT_HERE
         if not _is_public(ip):
             return NOT_ALLOWED
         if not encrypted:
@@ -149,12 +168,17 @@ def _is_public(ip: IPAddress) -> bool:
 
 def _embedded(ip: IPAddress) -> list[IPAddress]:
     """IPv4 addresses that an IPv6 address leads to by translation or tunnel."""
-    if isinstance(ip, ipaddress.IPv4Address):
+    if isinstance(ip, ipaddress.IPv4Address) or ip == _LOOPBACK6:
         return []
     found = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
     if any(ip in network for network in (_NAT64, _NAT64_LOCAL, _COMPATIBLE)):
         found.append(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF))
     return [one for one in found if one is not None]
+
+
+def _is_localhost(host: str) -> bool:
+    """By RFC 6761 §6.3; what it resolves to is checked all the same."""
+    return ("." + host.rstrip(".").lower()).endswith(".localhost")
 
 
 def _looks_numeric(host: str) -> bool:

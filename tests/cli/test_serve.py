@@ -4,6 +4,8 @@ import json
 import re
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +51,57 @@ def test_curl_line_of_the_welcome_works(sandbox: Sandbox) -> None:
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
 
     assert json.loads(done.stdout)["state"] == "queued"
+
+
+def _ask(
+    sandbox: Sandbox, method: str, path: str, body: object = None
+) -> tuple[int, dict[str, Any]]:
+    """Status and body of what the sandbox answers."""
+    request = urllib.request.Request(
+        sandbox.url + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {simulated.API_KEY}",
+            "Content-Type": "application/json",
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, json.load(refusal)
+
+
+def test_every_example_of_the_documentation_is_taken(sandbox: Sandbox) -> None:
+    _, document = _ask(sandbox, "GET", "/openapi.json")
+    _, endpoint = _ask(sandbox, "PUT", "/v1/webhooks", {"url": "http://localhost:9000/hooks"})
+    posts = [
+        (method.upper(), path.replace("{id}", endpoint["id"]), example["value"])
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if "requestBody" in operation
+        for example in operation["requestBody"]["content"]["application/json"]["examples"].values()
+    ]
+
+    answers = {
+        (method, path, str(body)): _ask(sandbox, method, path, body) for method, path, body in posts
+    }
+
+    assert {key: one for key, one in answers.items() if not 200 <= one[0] < 300} == {}
+    results = [one for _, body in answers.values() for one in body.get("results", ())]
+    assert all("id" in one for one in results)
+    assert len(posts) > 8
+
+
+def test_sandbox_reports_to_nobody_elsewhere(sandbox: Sandbox) -> None:
+    status, problem = _ask(
+        sandbox, "PUT", "/v1/webhooks", {"url": "https://billing.example.com/hooks"}
+    )
+
+    assert status == 422
+    assert [one["field"] for one in problem["faults"]] == ["url"]
 
 
 def test_send_waits_for_the_end_and_shows_the_timeline(send: Run) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway import settings
+from gateway.model.errors import SettingsError
 from gateway.model.message import OnUnknown, Priority
 from gateway.settings.reference import ReferenceRow
 
@@ -91,6 +92,16 @@ def test_receivers_in_allowed_networks_may_be_private_and_plain() -> None:
     loaded = parse(webhooks={"allow_private": ["10.0.0.0/8"]}, tenants={"a": {"webhook": hook}})
 
     assert loaded.tenants["a"].webhook is not None
+
+
+@pytest.mark.parametrize("host", ["example.com", "10.1.2.3", "8.8.8.8"])
+def test_receivers_elsewhere_are_faults_where_reports_stay_on_this_machine(host: str) -> None:
+    hook = {"url": f"https://{host}/x", "secret": "whsec_" + "c" * 32}
+    only = {"only_loopback": True, "allow_private": ["10.0.0.0/8"]}
+
+    with pytest.raises(SettingsError, match=r"webhooks\.only_loopback"):
+        parse(webhooks=only, tenants={"a": {"webhook": hook}})
+    parse(webhooks=only, tenants={"a": {"webhook": {**hook, "url": "http://localhost:9000/x"}}})
 
 
 def test_a_kind_named_like_its_channel_keeps_its_table_apart() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.transport.guard import NOT_ALLOWED, AddressGuard, AddressRefused
+from gateway.transport.guard import NOT_ALLOWED, NOT_HERE, AddressGuard, AddressRefused
 
 #: Registries of special-purpose addresses, with the ways that IPv6 has to carry IPv4.
 FORBIDDEN = [
@@ -206,6 +206,34 @@ def test_url_with_a_name_may_yet_lie_in_a_listed_network() -> None:
 def test_any_text_is_judged_without_an_exception(url: str) -> None:
     AddressGuard(["10.0.0.0/8"]).check_url(url)
     AddressGuard().check_url("https://" + url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://localhost:9000/hooks", ""),
+        ("http://receiver.localhost./hooks", ""),
+        ("http://127.1.2.3:9000/hooks", ""),
+        ("https://[::1]/hooks", ""),
+        ("https://billing.example.com/hooks", NOT_HERE),
+        ("https://localhost.example.com/hooks", NOT_HERE),
+        ("https://8.8.8.8/hooks", NOT_HERE),
+        ("https://10.20.1.2/hooks", NOT_HERE),
+        ("https://[::ffff:8.8.8.8]/hooks", NOT_HERE),
+    ],
+)
+def test_nothing_but_this_machine_where_that_is_asked(url: str, reason: str) -> None:
+    assert AddressGuard(["10.20.0.0/16"], only_loopback=True).check_url(url) == reason
+
+
+def test_name_that_leads_elsewhere_gets_no_socket_where_only_this_machine_is_allowed() -> None:
+    guard = AddressGuard(["10.20.0.0/16"], only_loopback=True)
+    kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+
+    for address in ("8.8.8.8", "10.20.1.2"):
+        with pytest.raises(AddressRefused, match="not on this machine"):
+            guard.open_socket((*kind, (address, 443)), encrypted=True)
+    guard.open_socket((*kind, ("127.0.0.1", 9000)), encrypted=False).close()
 
 
 def test_socket_is_opened_for_listed_addresses_only() -> None:
