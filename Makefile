@@ -5,6 +5,7 @@ VENV ?= .venv
 FOR ?=
 RATE ?= 50
 BENCH ?=
+FAULTS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -13,7 +14,7 @@ RUN_STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench reference clean
+.PHONY: help demo test bench faults reference clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ test: $(TEST_STAMP) ## Format, lint, types, layers and tests
 
 bench: $(TEST_STAMP) ## Benchmarks; BENCH="arguments"
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+faults: $(TEST_STAMP) ## Faults at length: crashes, full disks, dead providers; FAULTS="--only kill"
+	@$(BIN)/python -m tests.faults $(FAULTS)
 
 reference: $(RUN_STAMP) ## Refresh the settings table in README.md
 	@$(BIN)/python -m gateway.cli.reference

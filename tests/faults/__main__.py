@@ -1,0 +1,86 @@
+"""`python -m tests.faults`: play faults at length, print a table, fail when an invariant broke."""
+
+import asyncio
+import json as json_
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tests.faults import run
+from tests.faults.cases import CASES
+from tests.faults.trial import Form, Result
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    only: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(CASES)}")] = None,
+    seed: Annotated[int | None, typer.Option(help="of messages and moments; default: any")] = None,
+    short: Annotated[bool, typer.Option(help="as the tests do it")] = False,
+    json: Annotated[bool, typer.Option(help="print the results as JSON, no table")] = False,
+) -> None:
+    """Play faults, all without --only. Exit code 1 when an invariant broke."""
+    unknown = set(only or ()) - set(CASES)
+    if unknown:
+        raise typer.BadParameter(f"no such fault: {', '.join(sorted(unknown))}")
+    form = Form.SHORT if short else Form.LONG
+    chosen = [one for one in CASES.values() if form in one.forms and (not only or one.name in only)]
+    seed = random.SystemRandom().randrange(1, 10**6) if seed is None else seed
+    console = Console(stderr=json)
+    results = asyncio.run(_run(chosen, seed, form, console))
+    if json:
+        Console().print_json(json_.dumps([_figures(one) for one in results]))
+    else:
+        _show(console, results)
+    if any(one.broken for one in results):
+        raise typer.Exit(1)
+
+
+async def _run(
+    chosen: Sequence[run.AnyCase], seed: int, form: Form, console: Console
+) -> list[Result]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    results = []
+    with Progress(*columns, console=console) as progress:
+        for case in chosen:
+            task = progress.add_task(f"{case.name}: {case.what}", total=None)
+            result = await run.run(case, seed=seed, form=form)
+            results.append(result)
+            end = "[red]broken" if result.broken else "held"
+            progress.update(task, description=f"{case.name}: {end}", total=1, completed=1)
+            if result.broken:
+                console.print(result.explain(), markup=False, highlight=False)
+    return results
+
+
+def _show(console: Console, results: Sequence[Result]) -> None:
+    table = Table(title=f"seed {results[0].seed}" if results else "")
+    table.add_column("fault", no_wrap=True)
+    for name in ("messages", "lost", "duplicated", "unknown", "seconds to recover"):
+        table.add_column(name, justify="right")
+    table.add_column("invariants", no_wrap=True)
+    for one in results:
+        verdict = one.verdict
+        counts = (verdict.messages, verdict.lost, verdict.duplicated, verdict.unknown)
+        table.add_row(
+            one.fault,
+            *(f"{count:,}" for count in counts),
+            f"{one.recovery_seconds:.1f}",
+            f"[red]{len(one.broken)} broken" if one.broken else "held",
+        )
+    console.print(table)
+
+
+def _figures(one: Result) -> dict[str, Any]:
+    return {**asdict(one), "repeat": one.repeat}
+
+
+if __name__ == "__main__":
+    app()

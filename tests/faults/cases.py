@@ -1,0 +1,8 @@
+"""All faults, by name."""
+
+from collections.abc import Mapping
+
+from tests.faults import kills
+from tests.faults.run import AnyCase
+
+CASES: Mapping[str, AnyCase] = {case.name: case for case in kills.CASES}

@@ -1,0 +1,130 @@
+"""What the database counts that the metrics count as well, and the comparison."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.faults.database import Database
+
+#: Written off by the next process, so nobody counted it as an answer.
+_ATTEMPTS = """SELECT provider, outcome, count(*) FROM attempt WHERE code <> 'process_died'
+    GROUP BY provider, outcome"""
+_ACCEPTED = "SELECT category, count(*) FROM message WHERE NOT internal GROUP BY category"
+_REPORTS = "SELECT body FROM message WHERE internal"
+_RECEIPTS = """SELECT provider, event, count(*) FROM receipt WHERE detail <> 'late result'
+    GROUP BY provider, event"""
+
+_ATTEMPTED = "gateway_attempts_total"
+
+#: Category of reports, on which there are no reports.
+_REPORT = "webhook"
+
+
+@dataclass(slots=True)
+class Counts:
+    """Counts by the metric's labels."""
+
+    attempts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    accepted: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    #: messages by category and reported state, each with one report to its tenant
+    entered: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    receipts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+
+async def now(database: Database) -> Counts:
+    return _counts(
+        await database.rows(_ATTEMPTS),
+        await database.rows(_ACCEPTED),
+        await database.rows(_REPORTS),
+        await database.rows(_RECEIPTS),
+    )
+
+
+async def at_rest(database: Database) -> Counts:
+    """The same while no gateway runs."""
+    return _counts(
+        await database.rows_at_rest(_ATTEMPTS),
+        await database.rows_at_rest(_ACCEPTED),
+        await database.rows_at_rest(_REPORTS),
+        await database.rows_at_rest(_RECEIPTS),
+    )
+
+
+def _counts(
+    attempts: Iterable[Sequence[object]],
+    accepted: Iterable[Sequence[object]],
+    reports: Iterable[Sequence[object]],
+    receipts: Iterable[Sequence[object]],
+) -> Counts:
+    return Counts(
+        attempts=_counter(attempts),
+        accepted=_counter(accepted),
+        entered=Counter(_report(str(row[0])) for row in reports),
+        receipts=_counter(receipts),
+    )
+
+
+def _counter(rows: Iterable[Sequence[object]]) -> Counter[tuple[str, ...]]:
+    return Counter({tuple(map(str, row[:-1])): int(str(row[-1])) for row in rows})
+
+
+def _report(body: str) -> tuple[str, str]:
+    """(category, state) that a webhook of ours tells."""
+    data = json.loads(json.loads(body)["content"]["text"])["data"]
+    return str(data["category"]), str(data["state"])
+
+
+class Samples:
+    """The sum of what several processes expose."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._samples: dict[str, Counter[tuple[str, ...]]] = {}
+        for text in texts:
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    labels = tuple(value for _, value in sorted(sample.labels.items()))
+                    self._samples.setdefault(sample.name, Counter())[labels] += int(sample.value)
+
+    def of(self, name: str) -> Counter[tuple[str, ...]]:
+        """By the values of the labels, these in the order of their names."""
+        return Counter({key: n for key, n in self._samples.get(name, Counter()).items() if n})
+
+
+def faults(samples: Samples, before: Counts, after: Counts, *, has_gaps: bool) -> Iterator[str]:
+    """Where metrics and database differ.
+
+    before: when the first of the processes started. has_gaps: the metrics of some are lost.
+    """
+    stale = samples.of("gateway_stale_results_total")
+    attempts, shown = after.attempts - before.attempts, samples.of(_ATTEMPTED)
+    if stale:  # they became receipts, and of which result they were is not told
+        attempts, shown = _by_provider(attempts), _by_provider(shown) - stale
+    entered = samples.of("gateway_messages_entered_total")
+    pairs = [
+        (_ATTEMPTED, shown, attempts),
+        (
+            "gateway_messages_accepted_total",
+            samples.of("gateway_messages_accepted_total"),
+            after.accepted - before.accepted,
+        ),
+        (
+            "gateway_messages_entered_total",
+            Counter({key: n for key, n in entered.items() if key[0] != _REPORT}),
+            after.entered - before.entered,
+        ),
+    ]
+    for name, seen, stored in pairs:
+        if not (seen <= stored if has_gaps else seen == stored):
+            yield f"{name}: shown {dict(seen - stored)} more, stored {dict(stored - seen)} more"
+    if under_way := samples.of("gateway_in_flight"):
+        yield f"gateway_in_flight: {dict(under_way)}"
+
+
+def _by_provider(counts: Counter[tuple[str, ...]]) -> Counter[tuple[str, ...]]:
+    total: Counter[tuple[str, ...]] = Counter()
+    for key, count in counts.items():
+        total[key[:1]] += count
+    return total
