@@ -48,8 +48,8 @@ class Metrics:
         )
         self.refused = self._counter(
             "gateway_messages_refused",
-            "Submissions that made no new message: invalid, key_conflict, duplicate, repeated, "
-            "unavailable",
+            "Submissions that made no new message: invalid, throttled, key_conflict, duplicate, "
+            "repeated, unavailable",
             "reason",
         )
 

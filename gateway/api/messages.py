@@ -1,7 +1,7 @@
 """Accept, preview, read, list, cancel and redrive messages."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -10,7 +10,7 @@ from gateway.api.edge import REQUEST_ID, answer
 from gateway.api.limits import MAX_BATCH
 from gateway.api.services import SERVICES
 from gateway.model import errors
-from gateway.model.submission import Caller, Submission, Ticket, Verdict
+from gateway.model.submission import Caller, Reading, Ticket, Verdict
 
 _KEY_HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[\x20-\x7e]{1,200}")
@@ -22,14 +22,20 @@ async def submit(request: web.Request, caller: Caller) -> web.Response:
     With an Idempotency-Key, repeating the request with the same body gives the same id for at
     least 24 hours; with another body it is refused.
     """
-    services = request.app[SERVICES]
-    services.keys.admit(caller, 1)
-    key = _read_key(request)
-    submission = submissions.read_message(await bodies.read_json(request), key)
-    (verdict,) = await services.intake.accept(caller, [submission])
+    intake = request.app[SERVICES].intake
+    (verdict,) = await intake.accept(caller, [await _read(request, caller)])
     if isinstance(verdict, errors.RequestError):
         raise verdict
     return answer(shapes.ticket(verdict), 202)
+
+
+async def _read(request: web.Request, caller: Caller) -> Reading:
+    try:
+        request.app[SERVICES].keys.admit(caller, 1)
+        key = _read_key(request)
+        return submissions.read_message(await bodies.read_json(request), key)
+    except errors.RequestError as error:
+        return error
 
 
 def _read_key(request: web.Request) -> str:
@@ -48,22 +54,24 @@ async def submit_batch(request: web.Request, caller: Caller) -> web.Response:
     Each is judged for itself: the results stand in the order given, each an id or a problem whose
     faults count from the message's own root. 422 if none was accepted.
     """
-    if _KEY_HEADER in request.headers:
-        raise problems.InvalidRequest("In a batch, each message carries its own idempotency_key.")
-    items = _read_items(await bodies.read(request, bodies.JSON | bodies.NDJSON), request)
-    services = request.app[SERVICES]
-    services.keys.admit(caller, len(items))
-    readings = [_read_item(item) for item in items]
-    accepted = [one for one in readings if isinstance(one, Submission)]
-    verdicts = iter(await services.intake.accept(caller, accepted) if accepted else ())
-    return _answer_batch(request, [_verdict(reading, verdicts) for reading in readings])
+    intake = request.app[SERVICES].intake
+    try:
+        items = await _read_batch(request)
+        request.app[SERVICES].keys.admit(caller, len(items))
+    except errors.RequestError as error:
+        await intake.accept(caller, [error])
+        raise
+    return _answer_batch(request, await intake.accept(caller, [_read_item(one) for one in items]))
 
 
 _Item = bodies.Parsed | problems.BadBody
 
 
-def _read_items(raw: bytes, request: web.Request) -> Sequence[_Item]:
+async def _read_batch(request: web.Request) -> Sequence[_Item]:
     """The messages of a batch, none of them looked at. Raises RequestError for the whole."""
+    if _KEY_HEADER in request.headers:
+        raise problems.InvalidRequest("In a batch, each message carries its own idempotency_key.")
+    raw = await bodies.read(request, bodies.JSON | bodies.NDJSON)
     if request.content_type in bodies.NDJSON:
         items: Sequence[_Item] = _bounded_lines(raw)
     else:
@@ -82,17 +90,13 @@ def _bounded_lines(raw: bytes) -> Sequence[_Item]:
     return [line for line, _ in zip(lines, range(MAX_BATCH + 1), strict=False)]
 
 
-def _read_item(item: _Item) -> Submission | errors.RequestError:
+def _read_item(item: _Item) -> Reading:
     if isinstance(item, problems.BadBody):
         return item
     try:
         return submissions.read_batch_message(item)
     except errors.RequestError as error:
         return error
-
-
-def _verdict(reading: Submission | errors.RequestError, verdicts: Iterator[Verdict]) -> Verdict:
-    return reading if isinstance(reading, errors.RequestError) else next(verdicts)
 
 
 def _answer_batch(request: web.Request, verdicts: Sequence[Verdict]) -> web.Response:

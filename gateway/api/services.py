@@ -8,14 +8,17 @@ from aiohttp import web
 
 from gateway.clock import Clock
 from gateway.model import view, wire
-from gateway.model.submission import Caller, Preview, Submission, Verdict
+from gateway.model.submission import Caller, Preview, Reading, Submission, Verdict
 
 
 class Intake(Protocol):
     """Takes messages in. Every call may raise StoreUnavailable."""
 
-    async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
-        """One verdict per submission, in order; refusals are values, not raised."""
+    async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
+        """One verdict per reading, in order; refusals are values, not raised.
+
+        What could not be read is its own verdict: it comes here to be counted.
+        """
         ...
 
     async def preview(self, caller: Caller, submission: Submission) -> Preview:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import orjson
@@ -20,10 +20,25 @@ from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage
-from gateway.model.errors import Fault, InvalidMessage, KeyConflict, RequestError, StoreUnavailable
+from gateway.model.errors import (
+    Fault,
+    InvalidMessage,
+    KeyConflict,
+    RequestError,
+    StoreUnavailable,
+    TooManyRequests,
+)
 from gateway.model.message import Skipped, Step, new_id, to_json
 from gateway.model.state import State
-from gateway.model.submission import Caller, Preview, PreviewStep, Submission, Ticket, Verdict
+from gateway.model.submission import (
+    Caller,
+    Preview,
+    PreviewStep,
+    Reading,
+    Submission,
+    Ticket,
+    Verdict,
+)
 from gateway.model.values import value
 from gateway.settings import Settings
 from gateway.store import base
@@ -64,17 +79,17 @@ class Intake:
         self._metrics = metrics
         self._webhooks = webhooks
 
-    async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
+    async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
         now_ms = self._clock.now_ms()
         plans: list[Plan | RequestError] = []
-        for start in range(0, len(submissions), _AT_ONCE):
-            plans += [self._plan(one, now_ms) for one in submissions[start : start + _AT_ONCE]]
+        for start in range(0, len(readings), _AT_ONCE):
+            plans += [self._plan(one, now_ms) for one in readings[start : start + _AT_ONCE]]
             await asyncio.sleep(0)  # a large batch must not hold up everybody else
         judged = await self._judge(caller, plans)
         drafts = [
-            one if isinstance(one, RequestError) else self._draft(caller, submission, one, now_ms)
-            for submission, one in zip(submissions, judged, strict=True)
+            self._draft(caller, reading, one, now_ms)
+            for reading, one in zip(readings, judged, strict=True)
         ]
         stored = iter(await self._store_all(drafts))
         verdicts = [
@@ -127,9 +142,11 @@ class Intake:
             chain=steps,
         )
 
-    def _plan(self, submission: Submission, now_ms: int) -> Plan | RequestError:
+    def _plan(self, reading: Reading, now_ms: int) -> Plan | RequestError:
+        if isinstance(reading, RequestError):
+            return reading
         try:
-            return self._composer.plan(submission, now_ms)
+            return self._composer.plan(reading, now_ms)
         except RequestError as error:
             return error
 
@@ -145,8 +162,8 @@ class Intake:
             for one in plans
         ]
 
-    async def _banned(self, plans: Iterable[Plan]) -> Mapping[Hashed, str]:
-        if not await self._bans.exist():
+    async def _banned(self, plans: Sequence[Plan]) -> Mapping[Hashed, str]:
+        if not plans or not await self._bans.exist():
             return {}
         return await self._bans.among(
             [
@@ -204,6 +221,15 @@ class Intake:
     # What is stored
 
     def _draft(
+        self, caller: Caller, reading: Reading, judged: _Judged | RequestError, now_ms: int
+    ) -> NewMessage | RequestError:
+        if isinstance(reading, RequestError):
+            return reading
+        if isinstance(judged, RequestError):
+            return judged
+        return self._new_message(caller, reading, judged, now_ms)
+
+    def _new_message(
         self, caller: Caller, submission: Submission, judged: _Judged, now_ms: int
     ) -> NewMessage:
         plan = judged.plan
@@ -293,7 +319,8 @@ class Intake:
                 return KeyConflict("this idempotency key was used for another body")
 
     def _refused(self, error: RequestError) -> RequestError:
-        self._metrics.refused.labels("invalid").inc()
+        reason = "throttled" if isinstance(error, TooManyRequests) else "invalid"
+        self._metrics.refused.labels(reason).inc()
         return error
 
     # Preview

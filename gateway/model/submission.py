@@ -107,6 +107,9 @@ class Ticket:
     repeated: bool = False
 
 
+#: A message of a request as it was read, or why it could not be.
+Reading: TypeAlias = Submission | RequestError
+
 Verdict: TypeAlias = Ticket | RequestError
 
 

@@ -19,6 +19,7 @@ from gateway.model.submission import (
     Caller,
     Preview,
     PreviewStep,
+    Reading,
     Scope,
     Submission,
     Ticket,
@@ -48,18 +49,23 @@ def message_view(id: str, state: State = State.DELIVERED) -> view.MessageView:
 @dataclass
 class FakeIntake:
     accepted: list[Submission] = field(default_factory=list)
+    #: what came to be counted
+    unread: list[errors.RequestError] = field(default_factory=list)
     #: raised by every call, when set
     failure: Exception | None = None
     #: category of messages that are refused
     refused: str = "refused"
 
-    async def accept(self, caller: Caller, submissions: Sequence[Submission]) -> Sequence[Verdict]:
+    async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         if self.failure:
             raise self.failure
-        self.accepted += submissions
-        return [self._verdict(one) for one in submissions]
+        return [self._verdict(one) for one in readings]
 
-    def _verdict(self, submission: Submission) -> Verdict:
+    def _verdict(self, submission: Reading) -> Verdict:
+        if isinstance(submission, errors.RequestError):
+            self.unread.append(submission)
+            return submission
+        self.accepted.append(submission)
         if submission.category == self.refused:
             fault = errors.Fault("category", "is not configured")
             return errors.InvalidMessage("It cannot be sent.", [fault])

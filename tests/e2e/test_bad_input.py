@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,13 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
     return {key: one for key, one in {**GOOD, **changes}.items() if one is not None}
 
 
+async def refused(gateway: Any) -> dict[str, int]:
+    """How many were counted, by reason."""
+    text = await gateway.metrics()
+    found = re.findall(r'gateway_messages_refused_total{reason="(\w+)"} (\S+)', text)
+    return {reason: count for reason, one in found if (count := int(float(one)))}
+
+
 async def test_wrong_messages_are_refused_by_field_and_not_stored(stand: Any) -> None:
     gateway = await stand.start()
     before = stand.database.counts()
@@ -85,8 +93,7 @@ async def test_wrong_messages_are_refused_by_field_and_not_stored(stand: Any) ->
     }
     assert wrong == {}
     assert stand.database.counts() == before
-    refused = await gateway.metric("gateway_messages_refused_total")
-    assert refused <= len(FAULTS)
+    assert await refused(gateway) == {"invalid": len(FAULTS)}
 
 
 async def test_values_of_wrong_messages_are_not_repeated(stand: Any) -> None:
@@ -152,6 +159,7 @@ async def test_unreadable_bodies_are_refused_and_not_stored(stand: Any) -> None:
         "other charset": 415,
     }
     assert stand.database.counts() == before
+    assert await refused(gateway) == {"invalid": len(got)}
     assert (await raw(gateway, gzip.compress(good), Content_Encoding="gzip"))[0] == 202
 
 
@@ -170,6 +178,7 @@ async def test_bad_items_of_a_batch_do_not_sink_the_good_ones(stand: Any) -> Non
     assert {one["problem"]["status"] for one in results[1:-1]} == {422}
     assert none == 422
     assert ["id" in one for one in refusal["results"]] == [False] * len(bad)
+    assert await refused(gateway) == {"invalid": 2 * len(bad)}
     assert stand.database.one("SELECT count(*) FROM message WHERE internal = 0") == 2
     for one in (results[0], results[-1]):
         await gateway.until(one["id"], "delivered")
@@ -204,6 +213,7 @@ async def test_batches_of_the_wrong_size_are_refused_as_a_whole(stand: Any) -> N
 
     assert statuses[:3] == [422, 422, 422]
     assert statuses[3] in (400, 415, 422)
+    assert await refused(gateway) == {"invalid": 4}
     assert stand.database.counts()["message"] == 0
 
 
@@ -231,9 +241,10 @@ async def test_tenant_over_its_rate_is_told_when_to_come_back(stand: Any) -> Non
         ) as answer:
             answers.append((answer.status, answer.headers.get("Retry-After")))
 
-    refused = [wait for status, wait in answers if status == 429]
+    throttled = [wait for status, wait in answers if status == 429]
     accepted = [status for status, _ in answers if status == 202]
-    assert len(refused) + len(accepted) == 10
-    assert refused
-    assert all(wait and int(wait) >= 1 for wait in refused)
+    assert len(throttled) + len(accepted) == 10
+    assert throttled
+    assert all(wait and int(wait) >= 1 for wait in throttled)
+    assert await refused(gateway) == {"throttled": len(throttled)}
     assert stand.database.one("SELECT count(*) FROM message WHERE internal = 0") == len(accepted)

@@ -22,7 +22,7 @@ LABELS: dict[str, set[str]] = {
     "channel": {"sms", "email", "push", "webhook"},
     "result": {"accepted", "rejected", "deferred", "unknown"},
     "reason": {
-        *("invalid", "key_conflict", "duplicate", "repeated", "unavailable"),
+        *("invalid", "throttled", "key_conflict", "duplicate", "repeated", "unavailable"),
         *("signature", "unreadable", "stranger"),
     },
     "event": {"delivered", "sent", "failed", "opted_out"},
