@@ -9,6 +9,7 @@ import gateway.store
 from gateway.store import queries
 
 FOLDER = Path(gateway.store.__file__).parent
+FRAGMENTS = ("case", "claimed", "listed", "phase")
 ONLY = {"sqlite": "Only SQLite", "postgres": "Only PostgreSQL"}
 ENGINES = sorted(folder.name for folder in (FOLDER / "sql").iterdir())
 
@@ -52,7 +53,7 @@ def test_engines_have_the_same_queries_or_say_why_not() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_placeholder_is_left(engine: str) -> None:
-    loaded = queries.load(engine, {"case": "1", "listed": "1", "claimed": "1"})
+    loaded = queries.load(engine, dict.fromkeys(FRAGMENTS, "1"))
 
     assert {name for name, _ in sources(engine)} == set(loaded)
     assert not [name for name, sql in loaded.items() if re.search(r"\{\w+\}", sql)]

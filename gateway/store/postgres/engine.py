@@ -51,7 +51,24 @@ _SETTINGS = {
     # Plans are made for the values at hand: the ids tell the partitions, the limit its size.
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
+    # The queue's statistics tell of another hour: an estimate of few rows sorts a million. All that
+    # is large is read in the order of an index, or looked up in it row by row.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "enable_mergejoin": "off",
+    "random_page_cost": "1.1",
 }
+
+
+#: What a connection may end with.
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class _InDoubt(Exception):
@@ -110,13 +127,15 @@ class Engine:
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        with suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            async with asyncio.timeout(_CLOSE):
-                if self._running:
-                    self._idle.clear()
-                    await self._idle.wait()
-                await pool.close()
-        pool.terminate()
+        try:
+            with suppress(*_LOST):
+                async with asyncio.timeout(_CLOSE):
+                    if self._running:
+                        self._idle.clear()
+                        await self._idle.wait()
+                    await pool.close()
+        finally:
+            pool.terminate()
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run work of which each statement is a transaction of its own."""
@@ -167,12 +186,17 @@ class Engine:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[tuple[Connection, Session]]:
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise StoreUnavailable("the store is closed")
         self._running += 1
         try:
-            async with self._pool.acquire(timeout=_ACQUIRE) as connection:
+            connection = await pool.acquire(timeout=_ACQUIRE)
+            try:
                 yield connection, Session(connection)
+            finally:
+                with suppress(*_LOST):  # what was done, is done
+                    await pool.release(connection)
         except (*trouble.CLASHES, StoreError, _InDoubt):
             raise
         except Exception as error:  # which is for `trouble` to tell
@@ -194,14 +218,14 @@ async def _in_transaction(
     try:
         result = await work(session)
     except BaseException:
-        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(*_LOST):
             await transaction.rollback()
         raise
     try:
         await transaction.commit()
     except trouble.CLASHES:
         raise
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _LOST as error:
         raise _InDoubt(session.transaction, result) from error
     return result
 

@@ -3,6 +3,7 @@ batches are on their way at the same time.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from gateway.model.case import Claimed, NewMessage, Transition
 from gateway.store import base
@@ -45,7 +46,9 @@ class PostgresQueue:
         if not messages:
             return []
         reserved = await ranks.reserve(self._engine, turns_of(with_webhooks(messages)))
-        return await self._engine.transact(lambda session: accept(session, messages, reserved))
+        return await self._engine.transact(
+            lambda session: accept(session, messages, reserved.anew())
+        )
 
     async def claim(self, request: base.ClaimRequest) -> Sequence[Claimed]:
         return await self._claims.claim(
@@ -81,10 +84,13 @@ class PostgresQueue:
         if not rows:
             return
         times = due_ms if due_ms is not None else [None] * len(rows)
-        values = [
-            (row.case.id, row.step, row.part, row.epoch, due)
-            for row, due in zip(rows, times, strict=True)
-        ]
+        values = sorted(
+            [
+                (row.case.id, row.step, row.part, row.epoch, due)
+                for row, due in zip(rows, times, strict=True)
+            ],
+            key=itemgetter(0, 1, 2),
+        )
         await self._engine.run(lambda session: session.over("give_back", values, owner=self._owner))
 
     async def commit(self, transitions: Sequence[Transition]) -> Sequence[base.Staleness | None]:
@@ -95,7 +101,7 @@ class PostgresQueue:
             return []
         reserved = await ranks.reserve(self._engine, turns(transitions))
         return await self._engine.transact(
-            lambda session: commit(session, transitions, reserved, self._owner)
+            lambda session: commit(session, transitions, reserved.anew(), self._owner)
         )
 
     async def claim_expired(self, *, now_ms: int, limit: int) -> Sequence[Claimed]:

@@ -34,8 +34,13 @@ class Ranks:
     def __init__(
         self, starts: Mapping[tuple[str, int, str], float], clocks: Mapping[tuple[str, int], float]
     ) -> None:
-        self._latest = dict(starts)
+        self._starts = starts
         self._clocks = clocks
+        self._latest = dict(starts)
+
+    def anew(self) -> "Ranks":
+        """The same ranks, for work that is done again."""
+        return Ranks(self._starts, self._clocks)
 
     def next(self, turn: Turn) -> float:
         if turn.retry:

@@ -24,10 +24,16 @@ _LISTED = r"""m.id::text, s.state, m.category, m.created_ms, s.expires_ms,
     CASE WHEN position('\u0000' IN m.body) = 0
          THEN coalesce(m.body::json -> 'metadata', '{}')::text END,
     CASE WHEN position('\u0000' IN m.body) > 0 THEN m.body END,
-    s.version > 0 OR EXISTS (SELECT 1 FROM queue r WHERE r.message = m.id AND r.rank IS NOT NULL),
-    EXISTS (SELECT 1 FROM queue r WHERE r.message = m.id AND r.owner IS NOT NULL)"""
+    {phase}"""
 
-FRAGMENTS: Mapping[str, str] = {"claimed": _CLAIMED, "listed": _LISTED}
+#: Whether a message's time has come, and whether it is claimed. Not by EXISTS, which the planner
+#: might answer for many messages by reading the whole queue.
+_PHASE = """s.version > 0 OR (SELECT true FROM queue r
+                             WHERE r.message = m.id AND r.rank IS NOT NULL LIMIT 1) IS NOT NULL,
+    (SELECT true FROM queue r
+     WHERE r.message = m.id AND r.owner IS NOT NULL LIMIT 1) IS NOT NULL"""
+
+FRAGMENTS: Mapping[str, str] = {"claimed": _CLAIMED, "listed": _LISTED, "phase": _PHASE}
 
 QUERIES = queries.load("postgres", FRAGMENTS)
 

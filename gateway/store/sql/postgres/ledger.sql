@@ -40,10 +40,7 @@ WHERE x.provider = r.provider AND x.reference = r.reference
 -- Differs: with all that happened, as JSON and null where nothing did: [[step, part, number,
 -- provider, outcome, code, detail, started_ms, ended_ms], …], [[step, part, provider, event, code,
 -- detail, at_ms], …], [[at_ms, event, channel, provider, detail], …].
-SELECT m.id::text, s.state, m.category, m.created_ms, s.expires_ms, m.body,
-       s.version > 0
-       OR EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.rank IS NOT NULL),
-       EXISTS (SELECT 1 FROM queue q WHERE q.message = m.id AND q.owner IS NOT NULL),
+SELECT m.id::text, s.state, m.category, m.created_ms, s.expires_ms, m.body, {phase},
        (SELECT json_agg(json_build_array(step, part, number, provider, outcome, code, detail,
                                          started_ms, ended_ms)
                         ORDER BY redrive, step, part, number)::text
@@ -145,7 +142,8 @@ GROUP BY lane;
 -- Strays older than :before that have no work left: (id). Those of a day go with its partition.
 -- Differs: holds their statuses, so that nobody gives them work.
 SELECT s.message::text FROM status_other s
-WHERE s.message < :before::uuid AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.message = s.message)
+WHERE s.message < :before::uuid
+  AND (SELECT true FROM queue q WHERE q.message = s.message LIMIT 1) IS NULL
 ORDER BY s.message LIMIT :limit
 FOR UPDATE OF s SKIP LOCKED;
 
@@ -153,7 +151,7 @@ FOR UPDATE OF s SKIP LOCKED;
 -- Those of messages that have no queue row: (id).
 -- Only PostgreSQL: work may have come before a status was held.
 SELECT r.message::text FROM unnest(:messages::uuid[]) AS r (message)
-WHERE NOT EXISTS (SELECT 1 FROM queue q WHERE q.message = r.message);
+WHERE (SELECT true FROM queue q WHERE q.message = r.message LIMIT 1) IS NULL;
 
 -- name: purge_message
 -- The messages themselves.

@@ -194,15 +194,18 @@ WITH RECURSIVE found (pin) AS (
 SELECT pin FROM found WHERE pin IS NOT NULL;
 
 -- name: give_back
--- Return claimed rows untried; with a due_ms they wait until then.
+-- Return claimed rows untried; with a due_ms they wait until then. In the order given, which must
+-- be sorted. (A LIMIT keeps conditions on a row apart from finding it: with stale statistics, the
+-- index of the owner's rows may look shorter than a look-up of the key.)
 WITH held AS MATERIALIZED (
-    SELECT q.message, q.step, q.part, r.due_ms
+    SELECT r.message, r.step, r.part, r.due_ms
     FROM unnest(:message::uuid[], :step::smallint[], :part::smallint[], :epoch::integer[],
                 :due_ms::bigint[]) AS r (message, step, part, epoch, due_ms)
-    JOIN queue q USING (message, step, part)
-    WHERE q.epoch = r.epoch AND q.owner = :owner
-    ORDER BY q.message, q.step, q.part
-    FOR UPDATE OF q
+    CROSS JOIN LATERAL (
+        SELECT epoch, owner FROM queue q
+        WHERE q.message = r.message AND q.step = r.step AND q.part = r.part
+        LIMIT 1 FOR UPDATE) AS h
+    WHERE h.epoch = r.epoch AND h.owner = :owner
 )
 UPDATE queue q
 SET owner = NULL, attempts = attempts - 1,
@@ -241,7 +244,7 @@ SELECT * FROM taken ORDER BY place;
 -- Make rows our own whose owner is not among the living, under the epoch that they have.
 -- Differs: claims, too; an owner is dead that has not beaten for :dead_after seconds.
 WITH RECURSIVE owners (owner) AS (
-    (SELECT owner FROM queue WHERE owner IS NOT NULL ORDER BY owner LIMIT 1)
+    (SELECT owner FROM queue WHERE owner >= '' ORDER BY owner LIMIT 1)
     UNION ALL
     SELECT (SELECT q.owner FROM queue q WHERE q.owner > owners.owner ORDER BY q.owner LIMIT 1)
     FROM owners WHERE owners.owner IS NOT NULL
@@ -330,8 +333,8 @@ WHERE why IS NOT NULL;
 SELECT r.place
 FROM unnest(:message::uuid[], :step::smallint[], :part::smallint[], :place::integer[])
     AS r (message, step, part, place)
-JOIN queue q ON q.message = r.message AND q.step = r.step AND q.part = r.part
-WHERE q.owner IS NOT NULL;
+WHERE (SELECT q.owner FROM queue q
+       WHERE q.message = r.message AND q.step = r.step AND q.part = r.part) IS NOT NULL;
 
 -- name: put_attempts
 -- Evidence of attempts.
@@ -405,14 +408,16 @@ WHERE lane = :lane AND priority = :priority::smallint AND rank IS NULL AND owner
 ORDER BY due_ms LIMIT :limit;
 
 -- name: promote
--- Make rows ready, unless another node just does.
+-- Make rows ready, unless another node just does. (As to the LIMIT, see `give_back`.)
 WITH due AS MATERIALIZED (
-    SELECT q.message, q.step, q.part, r.rank
+    SELECT r.message, r.step, r.part, r.rank
     FROM unnest(:message::uuid[], :step::smallint[], :part::smallint[], :rank::float8[])
         AS r (message, step, part, rank)
-    JOIN queue q USING (message, step, part)
-    WHERE q.rank IS NULL AND q.owner IS NULL
-    FOR UPDATE OF q SKIP LOCKED
+    CROSS JOIN LATERAL (
+        SELECT rank, owner FROM queue q
+        WHERE q.message = r.message AND q.step = r.step AND q.part = r.part
+        LIMIT 1 FOR UPDATE SKIP LOCKED) AS h
+    WHERE h.rank IS NULL AND h.owner IS NULL
 )
 UPDATE queue q SET rank = d.rank
 FROM due d
