@@ -131,7 +131,21 @@ class Assembly:
         ]
         self._postman = await self._build_postman()
         self._services = await self._build_services()
+        self._begin_metrics()
         await self._listen()
+
+    def _begin_metrics(self) -> None:
+        self.metrics.begin(
+            categories=self.settings.categories,
+            channels={lane.channel for lane in self.settings.lanes.values()},
+            accounts=[*self.settings.providers, WEBHOOK_LANE],
+            reporters=[
+                name
+                for name, sender in self._senders.items()
+                if isinstance(sender.provider, providers.HttpProvider)
+            ],
+            internal=webhooks.CATEGORY,
+        )
 
     def _note_commit(self, seconds: float, works: int) -> None:
         self.metrics.commit_seconds.observe(seconds)

@@ -12,6 +12,8 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.model.wire import ReceiptEvent
+
 TEXT = {"text": "Your order is on its way", "subject": "Your order"}
 
 #: All labels that there may be, and where their values come from.
@@ -25,7 +27,7 @@ LABELS: dict[str, set[str]] = {
         *("invalid", "throttled", "key_conflict", "duplicate", "repeated", "unavailable"),
         *("signature", "unreadable", "stranger"),
     },
-    "event": {"delivered", "sent", "failed", "opted_out"},
+    "event": set(ReceiptEvent),
     "phase": {"ready", "waiting", "claimed"},
 }
 STATES = {
@@ -37,6 +39,11 @@ STATES = {
 async def used(stand: Any, eventually: Any) -> Any:
     """A gateway that has had some of everything."""
     gateway = await stand.start()
+    await use(gateway, stand, eventually)
+    return gateway
+
+
+async def use(gateway: Any, stand: Any, eventually: Any) -> None:
     ids = [
         await gateway.send(to={"phone": "+14155550123"}, content=TEXT),
         await gateway.send(to={"phone": "+447400123456"}, content=TEXT),
@@ -49,14 +56,13 @@ async def used(stand: Any, eventually: Any) -> Any:
     await gateway.until(dead, "failed")
     await gateway.call("POST", "/v1/messages", {"to": {}})
     await eventually(lambda: stand.database.one("SELECT count(*) FROM queue") == 0)
-    return gateway
 
 
 def check(families: list[Metric]) -> None:
     """Naming conventions: https://prometheus.io/docs/practices/naming/"""
     assert len({one.name for one in families}) == len(families) > 20
     for family in families:
-        assert re.fullmatch(r"gateway_[a-z0-9]+(_[a-z0-9]+)*", family.name), family.name
+        assert re.fullmatch(r"(gateway|process)_[a-z0-9]+(_[a-z0-9]+)*", family.name), family.name
         assert family.documentation, family.name
         assert family.type in ("counter", "gauge", "histogram"), family.name
         assert not re.search(r"_(ms|milliseconds|minutes|kb|mb|percent)(_|$)", family.name)
@@ -66,7 +72,7 @@ def check(families: list[Metric]) -> None:
         for sample in family.samples:
             check_labels(family, sample.labels)
             if family.type == "counter":
-                assert sample.name.endswith(("_total", "_created")), sample.name
+                assert sample.name.endswith("_total"), sample.name
 
 
 def check_labels(family: Metric, labels: dict[str, str]) -> None:
@@ -87,11 +93,7 @@ async def test_text_format_is_valid_and_conventional(stand: Any, eventually: Any
 
     text = await gateway.metrics()
 
-    families = [
-        one
-        for one in parse(text_string_to_metric_families, text)
-        if not one.name.endswith("_created")
-    ]
+    families = parse(text_string_to_metric_families, text)
     check(families)
     for family in families:
         name = family.name + ("_total" if family.type == "counter" else "")
@@ -106,6 +108,33 @@ async def test_openmetrics_format_is_valid_and_conventional(stand: Any, eventual
 
     check(parse(openmetrics.text_string_to_metric_families, text))
     assert text.endswith("# EOF\n")
+    assert "_created" not in text
+
+
+def counted(text: str) -> set[str]:
+    """Every series of what is counted."""
+    return {
+        str((sample.name, sample.labels))
+        for family in text_string_to_metric_families(text)
+        if family.type != "gauge"
+        for sample in family.samples
+    }
+
+
+async def test_what_is_counted_is_there_before_it_happens(stand: Any, eventually: Any) -> None:
+    gateway = await stand.start()
+    fresh = counted(await gateway.metrics())
+
+    await use(gateway, stand, eventually)
+
+    assert counted(await gateway.metrics()) == fresh
+
+
+async def test_process_is_measured_too(stand: Any) -> None:
+    gateway = await stand.start()
+
+    assert await gateway.metric("process_open_fds") > 0
+    assert await gateway.metric("process_resident_memory_bytes") > 0
 
 
 async def test_labels_do_not_grow_with_the_messages(stand: Any, eventually: Any) -> None:
