@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from gateway.api.services import Services
 from gateway.app.assembly import Assembly
-from gateway.dispatch.node import Gossip
+from gateway.dispatch.node import Gossip, Hints
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.worker import Worker
 
@@ -87,7 +87,8 @@ class Gateway(Assembly):
         if self._fleet is None or self._pulse is None:
             return ()
         gossip = Gossip(self._fleet, self._accounts, self.clock)
-        return self._pulse.run(), gossip.run()
+        hints = Hints(self._fleet, self._bells, self.clock)
+        return self._pulse.run(), gossip.run(), hints.tell(), hints.hear()
 
     async def _check_store(self) -> None:
         while True:

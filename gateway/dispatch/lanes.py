@@ -1,7 +1,7 @@
 """Which lane serves an address, and how lanes call for workers. Pure but for the bells."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gateway.model import wire
 from gateway.settings import Lane
@@ -44,6 +44,8 @@ class Bells:
     """Tells workers that a lane may have work. Rings are merged; a missed one costs a poll."""
 
     def __init__(self) -> None:
+        #: called with each lane that rings here, to tell other nodes
+        self.on_ring: Callable[[str], None] = lambda lane: None
         self._listeners: dict[str, list[asyncio.Event]] = {}
         self._pins: dict[str, set[str]] = {}
 
@@ -58,6 +60,11 @@ class Bells:
         """A lane has ready work; a pin names whose, where it is kept for somebody."""
         if pin:
             self._pins.setdefault(lane, set()).add(pin)
+        self.on_ring(lane)
+        self.echo(lane)
+
+    def echo(self, lane: str) -> None:
+        """It rang at another node."""
         for event in self._listeners.get(lane, ()):
             event.set()
 

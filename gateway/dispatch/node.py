@@ -1,9 +1,11 @@
 """What a node owes the others: proof that it lives, and word of providers to be left alone."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 
 from gateway.clock import Clock
+from gateway.dispatch.lanes import Bells
 from gateway.limits.account import Account
 from gateway.model.errors import StoreUnavailable
 from gateway.store import base
@@ -18,6 +20,9 @@ _PROOF = 4.0
 
 #: Seconds after which a heartbeat that failed is tried again.
 _RETRY = 0.5
+
+#: Seconds between hints, and until a lost line to hear them is opened again.
+_HINT_EVERY, _LISTEN_AGAIN = 0.1, 1.0
 
 #: Seconds between looks at what other nodes say of providers.
 _GOSSIP_EVERY = 0.5
@@ -51,6 +56,44 @@ class Pulse:
             return _RETRY
         self._proved = began
         return _BEAT_EVERY
+
+
+class Hints:
+    """Tells other nodes that lanes have work, and hears it from them: they need not find it by
+    looking. Hints are merged, and may be lost."""
+
+    def __init__(self, fleet: base.Fleet, bells: Bells, clock: Clock) -> None:
+        self._fleet = fleet
+        self._bells = bells
+        self._clock = clock
+        self._lanes: set[str] = set()
+        self._rang = asyncio.Event()
+        bells.on_ring = self._note
+
+    def _note(self, lane: str) -> None:
+        self._lanes.add(lane)
+        self._rang.set()
+
+    async def tell(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._rang.wait()
+            self._rang.clear()
+            lanes, self._lanes = self._lanes, set()
+            try:
+                await self._fleet.hint(lanes)
+            except StoreUnavailable as error:
+                _log.debug("hint_lost reason=%s", error)
+            await self._clock.sleep(_HINT_EVERY)
+
+    async def hear(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._fleet.listen(self._bells.echo)
+            except StoreUnavailable as error:
+                _log.warning("hints_not_heard reason=%s", error)
+            await self._clock.sleep(_LISTEN_AGAIN)
 
 
 class Gossip:

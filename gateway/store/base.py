@@ -5,7 +5,7 @@
 nothing of it was stored and that it may be tried again. Times are UTC epoch milliseconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -278,6 +278,15 @@ class Fleet(Protocol):
 
     async def beat(self) -> None:
         """Prove to the other nodes that this one lives."""
+        ...
+
+    async def hint(self, lanes: Collection[str]) -> None:
+        """Tell the other nodes that these lanes have work. It may be lost."""
+        ...
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        """Call `heard` with each lane that another node hints at, until cancelled. Raises
+        StoreUnavailable when it cannot hear any more."""
         ...
 
     async def take_tokens(self, account: str, demand: Demand) -> Grant:

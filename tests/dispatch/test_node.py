@@ -1,11 +1,13 @@
 """One node among others: it proves that it lives, stops when it cannot, and shares its troubles."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
 
-from gateway.dispatch.node import Gossip, Pulse
+from gateway.dispatch.lanes import Bells
+from gateway.dispatch.node import Gossip, Hints, Pulse
 from gateway.limits.account import Account, AccountLimits
 from gateway.limits.breaker import BreakerState
 from gateway.model.errors import StoreUnavailable
@@ -23,11 +25,25 @@ class Fleet:
         self.beats: list[float] = []
         self.pauses: dict[str, tuple[float, str]] = {}
         self.told = 0
+        self.hints: list[list[str]] = []
+        self.hearing: list[Callable[[str], None]] = []
         self._clock = clock
 
     async def beat(self) -> None:
         self._check()
         self.beats.append(self._clock.monotonic())
+
+    async def hint(self, lanes: Collection[str]) -> None:
+        self._check()
+        self.hints.append(sorted(lanes))
+        for heard in self.hearing:
+            for lane in lanes:
+                heard(lane)
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        self._check()
+        self.hearing.append(heard)
+        await asyncio.Event().wait()
 
     async def take_tokens(self, account: str, demand: Demand) -> Grant:
         raise NotImplementedError
@@ -135,3 +151,38 @@ async def test_gossip_goes_on_after_the_store_was_away(world: Any) -> None:
     await world.sleep(1.0)
 
     assert set(fleet.pauses) == {"acme"}
+
+
+async def test_lane_that_rings_here_rings_at_the_others(world: Any) -> None:
+    fleet, here, there = Fleet(world.clock), Bells(), Bells()
+    for bells in (here, there):
+        hints = Hints(fleet, bells, world.clock)
+        world.also(hints.hear())
+        world.also(hints.tell())
+    sms, email = there.listen(["sms"]), there.listen(["email"])
+    await world.sleep(0.5)
+
+    for _ in range(100):
+        here.ring("sms")
+    await world.sleep(1.0)
+
+    assert (sms.is_set(), email.is_set()) == (True, False)
+    assert fleet.hints == [["sms"]]  # merged, and what was heard is not told again
+
+
+async def test_hints_are_heard_again_after_the_store_was_away(world: Any) -> None:
+    fleet, here = Fleet(world.clock), Bells()
+    fleet.away = True
+    hints = Hints(fleet, here, world.clock)
+    world.also(hints.hear())
+    world.also(hints.tell())
+    here.ring("sms")
+    await world.sleep(5.0)
+
+    fleet.away = False
+    await world.sleep(2.0)
+    here.ring("sms")
+    await world.sleep(1.0)
+
+    assert fleet.hints == [["sms"]]
+    assert len(fleet.hearing) == 1

@@ -184,6 +184,24 @@ class Engine:
                     await asyncio.sleep(_PAUSE)
         return False
 
+    async def listen(self, channel: str, heard: Callable[[Any, int, str, object], None]) -> None:
+        """Call `heard` with what is notified, on a connection of its own, until cancelled. Raises
+        StoreUnavailable when that is lost."""
+        lost = asyncio.Event()
+        try:
+            connection = await asyncpg.connect(
+                self._address.url, timeout=_ACQUIRE, server_settings=_SETTINGS
+            )
+            try:
+                connection.add_termination_listener(lambda connection: lost.set())
+                await connection.add_listener(channel, heard)
+                await lost.wait()
+            finally:
+                connection.terminate()
+        except Exception as error:  # which is for `trouble` to tell
+            raise trouble.translated(error) from error
+        raise StoreUnavailable("the connection was lost")
+
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[tuple[Connection, Session]]:
         pool = self._pool

@@ -1,6 +1,8 @@
 """What nodes share: who lives, tokens and pauses of provider accounts, all by one clock."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+
+import orjson
 
 from gateway.model.tokens import Demand, Grant
 from gateway.store.postgres.claim import Claims
@@ -24,6 +26,20 @@ class PostgresFleet:
     async def leave(self) -> None:
         """This node is gone; what it still holds is anybody's."""
         await self._engine.run(lambda session: session.run("leave", owner=self._owner))
+
+    async def hint(self, lanes: Collection[str]) -> None:
+        """By NOTIFY; what it tells is its sender's name and the lanes."""
+        words = orjson.dumps([self._owner, *lanes]).decode()
+        await self._engine.run(lambda session: session.run("hint", words=words))
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        def take(connection: object, process: int, channel: str, words: object) -> None:
+            sender, *lanes = orjson.loads(str(words))
+            if sender != self._owner:
+                for lane in lanes:
+                    heard(lane)
+
+        await self._engine.listen("gateway_hint", take)
 
     async def take_tokens(self, account: str, demand: Demand) -> Grant:
         async def work(session: Session) -> Grant:

@@ -173,6 +173,7 @@ async def test_roles_can_be_apart(shared: Shared, eventually: Any) -> None:
 
     assert waiting == [(5,)]
     assert shared.copies == dict.fromkeys(ids, 1)
+    assert (await shared.rows("SELECT count(*) FROM node")) == [(2,)]
     for one in (front, back):
         one.terminate()
         assert await one.ended() == 0, one.stderr

@@ -1,3 +1,8 @@
+-- name: hint
+-- Tell those that listen that lanes have work; outside of every transaction that makes some.
+-- Only PostgreSQL: as everything in this file.
+SELECT pg_notify('gateway_hint', :words::text);
+
 -- name: beat
 -- Tell that we are alive.
 -- Only PostgreSQL: SQLite serves one process.
