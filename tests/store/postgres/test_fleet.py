@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from gateway.model.errors import StoreUnavailable
 from gateway.model.tokens import Demand
 from gateway.store.postgres.store import PostgresStore
+from tests.store.server import Databases
 
 
 def demand(**fields: Any) -> Demand:
@@ -115,3 +117,39 @@ async def test_longer_pause_takes_its_place(nodes: list[PostgresStore]) -> None:
     await nodes[1].fleet.pause_account("acme", seconds=600.0, reason="429")
 
     assert (await nodes[2].fleet.paused_accounts())["acme"][1] == "429"
+
+
+async def test_hints_reach_the_other_nodes(nodes: list[PostgresStore]) -> None:
+    heard: dict[int, list[str]] = {0: [], 1: []}
+    tasks = [
+        asyncio.create_task(nodes[number].fleet.listen(heard[number].append)) for number in heard
+    ]
+    async with asyncio.timeout(20.0):
+        while not (heard[0] and heard[1]):  # until both listen
+            await nodes[2].fleet.hint(["sms", "web hook"])
+            await asyncio.sleep(0.01)
+        before = len(heard[1])
+        await nodes[0].fleet.hint(["email"])
+        while "email" not in heard[1]:
+            await asyncio.sleep(0.01)
+
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert set(heard[0]) == {"sms", "web hook"}
+    assert before > 0
+
+
+async def test_lost_line_is_noticed(nodes: list[PostgresStore], databases: Databases) -> None:
+    task = asyncio.create_task(nodes[0].fleet.listen(lambda lane: None))
+    await asyncio.sleep(0.2)
+
+    while not task.done():
+        databases.run(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE query LIKE 'LISTEN%'"
+        )
+        await asyncio.sleep(0.05)
+
+    with pytest.raises(StoreUnavailable):
+        await task
