@@ -6,6 +6,9 @@ from gateway.settings.faults import show_path
 from gateway.settings.models import Settings
 from gateway.settings.values import show_duration
 
+#: 64 bits at the most, if a key is written in hexadecimal.
+_SHORTEST_KEY = 16
+
 
 def warnings(settings: Settings) -> Sequence[str]:
     """One line each, beginning with the key's path; never a secret."""
@@ -15,6 +18,7 @@ def warnings(settings: Settings) -> Sequence[str]:
 def _warnings(settings: Settings) -> Iterator[str]:
     if not settings.lanes:
         yield "lanes: there are none, so no message can be sent"
+    yield from _keys(settings)
     yield from _accounts(settings)
     kinds = {account.kind for account in settings.providers.values()}
     for name, template in settings.templates.items():
@@ -24,6 +28,14 @@ def _warnings(settings: Settings) -> Iterator[str]:
                 yield f"{path}: no provider account is of this kind"
     if settings.store.retention < 180 * 86400:
         yield "store.retention: under six months, shorter than some laws ask for proof of consent"
+
+
+def _keys(settings: Settings) -> Iterator[str]:
+    for name, tenant in settings.tenants.items():
+        for place, key in enumerate(tenant.keys):
+            if len(key.get_secret_value()) < _SHORTEST_KEY:
+                path = show_path(("tenants", name, "keys", place))
+                yield f"{path}: short enough to be guessed; `gateway key create` makes good ones"
 
 
 def _accounts(settings: Settings) -> Iterator[str]:

@@ -159,6 +159,16 @@ def test_the_reference_names_every_key_of_the_example() -> None:
     } <= known
 
 
+@pytest.mark.parametrize(("length", "count"), [(15, 1), (16, 0)])
+def test_api_keys_that_can_be_guessed_are_warned_about(length: int, count: int) -> None:
+    loaded = parse(tenants={"a": {"keys": ["k" * length]}})
+
+    found = [one for one in settings.warnings(loaded) if one.startswith("tenants.a.keys[0]: ")]
+
+    assert len(found) == count
+    assert not any("kkk" in one for one in found)
+
+
 def test_every_reference_row_is_described() -> None:
     for row in settings.reference():
         assert row.type, row
