@@ -47,6 +47,34 @@ async def test_what_comes_during_a_flush_goes_into_the_next() -> None:
     assert [task.result() for task in rest] == [[4, -4], [6, -6], [8, -8]]
 
 
+async def test_several_flushes_are_on_their_way_at_once() -> None:
+    flush = Flush()
+    batcher = Batcher(flush, largest=100, flushes=2)
+
+    async with asyncio.TaskGroup() as group:
+        for number in (1, 2, 3, 4):
+            group.create_task(batcher.submit([number]))
+            await settle()
+        flush.gate.set()
+
+    assert flush.groups == [[1], [2], [3, 4]]
+
+
+async def test_batcher_flushes_whatever_the_rhythm_of_its_callers() -> None:
+    flush = Flush()
+    flush.gate.set()
+    batcher = Batcher(flush, largest=3, flushes=2)
+
+    async def call(number: int) -> None:
+        for turn in range(20):
+            assert await batcher.submit([number + turn]) == [2 * (number + turn)]
+            for _ in range(number % 4):
+                await asyncio.sleep(0)
+
+    async with asyncio.timeout(10.0):
+        await asyncio.gather(*(call(number) for number in range(7)))
+
+
 async def test_groups_are_bounded_and_no_caller_is_split() -> None:
     flush = Flush()
     flush.gate.set()

@@ -51,6 +51,25 @@ async def test_receipt_finds_its_attempt(store: Store, make: Any) -> None:
     assert await store.parked(limit=10) == []
 
 
+async def test_provider_s_names_may_hold_any_character(store: Store, make: Any) -> None:
+    names = ["a\x00b", "a\x1a", "🎉", "'; --", '{"\\']
+    await store.find_attempts([named(name) for name in names[:2]], now_ms=make.now_ms)
+    await sent(store, make, *names)
+
+    found = await store.find_attempts([named(name) for name in names], now_ms=make.now_ms)
+    parked = await store.parked(limit=10)
+
+    assert [one.reference for one in found if one is not None] == names
+    assert sorted(one.reference for one in parked) == sorted(names[:2])
+    await store.clear_parked(parked)
+    assert await store.parked(limit=10) == []
+
+
+async def test_receipts_of_strangers_references_are_nobody_s(store: Store) -> None:
+    for nonsense in ("-" * 36, "x", "01A3185C-0000-7000-8000-00000000000G"):
+        assert await store.cases([MessageId(nonsense)]) == {}
+
+
 async def test_receipt_before_its_attempt_is_parked(store: Store, make: Any) -> None:
     early = await store.find_attempts(
         [named("SM1", "sent"), named("SM1"), named("SM2")], now_ms=make.now_ms
@@ -193,6 +212,19 @@ async def test_list_is_paged_newest_first(store: Store, make: Any) -> None:
         newest_first[6:],
     ]
     assert await pages(store, MessageFilter(limit=7)) == [newest_first]
+
+
+async def test_lists_show_metadata_whatever_it_holds(store: Store, make: Any) -> None:
+    nasty = {"nul": "a\x00b", "quote": 'a"\\u0000', "emoji": "🎉"}
+    await ended(store, make, State.FAILED, metadata=nasty)
+    await ended(store, make, State.FAILED)
+    await ended(store, make, State.FAILED, metadata={"order": "A17"})
+
+    page = await store.list("billing", MessageFilter())
+    dead = await store.dead(tenant=None, cursor="", limit=10)
+
+    assert [one.metadata for one in page.messages] == [{"order": "A17"}, {}, nasty]
+    assert [one.metadata for _, one in dead] == [nasty, {}, {"order": "A17"}]
 
 
 async def test_list_is_filtered_by_time_category_and_state(store: Store, make: Any) -> None:
