@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
@@ -50,6 +51,11 @@ async def openapi_json(request: web.Request) -> web.Response:
         content_type="application/json",
         headers={"Cache-Control": _CACHE},
     )
+
+
+async def home(request: web.Request) -> web.Response:
+    """Who opens the bare address wants to know what this is."""
+    return web.Response(status=HTTPStatus.FOUND, headers={"Location": "/docs"})
 
 
 async def page(request: web.Request) -> web.Response:

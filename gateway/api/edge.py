@@ -52,8 +52,14 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
     request[REQUEST_ID] = chosen
     request_id.set(chosen)
     response = await handler(request)
-    response.headers[HEADER] = chosen
+    sign(response, chosen)
     return response
+
+
+def sign(response: web.StreamResponse, chosen: str) -> None:
+    """What every answer carries. aiohttp would tell which versions of it and of Python run here."""
+    response.headers[HEADER] = chosen
+    response.headers["Server"] = "gateway"
 
 
 @web.middleware

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from gateway.api import problems
 from gateway.api.bodies import LIMITS
-from gateway.api.edge import HEADER, REQUEST_ID, new_id
+from gateway.api.edge import REQUEST_ID, new_id, sign
 from gateway.api.limits import Limits
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Connection(web.RequestHandler):
             if request.writer.output_size > 0:
                 raise ConnectionError("an answer has begun already")
             response = problems.internal(request_id)
-        response.headers[HEADER] = request_id
+        sign(response, request_id)
         response.force_close()
         return response
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -150,6 +151,27 @@ async def test_wrong_address_or_method_is_a_problem(
     allowed = answer.headers.get("Allow")
     assert (answer.status, problem["status"]) == (status, status)
     assert (allowed and set(allowed.split(","))) == allow
+
+
+async def test_bare_address_leads_to_the_documentation(edge: Any) -> None:
+    async with edge.session.get(edge.url, headers={"Authorization": ""}) as answer:
+        assert (answer.status, answer.url.path) == (200, "/docs")
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"GET /docs", b"GET /nothing", b"POST /v1/messages", b"GET /\x00", b"GET /v1/providers"],
+)
+async def test_answers_do_not_tell_what_runs_here(
+    edge: Any, fakes: Any, request_line: bytes
+) -> None:
+    fakes.operations.health = None  # a bug, hence 500
+    headers = b"Host: gw\r\nAuthorization: Bearer gw_admin\r\nConnection: close\r\n\r\n"
+
+    head = (await edge.raw(request_line + b" HTTP/1.1\r\n" + headers)).partition(b"\r\n\r\n")[0]
+
+    assert re.findall(rb"(?i)^server: (.*?)\r?$", head, re.MULTILINE) == [b"gateway"]
+    assert b"ython" not in head
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-1", True), ("a b", False), ("x" * 65, False)])
