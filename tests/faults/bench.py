@@ -214,7 +214,7 @@ class Bench:
                     "security": "none",
                     "from": "Shop <no-reply@shop.example.com>",
                     "concurrency": 8,
-                    "timeout": "1s",
+                    "timeout": "500ms",
                 },
             },
         }
@@ -262,7 +262,7 @@ def _http(port: int) -> dict[str, Any]:
         },
         "message_id": "id",
         "concurrency": 16,
-        "timeout": "1s",
+        "timeout": "500ms",
         "receipt": {
             "secret": RECEIPT_SECRET,
             "id": "id",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.faults import kills
+from tests.faults import kills, providers
 from tests.faults.run import AnyCase
 
-CASES: Mapping[str, AnyCase] = {case.name: case for case in kills.CASES}
+CASES: Mapping[str, AnyCase] = {case.name: case for case in (*kills.CASES, *providers.CASES)}

@@ -16,6 +16,8 @@ from tests.faults.records import Record
 from tests.faults.traffic import PLANTED
 from tests.faults.verdict import Verdict
 
+_CODES = "SELECT provider, outcome, code, count(*) FROM attempt GROUP BY provider, outcome, code"
+
 #: Orders of the evidence that are tried for each message.
 _ORDERS = 4
 
@@ -31,6 +33,8 @@ async def check(bench: Bench) -> Verdict:
     """After heal and drain, while the gateways still run."""
     verdict = Verdict(duplicated=_second_copies(bench.arrivals.copies))
     faults = _Collected()
+    rows = await bench.database.rows(_CODES)
+    verdict.codes = Counter({(row[0], row[1], row[2]): row[3] for row in rows})
     stored = await _stored(bench, verdict, faults)
     for kind, found in (
         ("caller", against_caller(stored, bench.client.log)),

@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -148,7 +149,9 @@ class Client:
         while not stop.is_set():
             numbers = self.next_numbers(chance.choice(_SIZES))
             await self.post(numbers)
-            await asyncio.sleep(len(numbers) / rate)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(len(numbers) / rate):
+                    await stop.wait()
 
 
 def _key(number: int) -> str:

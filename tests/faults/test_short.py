@@ -53,4 +53,5 @@ async def shared() -> AsyncIterator[Shared]:
 async def test_invariants_hold_after(case: run.AnyCase, shared: Shared) -> None:
     result = await shared.run(case)
 
-    assert not result.broken, result.explain()
+    if result.broken:
+        pytest.fail(result.explain(), pytrace=False)

@@ -28,19 +28,26 @@ class Traffic:
 
     def __init__(self, seed: int, mix: Mapping[str, int] = MIX) -> None:
         self._seed = seed
+        self._chosen: dict[int, str] = {}
+        #: may change between messages
         self.mix = mix
 
     def message(self, number: int) -> dict[str, Any]:
         """A message as it is posted, less its idempotency key."""
-        chance = random.Random(f"{self._seed}/{number}")
-        (kind,) = chance.choices(list(self.mix), list(self.mix.values()))
         made: dict[str, Any] = {
             "content": {"text": f"plantedtext {number}", "subject": f"planted subject {number}"},
             "metadata": {"n": number},
             "category": "service",
         }
-        made.update(_KINDS[kind](number))
+        made.update(_KINDS[self._kind(number)](number))
         return made
+
+    def _kind(self, number: int) -> str:
+        if number not in self._chosen:
+            chance = random.Random(f"{self._seed}/{number}")
+            (kind,) = chance.choices(list(self.mix), list(self.mix.values()))
+            self._chosen[number] = kind
+        return self._chosen[number]
 
 
 def _pool(number: int) -> dict[str, Any]:

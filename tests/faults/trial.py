@@ -111,7 +111,36 @@ def _watch(path: str, growth: int) -> None:
         time.sleep(_GLANCE)
 
 
-When = Posted | Arrived | Seconds | Grown
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """So many attempts more have ended in a way."""
+
+    provider: str
+    outcome: str
+    #: its beginning
+    code: str
+    attempts: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.attempts} {self.outcome} by {self.provider} ({self.code or 'any'}) later"
+
+    async def come(self, trial: "Trial") -> None:
+        enough = await self._count(trial) + self.attempts
+
+        async def look() -> bool:
+            return await self._count(trial) >= enough
+
+        await eventually(look, what=str(self))
+
+    async def _count(self, trial: "Trial") -> int:
+        rows = await trial.bench.database.rows(
+            f"""SELECT count(*) FROM attempt WHERE provider = '{self.provider}'
+            AND outcome = '{self.outcome}' AND code LIKE '{self.code}%'"""
+        )
+        return int(rows[0][0])
+
+
+When = Posted | Arrived | Seconds | Grown | Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +284,8 @@ class Trial:
 
     async def _play(self, moment: Moment) -> None:
         await moment.when.come(self)
-        self.note(f"{moment.when}: {moment.what}")
+        if moment.what:
+            self.note(f"{moment.when}: {moment.what}")
         await moment.do(self)
 
     def note(self, what: str) -> None:

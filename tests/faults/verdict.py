@@ -19,6 +19,8 @@ class Verdict:
     unknown: int = 0
     #: by state, of the callers' messages
     states: Counter[State] = field(default_factory=Counter)
+    #: attempts by (provider, outcome, code)
+    codes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
 
     def since(self, before: "Verdict") -> "Verdict":
@@ -29,5 +31,6 @@ class Verdict:
             duplicated=self.duplicated - before.duplicated,
             unknown=self.unknown - before.unknown,
             states=self.states - before.states,
+            codes=self.codes - before.codes,
             broken=self.broken,
         )

@@ -96,9 +96,6 @@ class Wire:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def break_by(self, fault: Fault) -> None:
-        self.fault = fault
-
     def heal(self) -> None:
         """Everything passes again, on new connections: what was held back stays lost."""
         self.fault = Fault()
