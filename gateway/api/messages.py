@@ -31,7 +31,7 @@ async def submit(request: web.Request, caller: Caller) -> web.Response:
 
 async def _read(request: web.Request, caller: Caller) -> Reading:
     try:
-        request.app[SERVICES].keys.admit(caller, 1)
+        await request.app[SERVICES].keys.admit(caller, 1)
         key = _read_key(request)
         return submissions.read_message(await bodies.read_json(request), key)
     except errors.RequestError as error:
@@ -57,7 +57,7 @@ async def submit_batch(request: web.Request, caller: Caller) -> web.Response:
     intake = request.app[SERVICES].intake
     try:
         items = await _read_batch(request)
-        request.app[SERVICES].keys.admit(caller, len(items))
+        await request.app[SERVICES].keys.admit(caller, len(items))
     except errors.RequestError as error:
         await intake.accept(caller, [error])
         raise
@@ -120,7 +120,7 @@ class BatchProblem(problems.Problem):
 async def preview(request: web.Request, caller: Caller) -> web.Response:
     """Say what would become of a message: chain, texts, the gate's decision. Sends nothing."""
     services = request.app[SERVICES]
-    services.keys.admit(caller, 1)
+    await services.keys.admit(caller, 1)
     submission = submissions.read_message(await bodies.read_json(request), "")
     return answer(shapes.preview(await services.intake.preview(caller, submission)))
 

@@ -91,7 +91,7 @@ class Keys(Protocol):
         """Raises Unauthorised."""
         ...
 
-    def admit(self, caller: Caller, messages: int) -> None:
+    async def admit(self, caller: Caller, messages: int) -> None:
         """Count them against the tenant's rate. Raises TooManyRequests."""
         ...
 

@@ -14,6 +14,7 @@ from gateway.limits.bucket import TokenBucket
 from gateway.model.errors import TooManyRequests, Unauthorised
 from gateway.model.message import new_id
 from gateway.model.submission import Caller, Scope
+from gateway.model.tokens import Demand
 from gateway.settings import Tenant
 from gateway.store import base
 
@@ -63,14 +64,25 @@ class Keys:
             raise Unauthorised("the key is not known or has been revoked")
         return caller
 
-    def admit(self, caller: Caller, messages: int) -> None:
-        """Count messages against the tenant's rate. Raises TooManyRequests."""
+    async def admit(self, caller: Caller, messages: int) -> None:
+        """Count messages against the tenant's rate. Raises TooManyRequests, StoreUnavailable."""
         bucket = self._buckets.get(caller.tenant)
         if bucket is None:
             return
-        wait = bucket.take(float(messages), self._clock.monotonic())
+        fleet = self._store.fleet
+        if fleet is None:
+            wait = bucket.take(float(messages), self._clock.monotonic())
+        else:
+            wait = await _take(fleet, caller.tenant, bucket, messages)
         if wait > 0.0:
             raise TooManyRequests("the tenant's rate is used up", retry_after=wait)
+
+
+async def _take(fleet: base.Fleet, tenant: str, bucket: TokenBucket, messages: int) -> float:
+    """The same from a bucket that all nodes share; 0 when done, else seconds until it may work."""
+    demand = Demand(rate=bucket.rate, capacity=bucket.burst, most=messages, least=messages)
+    grant = await fleet.take_tokens(f"tenant:{tenant}", demand)
+    return 0.0 if grant.tokens > 0 else max(0.001, grant.wait)
 
 
 def key_hash(key: str) -> str:

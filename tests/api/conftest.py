@@ -203,7 +203,7 @@ class FakeKeys:
             raise errors.Unauthorised("There is no such key.")
         return Caller(tenant="billing", scopes=frozenset(Scope(one) for one in scopes))
 
-    def admit(self, caller: Caller, messages: int) -> None:
+    async def admit(self, caller: Caller, messages: int) -> None:
         if self.retry_after is not None:
             raise errors.TooManyRequests("Over the tenant's rate.", self.retry_after)
         self.admitted.append(messages)

@@ -85,12 +85,12 @@ async def test_key_is_long_prefixed_and_kept_as_a_hash(clock: LoopClock) -> None
 async def test_tenant_may_submit_up_to_its_rate(keys: Keys, world: Any) -> None:
     caller = world.caller("billing")
 
-    keys.admit(caller, 10)
+    await keys.admit(caller, 10)
     with pytest.raises(TooManyRequests) as refused:
-        keys.admit(caller, 1)
+        await keys.admit(caller, 1)
     await world.clock.sleep(refused.value.retry_after)
 
-    keys.admit(caller, 1)
+    await keys.admit(caller, 1)
     assert refused.value.retry_after == pytest.approx(0.1)
 
 
@@ -99,13 +99,13 @@ async def test_large_batch_passes_when_the_rate_has_been_saved_up_and_is_paid_fo
 ) -> None:
     caller = world.caller("billing")
 
-    keys.admit(caller, 100)
+    await keys.admit(caller, 100)
 
     with pytest.raises(TooManyRequests) as refused:
-        keys.admit(caller, 1)
+        await keys.admit(caller, 1)
     assert refused.value.retry_after == pytest.approx(9.1)
 
 
 async def test_tenant_without_a_rate_may_submit_what_it_likes(keys: Keys, world: Any) -> None:
     for _ in range(100):
-        keys.admit(world.caller("shop"), 1000)
+        await keys.admit(world.caller("shop"), 1000)

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from gateway.model.errors import StoreUnavailable
+from gateway.clock import SystemClock
+from gateway.dispatch.keys import Keys
+from gateway.model.errors import StoreUnavailable, TooManyRequests
+from gateway.model.submission import Caller
 from gateway.model.tokens import Demand
+from gateway.settings import Tenant
 from gateway.store.postgres.store import PostgresStore
 from tests.store.server import Databases
 
@@ -156,3 +160,18 @@ async def test_lost_line_is_noticed(nodes: list[PostgresStore], databases: Datab
 
     with pytest.raises(StoreUnavailable):
         await task
+
+
+async def test_tenant_s_rate_holds_over_all_nodes(nodes: list[PostgresStore]) -> None:
+    tenants = {"shop": Tenant(rate=0.001)}  # the burst is one message
+    caller = Caller(tenant="shop", scopes=frozenset())
+    each = [Keys(tenants, node, SystemClock()) for node in nodes]
+    with pytest.raises(TooManyRequests):  # which makes the bucket
+        await each[0].admit(caller, 1)
+    await pass_time(nodes[0], 5_000.0)
+
+    await each[1].admit(caller, 1)
+
+    with pytest.raises(TooManyRequests) as refused:
+        await each[2].admit(caller, 1)
+    assert refused.value.retry_after == pytest.approx(1000.0, abs=60.0)
