@@ -4,8 +4,7 @@ import asyncio
 import json as json_
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -36,7 +35,7 @@ def main(
     console = Console(stderr=json)
     results = asyncio.run(_run(chosen, seed, form, console))
     if json:
-        Console().print_json(json_.dumps([_figures(one) for one in results]))
+        Console().print_json(json_.dumps([one.to_json() for one in results]))
     else:
         _show(console, results)
     if any(one.broken for one in results):
@@ -76,10 +75,6 @@ def _show(console: Console, results: Sequence[Result]) -> None:
             f"[red]{len(one.broken)} broken" if one.broken else "held",
         )
     console.print(table)
-
-
-def _figures(one: Result) -> dict[str, Any]:
-    return {**asdict(one), "repeat": one.repeat}
 
 
 if __name__ == "__main__":

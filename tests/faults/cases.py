@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from tests.faults import kills, providers
+from tests.faults import kills, pressure, providers, storage
 from tests.faults.run import AnyCase
 
-CASES: Mapping[str, AnyCase] = {case.name: case for case in (*kills.CASES, *providers.CASES)}
+CASES: Mapping[str, AnyCase] = {
+    case.name: case for case in (*kills.CASES, *providers.CASES, *pressure.CASES, *storage.CASES)
+}

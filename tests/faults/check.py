@@ -197,7 +197,7 @@ async def _metrics(bench: Bench) -> list[str]:
 
     async def agree() -> bool:
         texts = await asyncio.gather(*(node.metrics() for node in bench.running))
-        after = await counts.now(bench.database)
+        after = await counts.now(bench.database, reports=bench.reports)
         found[:] = counts.faults(
             counts.Samples(texts), bench.before, after, has_gaps=bench.has_gaps
         )

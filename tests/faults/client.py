@@ -10,7 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -103,11 +103,13 @@ class Client:
     def next_numbers(self, count: int) -> tuple[int, ...]:
         return tuple(itertools.islice(self._numbers, count))
 
-    async def post(self, numbers: tuple[int, ...]) -> Entry:
-        """One request: a single message, or a batch."""
+    async def post(
+        self, numbers: tuple[int, ...], session: aiohttp.ClientSession | None = None
+    ) -> Entry:
+        """One request: a single message, or a batch. session: other connections than usual."""
         urls = self._urls()
         url = urls[next(self._turn) % len(urls)]
-        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {KEY}"}
         body: object
         if len(numbers) == 1:
             url += "/v1/messages"
@@ -116,18 +118,18 @@ class Client:
         else:
             url += "/v1/messages/batch"
             body = [{**self.traffic.message(n), "idempotency_key": _key(n)} for n in numbers]
-        entry = await self._ask(url, headers, json.dumps(body).encode(), numbers)
+        posted = (session or self._session).post(url, json=body, headers=headers)
+        entry = await self._await(posted, numbers)
         self.log.add(entry)
         return entry
 
-    async def _ask(
-        self, url: str, headers: dict[str, str], body: bytes, numbers: tuple[int, ...]
+    async def _await(
+        self,
+        posted: AbstractAsyncContextManager[aiohttp.ClientResponse],
+        numbers: tuple[int, ...],
     ) -> Entry:
         try:
-            async with (
-                asyncio.timeout(PATIENCE),
-                self._session.post(url, data=body, headers=headers) as answer,
-            ):
+            async with asyncio.timeout(PATIENCE), posted as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, OSError):  # TimeoutError is one
             return Entry(numbers, None)

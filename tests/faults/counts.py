@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,13 +15,17 @@ _ATTEMPTS = """SELECT provider, outcome, count(*) FROM attempt WHERE code <> 'pr
     GROUP BY provider, outcome"""
 _ACCEPTED = "SELECT category, count(*) FROM message WHERE NOT internal GROUP BY category"
 _REPORTS = "SELECT body FROM message WHERE internal"
-_RECEIPTS = """SELECT provider, event, count(*) FROM receipt WHERE detail <> 'late result'
-    GROUP BY provider, event"""
+_STATES = """SELECT m.category, s.state, count(*) FROM message m JOIN status s ON s.message = m.id
+    WHERE NOT m.internal GROUP BY m.category, s.state"""
 
 _ATTEMPTED = "gateway_attempts_total"
 
 #: Category of reports, on which there are no reports.
 _REPORT = "webhook"
+
+
+#: Runs a query.
+Rows = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
 
 
 @dataclass(slots=True)
@@ -31,39 +36,27 @@ class Counts:
     accepted: Counter[tuple[str, ...]] = field(default_factory=Counter)
     #: messages by category and reported state, each with one report to its tenant
     entered: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    receipts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
 
-async def now(database: Database) -> Counts:
-    return _counts(
-        await database.rows(_ATTEMPTS),
-        await database.rows(_ACCEPTED),
-        await database.rows(_REPORTS),
-        await database.rows(_RECEIPTS),
-    )
+async def now(database: Database, *, reports: bool) -> Counts:
+    """reports: whether tenants are told of states, and so the database tells of those before."""
+    return await _read(database.rows, reports=reports)
 
 
-async def at_rest(database: Database) -> Counts:
+async def at_rest(database: Database, *, reports: bool) -> Counts:
     """The same while no gateway runs."""
-    return _counts(
-        await database.rows_at_rest(_ATTEMPTS),
-        await database.rows_at_rest(_ACCEPTED),
-        await database.rows_at_rest(_REPORTS),
-        await database.rows_at_rest(_RECEIPTS),
-    )
+    return await _read(database.rows_at_rest, reports=reports)
 
 
-def _counts(
-    attempts: Iterable[Sequence[object]],
-    accepted: Iterable[Sequence[object]],
-    reports: Iterable[Sequence[object]],
-    receipts: Iterable[Sequence[object]],
-) -> Counts:
+async def _read(rows: Rows, *, reports: bool) -> Counts:
+    if reports:
+        entered = Counter(_report(str(row[0])) for row in await rows(_REPORTS))
+    else:
+        entered = _counter(await rows(_STATES))
     return Counts(
-        attempts=_counter(attempts),
-        accepted=_counter(accepted),
-        entered=Counter(_report(str(row[0])) for row in reports),
-        receipts=_counter(receipts),
+        attempts=_counter(await rows(_ATTEMPTS)),
+        accepted=_counter(await rows(_ACCEPTED)),
+        entered=entered,
     )
 
 
@@ -71,7 +64,7 @@ def _counter(rows: Iterable[Sequence[object]]) -> Counter[tuple[str, ...]]:
     return Counter({tuple(map(str, row[:-1])): int(str(row[-1])) for row in rows})
 
 
-def _report(body: str) -> tuple[str, str]:
+def _report(body: str) -> tuple[str, ...]:
     """(category, state) that a webhook of ours tells."""
     data = json.loads(json.loads(body)["content"]["text"])["data"]
     return str(data["category"]), str(data["state"])

@@ -36,7 +36,7 @@ def _while_committing(chance: random.Random, form: Form) -> Sequence[Moment]:
     return moments
 
 
-def _was_killed(trial: Trial, verdict: Verdict) -> Iterable[str]:
+def was_killed(trial: Trial, verdict: Verdict) -> Iterable[str]:
     if set(trial.codes) != {-signal.SIGKILL}:
         yield f"exit codes {trial.codes}"
     if all(entry.status is not None for entry in trial.entries):
@@ -48,12 +48,12 @@ CASES = (
         name="kill",
         what="kill -9 at random",
         plan=_at_random,
-        struck=_was_killed,
+        struck=was_killed,
     ),
     Case(
         name="kill-commit",
         what="kill -9 while the log grows by a commit",
         plan=_while_committing,
-        struck=_was_killed,
+        struck=was_killed,
     ),
 )

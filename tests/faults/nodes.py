@@ -168,6 +168,11 @@ class Node:
     def open_files(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def is_stopped(self) -> bool:
+        """Whether SIGSTOP holds it (proc(5))."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     def peak_bytes(self) -> int:
         """Highest resident set so far (proc(5))."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():

@@ -1,15 +1,24 @@
 """Providers that refuse, break, stall or flood; relays that go away in mid-mail."""
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.sandbox.magic import Fate
 from tests.faults import wire
 from tests.faults.traffic import MIX
-from tests.faults.trial import Case, Form, Moment, Plan, Posted, Seconds, Shown, Trial
+from tests.faults.trial import (
+    Action,
+    Case,
+    Form,
+    Moment,
+    Plan,
+    Posted,
+    Seconds,
+    Shown,
+    Trial,
+    wait,
+)
 from tests.faults.verdict import Verdict
-
-Action = Callable[[Trial], Awaitable[None]]
 
 #: More mail than usual, for faults of the relay.
 _MAILS = {**MIX, "mail": 12}
@@ -32,16 +41,12 @@ def _plan(break_: Action, heal: Action, shows: Shown) -> Plan:
         for _ in range(1 if form is Form.SHORT else 8):
             moments += [
                 Moment(Posted(chance.randrange(5, 25)), "trouble", break_),
-                Moment(shows, "it shows", _wait),
+                Moment(shows, "it shows", wait),
                 Moment(Seconds(_SHORTLY if form is Form.SHORT else chance.uniform(1, 5)), "", heal),
             ]
         return moments
 
     return plan
-
-
-async def _wait(trial: Trial) -> None:
-    pass
 
 
 def _of_acme(make: Callable[[], wire.Fault]) -> Action:

@@ -140,7 +140,32 @@ class Shown:
         return int(rows[0][0])
 
 
-When = Posted | Arrived | Seconds | Grown | Shown
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Another request was answered so."""
+
+    status: int
+
+    def __str__(self) -> str:
+        return f"after a {self.status}"
+
+    async def come(self, trial: "Trial") -> None:
+        statuses = trial.bench.client.log.statuses
+        before = statuses[self.status]
+
+        async def look() -> bool:
+            return statuses[self.status] > before
+
+        await eventually(look, what=f"a {self.status}")
+
+
+When = Posted | Arrived | Seconds | Grown | Shown | Status
+
+Action = Callable[["Trial"], Awaitable[None]]
+
+
+async def wait(trial: "Trial") -> None:
+    """Nothing happens but that the moment came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +174,7 @@ class Moment:
 
     when: When
     what: str
-    do: Callable[["Trial"], Awaitable[None]]
+    do: Action
 
 
 #: Makes the schedule from chance.
@@ -169,6 +194,8 @@ class Case:
     mix: Mapping[str, int] = field(default_factory=lambda: MIX)
     #: laid over the configuration; such a case does not share its gateway with others
     changes: Mapping[str, Any] = field(default_factory=dict)
+    #: whether the tenant is told of its messages
+    reports: bool = True
     engine: str = "sqlite"
     nodes: int = 1
     #: what shows that the fault struck; else the case proves nothing
@@ -193,17 +220,47 @@ class Result:
     fault: str
     seed: int
     form: Form
-    verdict: Verdict
+    verdict: Verdict = field(default_factory=Verdict)
     #: from the end of the fault until nothing was left to do
-    recovery_seconds: float
-    schedule: Sequence[str]
-    broken: Sequence[str]
+    recovery_seconds: float = 0.0
+    schedule: Sequence[str] = ()
+    broken: Sequence[str] = ()
 
     @property
     def repeat(self) -> str:
         """The line that runs it again."""
         short = " --short" if self.form is Form.SHORT else ""
         return f"python -m tests.faults --only {self.fault} --seed {self.seed}{short}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fault": self.fault,
+            "seed": self.seed,
+            "form": self.form,
+            "messages": self.verdict.messages,
+            "lost": self.verdict.lost,
+            "duplicated": self.verdict.duplicated,
+            "unknown": self.verdict.unknown,
+            "states": dict(self.verdict.states),
+            "recovery_seconds": self.recovery_seconds,
+            "schedule": list(self.schedule),
+            "broken": list(self.broken),
+            "repeat": self.repeat,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Result":
+        """The inverse of `to_json`."""
+        counts = {name: value[name] for name in ("messages", "lost", "duplicated", "unknown")}
+        return cls(
+            fault=value["fault"],
+            seed=value["seed"],
+            form=Form(value["form"]),
+            verdict=Verdict(**counts),
+            recovery_seconds=value["recovery_seconds"],
+            schedule=value["schedule"],
+            broken=value["broken"],
+        )
 
     def explain(self) -> str:
         return "\n".join(
