@@ -14,6 +14,8 @@ from gateway.api.limits import MAX_SECONDS
 #: No C0 or C1 control and no other line break: such a value may go into a header.
 LINE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+#: Names of alternatives; pydantic puts them into the place of a fault, where they mean nothing.
+TEXTS, OWN = "<texts>", "<own>"
 #: RFC 3339 §5.6; the offset may not be left out.
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import pydantic
 
-from gateway.api import bodies
+from gateway.api import bodies, fields
 from gateway.model.errors import Fault, InvalidMessage
 
 T = TypeVar("T")
@@ -57,6 +57,6 @@ def _path(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             out += f"[{part}]"
-        else:
+        elif part not in (fields.TEXTS, fields.OWN):
             out += ("." if out else "") + (part if _HARMLESS.fullmatch(part) else "?")
     return out

@@ -6,13 +6,22 @@ What a field means is said here once; `/openapi.json` and `/docs` show these wor
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    with_config,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from gateway.api import fields, limits
 from gateway.model import state
 
+_STRICT = ConfigDict(strict=True)
 _CLOSED = ConfigDict(extra="forbid", strict=True)
 #: Checked in `submissions`, where the fault can be put into words.
 _EITHER = ConfigDict(
@@ -105,22 +114,52 @@ class ChannelContent(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
-class Content(TypedDict):
-    """Texts for all channels, and by channel those that differ."""
+_ProviderTable = Annotated[
+    _Extra,
+    Field(description="Template id, signature, parameters, as this kind of provider wants them"),
+]
+
+
+# mypy knows nothing of PEP 728 yet
+@with_config(_STRICT)
+class KindContent(TypedDict, extra_items=Any):  # type: ignore[call-arg]
+    """What differs on a channel whose kind of provider has its name: texts, and its own table."""
+
+    template: Annotated[str, fields.line(200, "Id of the provider's template")]
+    text: NotRequired[_Text]
+    subject: NotRequired[_Subject]
+    title: NotRequired[_Title]
+    html: NotRequired[_Html]
+
+
+def _branch(value: Any) -> str:
+    return fields.OWN if isinstance(value, dict) and "template" in value else fields.TEXTS
+
+
+_ChannelEntry = Annotated[
+    Annotated[ChannelContent, Tag(fields.TEXTS)]
+    | Annotated[KindContent, fields.at_most(limits.MAX_DATA), Tag(fields.OWN)],
+    Discriminator(_branch),
+]
+
+
+@with_config(_STRICT)
+class Content(TypedDict, extra_items=_ProviderTable):  # type: ignore[call-arg]
+    """Texts for all channels, and by channel those that differ. Under any other name stands what
+    providers of that kind want of their own, such as the id of a template."""
 
     text: NotRequired[_Text]
     subject: NotRequired[_Subject]
     title: NotRequired[_Title]
     html: NotRequired[_Html]
-    sms: NotRequired[ChannelContent]
-    email: NotRequired[ChannelContent]
-    push: NotRequired[ChannelContent]
-    wechat: NotRequired[ChannelContent]
-    wecom: NotRequired[ChannelContent]
-    rcs: NotRequired[ChannelContent]
-    chat: NotRequired[ChannelContent]
-    webhook: NotRequired[ChannelContent]
+    sms: NotRequired[_ChannelEntry]
+    email: NotRequired[_ChannelEntry]
+    push: NotRequired[_ChannelEntry]
+    wechat: NotRequired[_ChannelEntry]
+    wecom: NotRequired[_ChannelEntry]
+    rcs: NotRequired[_ChannelEntry]
+    chat: NotRequired[_ChannelEntry]
+    webhook: NotRequired[_ChannelEntry]
 
 
 @with_config(_CLOSED)

@@ -281,7 +281,7 @@ class Assembly:
         self._upkeep = self._build_upkeep(keys, receipts)
         await keys.refresh()
         await self.store.unpin_strangers(list(settings.providers))
-        composer = Composer(settings, self._templates, self._reports())
+        composer = Composer(settings, self._templates, self._reports(), registry.known)
         return Services(
             intake=Intake(
                 settings,

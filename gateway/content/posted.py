@@ -1,6 +1,6 @@
 """Content of one channel: put together and checked, whether a template made it or the caller."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from gateway.content import sms
@@ -31,29 +31,44 @@ def limit_of(channel: wire.Channel, field: str) -> int:
     return EMAIL_LIMIT if long else TEXT_LIMIT
 
 
-def from_content(content: Mapping[str, Any], channel: wire.Channel) -> wire.Content:
+def from_content(
+    content: Mapping[str, Any], channel: wire.Channel, kinds: Collection[str] | None = None
+) -> wire.Content:
     """What a posted content says on one channel. Raises ContentFault.
 
     Its texts are for all channels; those under a channel's name take their place there. Other
     tables are provider kinds' own templates; so is one under a channel's name with `template`.
+
+    kinds: those whose tables count, as in `TemplateSet`.
     """
-    fields, kinds = {}, {}
+    fields, tables = {}, {}
     for key, value in content.items():
         if key in _FIELDS:
             fields[key] = value
-        elif key not in _CHANNELS:
-            kinds[key] = _table(key, value)
+        elif key not in _CHANNELS and (kinds is None or key in kinds):
+            tables[key] = _table(key, value)
     if channel not in content:
-        return build(channel, fields, kinds)
+        return build(channel, fields, tables)
     own = _table(channel, content[channel])
     if "template" in own:
-        kinds[channel] = {key: value for key, value in own.items() if key not in _FIELDS}
+        if kinds is None or channel in kinds:
+            tables[channel] = {key: value for key, value in own.items() if key not in _FIELDS}
         own = {key: value for key, value in own.items() if key in _FIELDS}
     try:
-        return build(channel, {**fields, **own}, kinds)
+        return build(channel, {**fields, **own}, tables)
     except ContentFault as fault:
         where = f"{channel}.{fault.field}" if fault.field in own else fault.field
         raise ContentFault(where, fault.reason) from None
+
+
+def kinds_of(content: Mapping[str, Any]) -> Iterator[str]:
+    """The provider kinds that a posted content has tables for, as it calls them."""
+    for key, value in content.items():
+        if key in _CHANNELS:
+            if isinstance(value, Mapping) and "template" in value:
+                yield key
+        elif key not in _FIELDS:
+            yield key
 
 
 def _table(name: str, value: Any) -> Mapping[str, Any]:

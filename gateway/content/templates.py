@@ -16,6 +16,7 @@ from gateway.model import wire
 from gateway.model.errors import SettingsError
 
 from_content = posted.from_content
+kinds_of = posted.kinds_of
 is_empty = posted.is_empty
 ContentFault = posted.ContentFault
 

@@ -4,11 +4,18 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 `Composer.plan` and `Composer.finish`.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.content import addresses, sms
-from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
+from gateway.content.templates import (
+    ContentFault,
+    TemplateFault,
+    TemplateSet,
+    from_content,
+    kinds_of,
+)
 from gateway.content.templates import is_empty as says_nothing
 from gateway.dispatch import lanes as lane_rules
 from gateway.model import wire
@@ -21,6 +28,9 @@ from gateway.settings import Category, Settings
 
 #: Category of messages that name none, and whose template names none.
 _DEFAULT_CATEGORY = "service"
+
+#: What may be repeated of a name that the caller chose.
+_HARMLESS = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 #: How far a clock may be off before `send_at` counts as past, in seconds.
 _SKEW = 5.0
@@ -52,9 +62,11 @@ class Composer:
         settings: Settings,
         templates: TemplateSet,
         reports: Mapping[str, frozenset[wire.ReceiptEvent]],
+        is_kind: Callable[[str], bool],
     ) -> None:
-        """reports: by account, what its receipts can tell."""
+        """reports: by account, what its receipts can tell. is_kind: of a provider."""
         self._settings = settings
+        self._is_kind = is_kind
         self._templates = templates
         self._kinds = {
             name: frozenset(settings.providers[one].kind for one in lane.providers)
@@ -68,6 +80,7 @@ class Composer:
     def plan(self, submission: Submission, now_ms: int) -> Plan:
         """Raises InvalidMessage with every fault that can be told at once."""
         name, category = self._category(submission)
+        self._check_kinds(submission)
         to = _check_addresses(submission.to)
         start_ms = self._start_ms(submission, now_ms)
         life = submission.expires_in or category.expires_in
@@ -94,13 +107,20 @@ class Composer:
             expires_ms=start_ms + message.life_ms,
         )
 
+    def _check_kinds(self, submission: Submission) -> None:
+        """A table that no provider will ever read is more likely a channel misspelt."""
+        for name in kinds_of(submission.content):
+            if not self._is_kind(name):
+                shown = name if _HARMLESS.fullmatch(name) else "?"
+                raise _invalid(f"content.{shown}", "is neither a channel nor a kind of provider")
+
     def content(self, message: Message, step: Step) -> wire.Content:
         """What a step says. Raises TemplateFault or ContentFault."""
         if message.template:
             return self._templates.render(
                 message.template, step.channel, message.data, self._kinds[step.lane]
             )
-        return from_content(message.content, step.channel)
+        return from_content(message.content, step.channel, self._kinds[step.lane])
 
     def _category(self, submission: Submission) -> tuple[str, Category]:
         name = submission.category
@@ -185,7 +205,7 @@ class Composer:
         if submission.template:
             return self._look_at_template(submission, channel, self._kinds[lane])
         try:
-            content = from_content(submission.content, channel)
+            content = from_content(submission.content, channel, self._kinds[lane])
         except ContentFault as fault:
             raise _invalid(f"content.{fault.field}", fault.reason) from None
         # a subject does for a mail, but no SMS shows it

@@ -48,4 +48,5 @@ class Renderer:
             return self._templates.render(
                 message.template, step.channel, message.data, self._kinds[step.lane]
             )
-        return from_content(message.content, step.channel)
+        # a lane of ours, such as that of webhooks, is in no configuration
+        return from_content(message.content, step.channel, self._kinds.get(step.lane, ()))

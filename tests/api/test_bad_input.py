@@ -47,6 +47,25 @@ BAD_SHAPES: dict[str, tuple[bytes, str]] = {
     "NUL in the text": (message(content={"text": f"{PLANTED}\0"}), ""),
     "NUL in data": (message(data={"deep": [{"er": f"{PLANTED}\0"}]}), ""),
     "NUL in a key of data": (message(data={f"{PLANTED}\0": 1}), ""),
+    "text as a number": (message(content={"sms": {"text": 5}}), "content.sms.text"),
+    "unknown text of a channel": (message(content={"sms": {"txet": "x"}}), "content.sms.txet"),
+    "misspelt text": (message(content={"sbuject": PLANTED}), "content.sbuject"),
+    "table of a provider too large": (
+        message(content={"aliyun": {"template": "x" * 16_384}}),
+        "content.aliyun",
+    ),
+    "table of a provider with too many keys": (
+        message(content={"aliyun": {str(n): n for n in range(51)}}),
+        "content.aliyun",
+    ),
+    "table under a channel's name too large": (
+        message(content={"wechat": {"template": "T", "data": "x" * 65_536}}),
+        "content.wechat",
+    ),
+    "template as a number": (
+        message(content={"wechat": {"template": 1}}),
+        "content.wechat.template",
+    ),
     "text too long": (message(content={"text": "x" * 65_537}), "content.text"),
     "neither template nor content": (b'{"to":{"phone":"+8613800138000"}}', "template"),
     "both template and content": (message(template="code"), "template"),

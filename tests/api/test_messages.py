@@ -46,6 +46,21 @@ async def post(edge: Any, path: str, body: Any, **headers: str) -> tuple[int, An
         return answer.status, json.loads(await answer.read())
 
 
+async def test_tables_of_provider_kinds_reach_intake(edge: Any, fakes: Any) -> None:
+    content = {
+        "text": "hello",
+        "sms": {"text": "hi"},
+        "aliyun": {"template": "SMS_1", "sign": "Acme", "params": {"code": "1"}},
+        "wechat": {"template": "T", "data": {"first": {"value": "1"}}, "text": "hello there"},
+    }
+
+    status, _ = await post(edge, "/v1/messages", {**GOOD, "content": content})
+
+    (got,) = fakes.intake.accepted
+    assert status == 202
+    assert got.content == content
+
+
 async def test_every_field_reaches_intake(edge: Any, fakes: Any) -> None:
     status, body = await post(edge, "/v1/messages", FULL)
 

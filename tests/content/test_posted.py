@@ -40,6 +40,22 @@ def test_tables_of_provider_kinds_are_passed_on() -> None:
     assert content.provider_templates == {"aliyun": CONTENT["aliyun"]}
 
 
+def test_tables_of_other_kinds_than_the_lane_has_do_not_count() -> None:
+    content = {**CONTENT, "tencent": {"template": "1"}, "wechat": {"template": "T", "text": "x"}}
+
+    sms = templates.from_content(content, Channel.SMS, {"tencent", "smtp"})
+    wechat = templates.from_content(content, Channel.WECHAT, {"smtp"})
+
+    assert sms.provider_templates == {"tencent": {"template": "1"}}
+    assert wechat == wire.Content(text="x", subject="Greeting", title="Hi")
+
+
+def test_kinds_are_told_apart_from_channels() -> None:
+    content = {**CONTENT, "wechat": {"template": "T"}, "wecom": {"text": "x"}}
+
+    assert list(templates.kinds_of(content)) == ["aliyun", "wechat"]
+
+
 def test_a_kind_named_like_its_channel_keeps_its_table_apart() -> None:
     wechat = {"template": "T", "data": {"a": {"value": "1"}}, "text": "hello"}
 

@@ -303,6 +303,7 @@ class World:
             configured,
             self.templates,
             {name: sender.provider.reports for name, sender in self.senders.items()},
+            {"http", "aliyun"}.__contains__,
         )
         self.intake = Intake(
             configured,

@@ -106,6 +106,10 @@ async def test_bad_item_does_not_sink_the_rest(world: Any) -> None:
         ({"to": To(phone="123")}, "to.phone"),
         ({"to": To(email="no-at")}, "to.email"),
         ({"content": {}}, "to"),
+        ({"content": {"text": "hello", "smss": {"text": "hi"}}}, "content.smss"),
+        ({"content": {"text": "hello", "13912345678": {}}}, "content.?"),
+        ({"content": {"text": "hello", "wechat": {"template": "T"}}}, "content.wechat"),
+        ({"content": {"aliyun": {"template": "SMS_1"}}}, "to"),  # no lane has an account for it
         ({"send_at": START - timedelta(minutes=1)}, "send_at"),
         ({"send_at": START + timedelta(days=400)}, "send_at"),
         ({"expires_in": 31 * 86_400.0}, "expires_in"),
@@ -117,6 +121,18 @@ async def test_fault_names_its_field(world: Any, fields: dict[str, Any], field: 
     assert named == field
     assert detail
     assert await world.rows() == []
+
+
+async def test_tables_of_a_provider_kind_reach_its_providers(world: Any) -> None:
+    table = {"template": "T_1", "params": {"code": "1"}}
+
+    (ticket,) = await accept(
+        world, submission(content={"http": table, "aliyun": {"template": "SMS_1"}}, category="otp")
+    )
+
+    case = await world.case(ticket.id)
+    content = world.composer.content(case.message, case.message.chain[0])
+    assert content.provider_templates == {"http": table}
 
 
 async def test_goal_that_no_provider_reports_needs_a_time_limit(make_world: Any) -> None:
