@@ -43,6 +43,7 @@ from gateway.model.errors import SettingsError
 from gateway.providers import base as providers
 from gateway.providers import registry, webhook
 from gateway.settings import ProviderAccount, Settings
+from gateway.transport.base import HttpOptions
 from gateway.transport.guard import AddressGuard
 from gateway.transport.http import AiohttpTransport
 from gateway.transport.lean import LeanHttpTransport
@@ -57,6 +58,9 @@ _SWITCH_INTERVAL = 0.001
 #: Allocations between collections. A message makes no cycles, and Python's 700 would look for some
 #: after every fifth of them.
 _GC_THRESHOLD = (20_000, 20, 20)
+
+#: Accounts and endpoints have bounds of their own.
+_UNBOUNDED = HttpOptions(limit=0)
 
 
 class Assembly:
@@ -151,7 +155,7 @@ class Assembly:
         self.metrics.commit_seconds.observe(seconds)
 
     async def _build_senders(self) -> Mapping[str, Sender]:
-        http = await self._stack.enter_async_context(LeanHttpTransport(limit=0))
+        http = await self._stack.enter_async_context(LeanHttpTransport(_UNBOUNDED))
         senders: dict[str, Sender] = {}
         for name, account in self.settings.providers.items():
             provider = registry.build(name, account.kind, account.options, self.clock)
@@ -247,7 +251,7 @@ class Assembly:
             only_loopback=settings.only_loopback,
         )
         transport = await self._stack.enter_async_context(
-            AiohttpTransport(limit=0, guard=self._guard)
+            AiohttpTransport(_UNBOUNDED, guard=self._guard)
         )
         provider = webhook.Provider(WEBHOOK_LANE, webhook.Settings(), self.clock)
         sender = HttpSender(provider, transport, self.clock, timeout=settings.timeout)

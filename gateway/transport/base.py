@@ -6,12 +6,40 @@ written, so that a slow connect cannot bunch sends that the token bucket has spa
 Cancelling a call closes its connection: a late answer must never be paired with another request.
 """
 
+import ssl
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
 
 from gateway.model import wire
 
 Admit: TypeAlias = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """How an HTTP transport keeps its connections and bounds what comes."""
+
+    #: connections, 0 for no bound
+    limit: int = 1000
+    #: the same for each origin
+    limit_per_host: int = 0
+    #: seconds that a connection may be idle
+    keepalive: float = 15.0
+    #: seconds for a free place in the pool, the name, TCP and TLS together
+    connect_timeout: float = 10.0
+    #: of the body, after decompression
+    max_answer_bytes: int = 1024 * 1024
+    #: for authorities other than the system's; one that does not verify the server is a ValueError
+    tls: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        tls = self.tls
+        if tls is not None and (tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname):
+            raise ValueError("tls must verify certificates and host names")
+
+
+USUAL: Final = HttpOptions()
 
 
 class HttpTransport(Protocol):

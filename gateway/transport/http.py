@@ -6,7 +6,6 @@ from the environment, and the repetition of idempotent methods, since one `admit
 
 import asyncio
 import io
-import ssl
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -14,9 +13,6 @@ from yarl import URL
 
 from gateway.model import errors, wire
 from gateway.transport import base, guard, http_hooks
-
-CONNECT_TIMEOUT = 10.0
-MAX_ANSWER_BYTES = 1024 * 1024
 
 #: aiohttp writes bytes at one go, and warns above this of the time that takes.
 MAX_WHOLE_BODY = 1024 * 1024
@@ -30,45 +26,25 @@ class AiohttpTransport:
     """One aiohttp session for any number of hosts, pooled by origin."""
 
     def __init__(
-        self,
-        *,
-        limit: int = 1000,
-        limit_per_host: int = 0,
-        keepalive: float = 15.0,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
-        guard: guard.AddressGuard | None = None,
-        tls: ssl.SSLContext | None = None,
+        self, options: base.HttpOptions = base.USUAL, *, guard: guard.AddressGuard | None = None
     ) -> None:
-        """limit, limit_per_host: connections, 0 for no bound. keepalive: seconds idle.
-
-        connect_timeout: seconds for a free place in the pool, the name, TCP and TLS together.
-        max_answer_bytes: of the body, after decompression. tls: for authorities other than the
-        system's; one that does not verify the server is a ValueError.
-        """
-        if tls is not None and (tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname):
-            raise ValueError("tls must verify certificates and host names")
-        self._limit = limit
-        self._limit_per_host = limit_per_host
-        self._keepalive = keepalive
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
-        self._max_answer_bytes = max_answer_bytes
+        self._options = options
         self._guard = guard
-        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "AiohttpTransport":
+        options = self._options
         self._session = aiohttp.ClientSession(
             connector=http_hooks.Connector(
-                limit=self._limit,
-                limit_per_host=self._limit_per_host,
-                keepalive_timeout=self._keepalive,
-                ssl=self._tls or True,
+                limit=options.limit,
+                limit_per_host=options.limit_per_host,
+                keepalive_timeout=options.keepalive,
+                ssl=options.tls or True,
                 guard=self._guard,
             ),
             request_class=http_hooks.Request,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=None, connect=options.connect_timeout),
             trust_env=False,
         )
         return self
@@ -130,11 +106,12 @@ class AiohttpTransport:
         )
 
     async def _read(self, content: aiohttp.StreamReader) -> bytes:
+        most = self._options.max_answer_bytes
         body = await content.readany()  # nearly always all of it
-        if content.at_eof() and len(body) <= self._max_answer_bytes:
+        if content.at_eof() and len(body) <= most:
             return body
         chunks, size = [body], len(body)
-        while size <= self._max_answer_bytes:
+        while size <= most:
             chunk = await content.readany()
             if not chunk and content.at_eof():
                 return b"".join(chunks)

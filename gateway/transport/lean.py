@@ -9,7 +9,6 @@ up to `lean_pool.RESOLUTION` seconds late.
 """
 
 import asyncio
-import functools
 import math
 import socket
 import ssl
@@ -20,9 +19,6 @@ from gateway.model import errors, wire
 from gateway.transport import base, lean_pool, lean_request
 from gateway.transport.lean_connection import Connection
 
-CONNECT_TIMEOUT = 10.0
-MAX_ANSWER_BYTES = 1024 * 1024
-
 #: Seconds after which the next address is tried beside the last (RFC 8305 §5).
 _NEXT_ADDRESS = 0.25
 
@@ -30,33 +26,9 @@ _NEXT_ADDRESS = 0.25
 class LeanHttpTransport:
     """Connections of its own to any number of hosts, pooled by origin."""
 
-    def __init__(
-        self,
-        *,
-        limit: int = 1000,
-        limit_per_host: int = 0,
-        keepalive: float = 15.0,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        """limit, limit_per_host: connections, 0 for no bound. keepalive: seconds idle.
-
-        connect_timeout: seconds for a free place in the pool, the name, TCP and TLS together.
-        max_answer_bytes: of the body, after decompression. tls: for authorities other than the
-        system's; one that does not verify the server is a ValueError.
-        """
-        if tls is not None and (tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname):
-            raise ValueError("tls must verify certificates and host names")
-        self._pool_of = functools.partial(
-            lean_pool.Pool,
-            limit=limit or math.inf,
-            limit_per_host=limit_per_host or math.inf,
-            keepalive=keepalive,
-            max_answer_bytes=max_answer_bytes,
-        )
-        self._connect_timeout = connect_timeout
-        self._tls = tls
+    def __init__(self, options: base.HttpOptions = base.USUAL) -> None:
+        self._options = options
+        self._tls = options.tls
         self._pool: lean_pool.Pool | None = None
         self._opening: set[asyncio.Timeout] = set()
         self._heads = lean_request.Heads()
@@ -64,7 +36,13 @@ class LeanHttpTransport:
     async def __aenter__(self) -> "LeanHttpTransport":
         if self._tls is None:
             self._tls = ssl.create_default_context()
-        self._pool = self._pool_of()
+        options = self._options
+        self._pool = lean_pool.Pool(
+            limit=options.limit or math.inf,
+            limit_per_host=options.limit_per_host or math.inf,
+            keepalive=options.keepalive,
+            max_answer_bytes=options.max_answer_bytes,
+        )
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -96,7 +74,7 @@ class LeanHttpTransport:
 
     async def _acquire(self, pool: lean_pool.Pool, origin: lean_request.Origin) -> Connection:
         """A connection from the pool or a new one, whichever is to be had first."""
-        deadline = asyncio.get_running_loop().time() + self._connect_timeout
+        deadline = asyncio.get_running_loop().time() + self._options.connect_timeout
         connection = None
         while connection is None:
             try:

@@ -29,9 +29,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: 7\r\n\r\nok"
 
 @pytest.fixture(params=[AiohttpTransport, LeanHttpTransport])
 def make(request: pytest.FixtureRequest) -> Make:
-    """The transport's class. What is tested here holds for all of them."""
-    transport: Make = request.param
-    return transport
+    """What is tested here holds for every transport."""
+    return lambda **options: request.param(base.HttpOptions(**options))
 
 
 def answer(body: bytes, *headers: str) -> bytes:

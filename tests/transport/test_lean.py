@@ -10,7 +10,7 @@ import aiohappyeyeballs
 import pytest
 
 from gateway.model import errors, wire
-from gateway.transport import lean_connection, lean_pool
+from gateway.transport import base, lean_connection, lean_pool
 from gateway.transport.lean import LeanHttpTransport
 
 Serve = Callable[..., Awaitable[int]]
@@ -51,7 +51,7 @@ async def test_idle_connection_is_closed_when_its_time_is_over(serve: Serve) -> 
     server = Server()
     port = await serve(server)
 
-    async with LeanHttpTransport(keepalive=0.05) as transport:
+    async with LeanHttpTransport(base.HttpOptions(keepalive=0.05)) as transport:
         await transport.send(post(port), timeout=30)
         await asyncio.wait_for(server.ended.acquire(), 30)
         await transport.send(post(port), timeout=30)
@@ -80,7 +80,7 @@ async def test_old_connection_does_not_stay_idle(
     server = Server()
     port = await serve(server)
 
-    async with LeanHttpTransport(keepalive=3600) as transport:
+    async with LeanHttpTransport(base.HttpOptions(keepalive=3600)) as transport:
         await transport.send(post(port), timeout=30)
         await asyncio.wait_for(server.ended.acquire(), 30)
 
@@ -118,7 +118,7 @@ async def test_wait_for_a_free_connection_says_so_when_it_ends(serve: Serve) -> 
     server.open.clear()
     port = await serve(server)
 
-    async with LeanHttpTransport(limit=1, connect_timeout=1.0) as transport:
+    async with LeanHttpTransport(base.HttpOptions(limit=1, connect_timeout=1.0)) as transport:
         first = asyncio.create_task(transport.send(post(port), timeout=30))
         await asyncio.wait_for(server.arrived.wait(), 30)
         with pytest.raises(errors.NotSent, match=r"^no free connection$"):
@@ -142,7 +142,7 @@ async def test_whoever_is_cancelled_when_called_passes_the_turn_on(
 
     port = await serve(handler)
 
-    async with LeanHttpTransport(limit=1, connect_timeout=30) as transport:
+    async with LeanHttpTransport(base.HttpOptions(limit=1, connect_timeout=30)) as transport:
 
         async def first() -> None:
             await transport.send(post(port), timeout=30)
@@ -166,7 +166,7 @@ async def test_one_busy_host_does_not_keep_another_waiting(serve: Serve) -> None
     busy_port, other_port = await serve(busy), await serve(other)
     order: list[str] = []
 
-    async with LeanHttpTransport(limit=1) as transport:
+    async with LeanHttpTransport(base.HttpOptions(limit=1)) as transport:
 
         async def send(port: int, name: str) -> None:
             await transport.send(post(port), timeout=30)
@@ -184,7 +184,7 @@ async def test_host_at_its_limit_does_not_hold_up_others(serve: Serve) -> None:
     full.open.clear()
     full_port, other_port = await serve(full), await serve(other)
 
-    async with LeanHttpTransport(limit_per_host=1) as transport:
+    async with LeanHttpTransport(base.HttpOptions(limit_per_host=1)) as transport:
         waiting = [asyncio.create_task(transport.send(post(full_port), timeout=30))]
         await asyncio.wait_for(full.arrived.wait(), 30)
         waiting.append(asyncio.create_task(transport.send(post(full_port), timeout=30)))
@@ -215,7 +215,9 @@ async def test_pool_counts_right_through_any_mixture_of_ends(
 
     ports = [await serve(fickle), await serve(Server()), nobody]
 
-    async with LeanHttpTransport(limit=limit, limit_per_host=limit_per_host) as transport:
+    async with LeanHttpTransport(
+        base.HttpOptions(limit=limit, limit_per_host=limit_per_host)
+    ) as transport:
         tasks = [
             asyncio.create_task(transport.send(post(ports[number % 3]), timeout=30))
             for number in range(90)
@@ -315,7 +317,7 @@ async def test_close_does_not_wait_for_a_handshake(serve: Serve) -> None:
     port = await serve(silent)
     request = wire.HttpRequest(method="POST", url=f"https://127.0.0.1:{port}/")
 
-    async with LeanHttpTransport(connect_timeout=3600) as transport:
+    async with LeanHttpTransport(base.HttpOptions(connect_timeout=3600)) as transport:
         sending = asyncio.create_task(transport.send(request, timeout=30))
         await asyncio.wait_for(connected.wait(), 30)
 
@@ -408,4 +410,4 @@ def test_context_that_does_not_verify_is_refused() -> None:
     context.verify_mode = ssl.CERT_NONE
 
     with pytest.raises(ValueError, match="verify"):
-        LeanHttpTransport(tls=context)
+        LeanHttpTransport(base.HttpOptions(tls=context))
