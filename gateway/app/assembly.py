@@ -195,8 +195,8 @@ class Assembly:
             _log.warning("breaker provider=%s state=%s", name, state)
 
         fleet = self._fleet
-        take = None if fleet is None else choices.taker(fleet, name)
-        return Account(limits, self.clock, on_breaker, take=take)
+        row = None if fleet is None else choices.SharedRow(fleet, name)
+        return Account(limits, self.clock, on_breaker, row=row)
 
     def _build_worker(self, name: str) -> Worker:
         account = self.settings.providers[name]

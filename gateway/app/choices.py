@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.clock import Clock
@@ -9,7 +10,6 @@ from gateway.dispatch.claims import ServedLane
 from gateway.dispatch.policy import RetryRules
 from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
-from gateway.limits.shared import Take
 from gateway.model.case import Claimed
 from gateway.model.errors import SettingsError, StoreUnavailable
 from gateway.model.message import new_id
@@ -78,16 +78,22 @@ def tokens_of(unit: RateUnit) -> Callable[[Claimed], int]:
     return lambda row: 1
 
 
-def taker(fleet: base.Fleet, account: str) -> Take:
-    """Asks for an account's tokens; None while the store is away."""
+class SharedRow:
+    """An account's bucket in a store that other nodes use, too. Implements limits.shared.Row."""
 
-    async def take(demand: Demand) -> Grant | None:
+    def __init__(self, fleet: base.Fleet, account: str) -> None:
+        self._fleet = fleet
+        self._account = account
+
+    async def take(self, demand: Demand) -> Grant | None:
         try:
-            return await fleet.take_tokens(account, demand)
+            return await self._fleet.take_tokens(self._account, demand)
         except StoreUnavailable:
             return None
 
-    return take
+    async def give_back(self, tokens: int, capacity: float) -> None:
+        with suppress(StoreUnavailable):  # then they are lost, as they may be
+            await self._fleet.give_tokens_back(self._account, tokens, capacity=capacity)
 
 
 def account_limits(settings: Settings, account: ProviderAccount) -> AccountLimits:

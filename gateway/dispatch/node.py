@@ -25,7 +25,7 @@ _RETRY = 0.5
 _HINT_EVERY, _LISTEN_AGAIN = 0.1, 1.0
 
 #: Seconds between looks at what other nodes say of providers.
-_GOSSIP_EVERY = 0.5
+_GOSSIP_EVERY = 0.4
 
 
 class Pulse:

@@ -130,7 +130,7 @@ class Worker:
                 await self._rest()
                 return
             rows = await self._claimer.claim(limit, startable, highest=highest)
-            self._note_use(limit, len(rows))
+            await self._note_use(limit, len(rows))
         except StoreUnavailable as error:
             _log.warning("claim_waits_for_store provider=%s reason=%s", self.name, error)
             await self._clock.sleep(_POLL)
@@ -152,9 +152,9 @@ class Worker:
             urgent = min(self.account.limits.reserve, default=Priority.BULK)
             await self.account.limiter.stock_up(urgent if self._urgent_may_wait else Priority.BULK)
 
-    def _note_use(self, tokens: int, found: int) -> None:
+    async def _note_use(self, tokens: int, found: int) -> None:
         if self.account.limiter is not None:
-            self.account.limiter.note_use(tokens, found)
+            await self.account.limiter.note_use(tokens, found)
 
     def _room(self) -> tuple[int, int, int]:
         """(how many rows to claim, how many of them could start, their least urgent priority)."""

@@ -9,7 +9,7 @@ from gateway.clock import Clock
 from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
 from gateway.limits.bucket import TokenBucket
 from gateway.limits.limiter import Limiter
-from gateway.limits.shared import SharedBucket, Take
+from gateway.limits.shared import Row, SharedBucket
 
 #: How far ahead of its tokens an account claims, in seconds (design §5).
 PREFETCH = 0.1
@@ -50,12 +50,12 @@ class Account:
         clock: Clock,
         on_breaker: Callable[[BreakerState], None],
         *,
-        take: Take | None = None,
+        row: Row | None = None,
     ) -> None:
-        """take: asks for tokens of the bucket that all nodes share; None: this process is alone."""
+        """row: the bucket that all nodes share; None: this process is alone."""
         self.limits = limits
         self.breaker = Breaker(limits.breaker)
-        self.limiter = self._limiter(limits, clock, take)
+        self.limiter = self._limiter(limits, clock, row)
         self.in_flight = 0
         self._clock = clock
         self._on_breaker = on_breaker
@@ -66,12 +66,12 @@ class Account:
         self._sent = _Throughput()
         self.tally = Tally()
 
-    def _limiter(self, limits: AccountLimits, clock: Clock, take: Take | None) -> Limiter | None:
+    def _limiter(self, limits: AccountLimits, clock: Clock, row: Row | None) -> Limiter | None:
         if limits.rate is None:
             return None
         bucket: TokenBucket | SharedBucket
-        if take is not None:
-            bucket = SharedBucket(rate=limits.rate, burst=limits.burst, take=take)
+        if row is not None:
+            bucket = SharedBucket(rate=limits.rate, burst=limits.burst, row=row)
         else:
             bucket = TokenBucket(rate=limits.rate, burst=limits.burst, now=clock.monotonic())
         return Limiter(bucket, clock, limits.reserve)

@@ -52,10 +52,12 @@ class Limiter:
         if isinstance(self.bucket, SharedBucket):
             await self._refill(self.bucket, priority)
 
-    def note_use(self, tokens: int, found: int) -> None:
+    async def note_use(self, tokens: int, found: int) -> None:
         """For so many tokens in hand so much work was found."""
         if isinstance(self.bucket, SharedBucket):
             self.bucket.was_used(tokens, found)
+            if found == 0 and not self._waiting:
+                await self.bucket.give_back(self._clock.monotonic())
 
     def close(self) -> None:
         """Give out no more. Closing twice is harmless."""

@@ -10,7 +10,8 @@ What is not on the wire in time lapses: tokens can be lost, never minted.
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 from gateway.model.tokens import Demand, Grant
 
@@ -27,16 +28,22 @@ _AHEAD = 0.05
 _RETRY = 0.5
 
 
-Take = Callable[[Demand], Awaitable[Grant | None]]
+class Row(Protocol):
+    """The bucket of an account, as the store keeps it for all nodes."""
+
+    async def take(self, demand: Demand) -> Grant | None:
+        """None: it cannot be reached."""
+        ...
+
+    async def give_back(self, tokens: int, capacity: float) -> None:
+        """Tokens that were not used; the row holds `capacity` at the most."""
+        ...
 
 
 class SharedBucket:
-    """Has the interface of `TokenBucket`, and `refill` beside it.
+    """Has the interface of `TokenBucket`, and beside it `refill` and `give_back`."""
 
-    take: asks the shared row; None when it cannot be reached.
-    """
-
-    def __init__(self, *, rate: float, burst: float, take: Take) -> None:
+    def __init__(self, *, rate: float, burst: float, row: Row) -> None:
         self.rate = rate
         self.burst = burst
         #: share of the rate in use here, between 0 and 1; lowered when the provider throttles us
@@ -46,7 +53,7 @@ class SharedBucket:
         #: seconds that a token may be kept
         self.hold = _SLOT_HOLD if self.is_dated else hold
         self.capacity = 1.0 if self.is_dated else burst - rate * hold
-        self._ask = take
+        self._row = row
         self._blocks: deque[list[float]] = deque()  # [usable from, until, tokens]
         self._next_refill = 0.0
         self._appetite = 1
@@ -109,7 +116,7 @@ class SharedBucket:
         if asked < self._next_refill:
             return
         most = 1 if self.is_dated and least <= 1 else max(wanted, self._appetite, least)
-        grant = await self._ask(
+        grant = await self._row.take(
             Demand(
                 rate=self.rate,
                 capacity=self.capacity,
@@ -136,6 +143,14 @@ class SharedBucket:
         elif not self.is_dated:
             pause = max(pause, self.hold / 2)
         self._next_refill = now + pause
+
+    async def give_back(self, now: float) -> None:
+        """Let others have what is in hand: there is nothing to use it for."""
+        self._drop_lapsed(now)
+        tokens = int(sum(count for *_, count in self._blocks))
+        self._blocks.clear()
+        if tokens > 0:
+            await self._row.give_back(tokens, self.capacity)
 
     def was_used(self, tokens: int, found: int) -> None:
         """For so many tokens in hand so much work was found: what to ask for next."""

@@ -293,6 +293,10 @@ class Fleet(Protocol):
         """Take from an account's bucket, in one atomic step. A new bucket is empty."""
         ...
 
+    async def give_tokens_back(self, account: str, tokens: int, *, capacity: float) -> None:
+        """Tokens that were taken and not used, up to the capacity."""
+        ...
+
     async def pause_account(self, account: str, *, seconds: float, reason: str) -> None:
         """Let all nodes know that nothing may be sent for so long. Never shortens a pause."""
         ...

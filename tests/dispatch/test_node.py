@@ -48,6 +48,9 @@ class Fleet:
     async def take_tokens(self, account: str, demand: Demand) -> Grant:
         raise NotImplementedError
 
+    async def give_tokens_back(self, account: str, tokens: int, *, capacity: float) -> None:
+        raise NotImplementedError
+
     async def pause_account(self, account: str, *, seconds: float, reason: str) -> None:
         self._check()
         self.told += 1

@@ -19,6 +19,7 @@ class Row:
     def __init__(self, clock: LoopClock, *, latency: float, seed: int = 1) -> None:
         self.asked: list[Demand] = []
         self.level = 0.0
+        self.returned = 0
         self.away = False
         self._clock = clock
         self._at = clock.monotonic()
@@ -31,6 +32,11 @@ class Row:
         grant = None if self.away else self._give(demand)
         await self._clock.sleep(self._chance.random() * self._latency)
         return grant
+
+    async def give_back(self, tokens: int, capacity: float) -> None:
+        await self._clock.sleep(self._chance.random() * self._latency)
+        self.level = min(capacity, self.level + tokens)
+        self.returned += tokens
 
     def _give(self, demand: Demand) -> Grant:
         now = self._clock.monotonic()
@@ -58,8 +64,7 @@ async def run(
     """When each send of several busy nodes happened."""
     log: list[float] = []
     limiters = [
-        Limiter(SharedBucket(rate=rate, burst=burst, take=row.take), clock, {})
-        for _ in range(nodes)
+        Limiter(SharedBucket(rate=rate, burst=burst, row=row), clock, {}) for _ in range(nodes)
     ]
     tasks = [asyncio.create_task(send(one, clock, log)) for one in limiters for _ in range(8)]
     await clock.sleep(seconds)
@@ -117,7 +122,7 @@ async def test_slow_store_costs_tokens_and_mints_none(clock: LoopClock) -> None:
 
 async def test_tokens_lapse_when_they_are_not_used_in_time(clock: LoopClock) -> None:
     row = Row(clock, latency=0.0)
-    bucket = SharedBucket(rate=50.0, burst=10.0, take=row.take)
+    bucket = SharedBucket(rate=50.0, burst=10.0, row=row)
     await clock.sleep(1.0)
 
     await bucket.refill(clock.monotonic, wanted=3)
@@ -130,7 +135,7 @@ async def test_tokens_lapse_when_they_are_not_used_in_time(clock: LoopClock) -> 
 
 async def test_message_of_many_parts_gets_through_and_is_paid_for(clock: LoopClock) -> None:
     row = Row(clock, latency=0.001)
-    limiter = Limiter(SharedBucket(rate=10.0, burst=5.0, take=row.take), clock, {})
+    limiter = Limiter(SharedBucket(rate=10.0, burst=5.0, row=row), clock, {})
     start = clock.monotonic()
 
     await limiter.admit(20.0, 2)
@@ -154,7 +159,7 @@ async def test_store_that_is_away_is_asked_now_and_then(clock: LoopClock) -> Non
 
 async def test_idle_node_asks_for_little(clock: LoopClock) -> None:
     row = Row(clock, latency=0.001)
-    bucket = SharedBucket(rate=50.0, burst=10.0, take=row.take)
+    bucket = SharedBucket(rate=50.0, burst=10.0, row=row)
     for _ in range(5):
         await clock.sleep(1.0)
         await bucket.refill(clock.monotonic, wanted=0)
@@ -165,7 +170,7 @@ async def test_idle_node_asks_for_little(clock: LoopClock) -> None:
 
 async def test_busy_node_asks_for_more(clock: LoopClock) -> None:
     row = Row(clock, latency=0.0)
-    bucket = SharedBucket(rate=50.0, burst=10.0, take=row.take)
+    bucket = SharedBucket(rate=50.0, burst=10.0, row=row)
     for _ in range(4):
         await clock.sleep(1.0)
         await bucket.refill(clock.monotonic, wanted=0)
@@ -179,7 +184,7 @@ async def test_busy_node_asks_for_more(clock: LoopClock) -> None:
 async def test_throttled_node_takes_less_than_its_part(clock: LoopClock) -> None:
     row = Row(clock, latency=0.001)
     log: list[float] = []
-    bucket = SharedBucket(rate=50.0, burst=10.0, take=row.take)
+    bucket = SharedBucket(rate=50.0, burst=10.0, row=row)
     bucket.set_factor(0.5, clock.monotonic())
     limiter = Limiter(bucket, clock, {})
     task = asyncio.create_task(send(limiter, clock, log))
@@ -192,10 +197,48 @@ async def test_throttled_node_takes_less_than_its_part(clock: LoopClock) -> None
 
 async def test_reserve_is_left_in_the_row(clock: LoopClock) -> None:
     row = Row(clock, latency=0.0)
-    limiter = Limiter(SharedBucket(rate=50.0, burst=10.0, take=row.take), clock, {0: 0.4})
+    limiter = Limiter(SharedBucket(rate=50.0, burst=10.0, row=row), clock, {0: 0.4})
     await clock.sleep(1.0)
 
     await limiter.stock_up(priority=3)
     await limiter.stock_up(priority=0)
 
     assert [one.floor for one in row.asked] == [0.4 * row.asked[0].capacity, 0.0]
+
+
+async def test_tokens_without_work_go_back_to_the_others(clock: LoopClock) -> None:
+    row = Row(clock, latency=0.0)
+    idle = Limiter(SharedBucket(rate=0.1, burst=1.0, row=row), clock, {})
+    busy = Limiter(SharedBucket(rate=0.1, burst=1.0, row=row), clock, {})
+    await clock.sleep(60.0)
+
+    await idle.stock_up(2)
+    await idle.note_use(1, 0)
+    await clock.sleep(1.0)
+    start = clock.monotonic()
+    await busy.admit(1.0, 2)
+
+    assert row.returned == 1
+    assert clock.monotonic() - start < 0.1
+
+
+async def test_tokens_that_go_back_are_not_minted(clock: LoopClock) -> None:
+    """A busy node beside idle ones that take and return all the time."""
+    row, log = Row(clock, latency=0.003), list[float]()
+    idle = [Limiter(SharedBucket(rate=50.0, burst=10.0, row=row), clock, {}) for _ in range(3)]
+    busy = Limiter(SharedBucket(rate=50.0, burst=10.0, row=row), clock, {})
+
+    async def poll(limiter: Limiter) -> None:
+        while True:
+            await limiter.stock_up(2)
+            await limiter.note_use(1, 0)
+            await clock.sleep(0.05)
+
+    tasks = [asyncio.create_task(poll(one)) for one in idle]
+    tasks += [asyncio.create_task(send(busy, clock, log)) for _ in range(8)]
+    await clock.sleep(30.0)
+    for task in tasks:
+        task.cancel()
+
+    assert worst_excess(log, 50.0, 10.0, 0.0) <= 1e-6
+    assert len(log) >= 0.95 * 50.0 * 30.0

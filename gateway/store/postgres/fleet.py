@@ -57,6 +57,12 @@ class PostgresFleet:
 
         return await self._engine.run(work)
 
+    async def give_tokens_back(self, account: str, tokens: int, *, capacity: float) -> None:
+        async def work(session: Session) -> None:
+            await session.run("give_tokens_back", account=account, tokens=tokens, capacity=capacity)
+
+        await self._engine.run(work)
+
     async def pause_account(self, account: str, *, seconds: float, reason: str) -> None:
         async def work(session: Session) -> None:
             await session.run("pause_account", account=account, seconds=seconds, reason=reason)

@@ -50,6 +50,13 @@ SET (level, given, delay, wait, at) = (
 )
 RETURNING given::integer, delay, wait;
 
+-- name: give_tokens_back
+-- Tokens that were not used are there for others.
+-- Only PostgreSQL: as everything in this file.
+UPDATE bucket
+SET level = least(:capacity::float8, level + :tokens::integer)
+WHERE account = :account;
+
 -- name: pause_account
 -- Not to be asked for some seconds; a pause is never shortened.
 -- Only PostgreSQL: as `beat`.
