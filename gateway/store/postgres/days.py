@@ -32,6 +32,11 @@ _DAY_MS = 86_400_000
 #: Nobody waits longer for a partition: the statements behind it would, too. There is a next time.
 _PATIENCE = "SET LOCAL lock_timeout = '2s'"
 
+_NOT_NOW = (asyncpg.LockNotAvailableError,)
+
+#: Another node was quicker, and we did not see it.
+_MADE = (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError)
+
 #: A status is written anew a few times while its message is on its way.
 _OPTIONS = {"status": " WITH (fillfactor = 80)"}
 
@@ -70,7 +75,7 @@ async def make_ahead(connection: Any, now_ms: int) -> None:
         for number in range(_AHEAD + 1):
             day = day_of(now_ms + number * _DAY_MS)
             if day.name not in present:
-                with suppress(asyncpg.LockNotAvailableError):
+                with suppress(*_NOT_NOW, *_MADE):
                     await _make(connection, table, day)
 
 
@@ -89,7 +94,7 @@ async def drop(connection: Any, day: Day) -> int:
         try:
             if not await _drop(connection, table, day):
                 return 0
-        except asyncpg.LockNotAvailableError:
+        except _NOT_NOW:
             return 0
     return max(0, messages or 0)
 

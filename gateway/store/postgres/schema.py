@@ -15,8 +15,9 @@ Direct: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 #: Seconds for the first connection.
 _CONNECT = 5.0
 
-#: What keeps other nodes waiting while one changes tables: two numbers, the second by schema.
-LOCK = "pg_advisory_xact_lock(7205934, hashtext(current_schema()))"
+#: Keeps other nodes waiting while one changes tables: a number of ours, and one by schema. Taken
+#: before the transaction begins: one that waits inside it may go on with what it knew before.
+_LOCK = "SELECT pg_advisory_lock(7205934, hashtext(current_schema()))"
 
 #: The oldest server whose SQL covers ours.
 _OLDEST_SERVER = 14
@@ -36,8 +37,8 @@ async def prepare(address: Address, settings: Mapping[str, str], *, migrate: boo
         if connection.get_server_version().major < _OLDEST_SERVER:
             raise StoreMismatch(f"{target}: PostgreSQL {_OLDEST_SERVER} or newer is needed")
         if await _present(connection) != _newest():
+            await connection.execute(_LOCK)  # until the connection ends
             async with connection.transaction():
-                await connection.execute(f"SELECT {LOCK}")
                 await _migrate(connection, target, migrate=migrate)
         now_ms = await connection.fetchval("SELECT (extract(epoch FROM now()) * 1000)::bigint")
         await days.make_ahead(connection, now_ms)

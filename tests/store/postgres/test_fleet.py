@@ -104,6 +104,19 @@ async def test_clock_that_was_set_back_mints_nothing_and_goes_on(
     assert (after.tokens, later.tokens) == (1, 2)
 
 
+async def test_taker_who_began_before_another_adds_nothing(nodes: list[PostgresStore]) -> None:
+    """As if the one before had been served 15 s later than this one began."""
+    fast = demand(rate=1.0, capacity=1000.0, most=0)
+    await nodes[0].fleet.take_tokens("acme", fast)
+    await pass_time(nodes[0], -15.0)
+
+    await nodes[0].fleet.take_tokens("acme", fast)
+    await pass_time(nodes[0], 10.0)
+    later = await nodes[0].fleet.take_tokens("acme", demand(rate=1.0, capacity=1000.0))
+
+    assert later.tokens == 0
+
+
 async def test_pause_is_heard_of_and_never_shortened(nodes: list[PostgresStore]) -> None:
     await nodes[0].fleet.pause_account("acme", seconds=600.0, reason="429\x00")
     await nodes[1].fleet.pause_account("acme", seconds=5.0, reason="breaker")

@@ -2,13 +2,19 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 from gateway.model.case import Reference
 from gateway.model.message import MessageId, Priority
 from gateway.model.state import Outcome, State
 from gateway.model.view import MessageFilter
 from gateway.store.base import Existing, KeyTaken, Named, Staleness, Stored
+from gateway.store.postgres import engine as engines
+from gateway.store.postgres.session import Session
 from gateway.store.postgres.store import PostgresStore
 
 
@@ -28,8 +34,10 @@ async def test_one_key_at_many_nodes_makes_one_message(
 
 
 async def test_keys_in_opposite_orders_do_not_lock_nodes_out(
-    nodes: list[PostgresStore], make: Any
+    nodes: list[PostgresStore], make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engines, "_TRIES", 1)
+
     def batch(order: int) -> list[Any]:
         numbers = list(range(50))[::order]
         return [make.message(key=f"k{number}", dedupe=f"d{-number}") for number in numbers]
@@ -87,26 +95,80 @@ async def test_claims_share_a_lane_without_a_row_twice(
     assert len(claimed) == len(set(claimed)) == 300
 
 
+@asynccontextmanager
+async def held(node: PostgresStore, rows: str) -> AsyncIterator[None]:
+    """While somebody is at work on some rows."""
+    working, done = asyncio.Event(), asyncio.Event()
+
+    async def work(session: Session) -> None:
+        await session.connection.execute(f"SELECT 1 FROM {rows} FOR UPDATE")
+        working.set()
+        await done.wait()
+
+    task = asyncio.create_task(node._engine.transact(work))
+    await working.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        await task
+
+
 async def test_claim_passes_over_rows_that_another_is_claiming(
     nodes: list[PostgresStore], make: Any, ids: Any
 ) -> None:
     messages = make.messages(4)
     await nodes[0].accept(messages)
-    claimed, goes_on = asyncio.Event(), asyncio.Event()
 
-    async def slowly(session: Any) -> None:
-        await session.connection.execute("SELECT 1 FROM queue ORDER BY rank LIMIT 2 FOR UPDATE")
-        claimed.set()
+    async with held(nodes[0], "(SELECT * FROM queue ORDER BY rank LIMIT 2)"), asyncio.timeout(5.0):
+        rows = await nodes[1].claim(make.request(10))
+
+    assert ids(rows) == [one.id for one in messages[2:]]
+
+
+async def test_chores_pass_over_rows_that_another_is_at(
+    nodes: list[PostgresStore], make: Any, die: Any
+) -> None:
+    await nodes[0].accept([make.message(), make.message()])
+    await nodes[0].claim(make.request(1))
+    await nodes[0].accept([make.message(start_in=1.0), make.message(pin="acme")])
+    await die(nodes[0])
+
+    async with held(nodes[0], "queue"), asyncio.timeout(5.0):
+        found = [
+            await nodes[1].claim_orphans(limit=10),
+            await nodes[1].claim_expired(now_ms=make.now_ms + 10**9, limit=10),
+            await nodes[1].promote("sms", Priority.NORMAL, now_ms=make.now_ms + 10**9, limit=10),
+            await nodes[1].unpin("sms", "acme", limit=10),
+        ]
+
+    assert found == [[], [], 0, 0]
+
+
+async def test_row_cannot_be_claimed_while_it_is_being_dropped(
+    nodes: list[PostgresStore], make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = make.message()
+    await nodes[0].accept([message])
+    case = (await nodes[0].cases([message.id]))[message.id]
+    cancelled = make.transition(case, state=State.CANCELLED, ending=State.CANCELLED, drop=[(0, 0)])
+    checked, goes_on = asyncio.Event(), asyncio.Event()
+    ordinary = Session.write
+
+    async def write(self: Session, *args: Any, **values: Any) -> None:
+        checked.set()
         await goes_on.wait()
+        await ordinary(self, *args, **values)
 
-    holding = asyncio.create_task(nodes[0]._engine.transact(slowly))
-    await claimed.wait()
+    monkeypatch.setattr(Session, "write", write)
+    cancelling = asyncio.create_task(nodes[0].commit([cancelled]))
+    await checked.wait()
 
-    rows = await nodes[1].claim(make.request(10))
+    rows = await nodes[1].claim(make.request())
 
     goes_on.set()
-    await holding
-    assert ids(rows) == [one.id for one in messages[2:]]
+    assert await cancelling == [None]
+    assert rows == []
 
 
 async def test_of_nodes_that_change_a_message_at_once_one_wins(
