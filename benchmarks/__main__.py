@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import backlog, nodes, rate, receivers, report, throughput, urgent
+from benchmarks import backlog, nodes, rate, receivers, report, store, throughput, urgent
 from benchmarks.load import Progress as Note
 
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
@@ -21,6 +21,7 @@ _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
     "webhooks": receivers.run,
     "backlog": backlog.run,
     "nodes": nodes.run,
+    "store": store.run,
 }
 
 app = typer.Typer(add_completion=False)
