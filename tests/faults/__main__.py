@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -15,7 +16,7 @@ from tests.faults import run
 from tests.faults.cases import CASES
 from tests.faults.trial import Form, Result
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -60,11 +61,12 @@ async def _run(
 
 
 def _show(console: Console, results: Sequence[Result]) -> None:
-    table = Table(title=f"seed {results[0].seed}" if results else "")
+    seed = results[0].seed if results else "none"
+    table = Table(box=box.SIMPLE, caption=f"seed {seed}; seconds to recover", padding=(0, 1))
     table.add_column("fault", no_wrap=True)
-    for name in ("messages", "lost", "duplicated", "unknown", "seconds to recover"):
-        table.add_column(name, justify="right")
-    table.add_column("invariants", no_wrap=True)
+    for name in ("messages", "lost", "duplicated", "unknown", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for one in results:
         verdict = one.verdict
         counts = (verdict.messages, verdict.lost, verdict.duplicated, verdict.unknown)

@@ -83,6 +83,7 @@ class Bench:
         nodes: int = 1,
         changes: Mapping[str, Any] | None = None,
         reports: bool = True,
+        node: type[Node] = Node,
         nursery: Nursery | None = None,
     ) -> None:
         self.folder = folder
@@ -96,6 +97,7 @@ class Bench:
         self.traffic = Traffic(seed)
         self.changes = changes or {}
         self.reports = reports
+        self._node = node
         #: what the processes that run now found when the first of them started
         self.before = counts.Counts()
         #: whether one of several has been killed since, and taken its metrics with it
@@ -127,7 +129,7 @@ class Bench:
             self.acme_wire = await self._wire(stack, self.acme)
             self.relay_wire = await self._wire(stack, self.relay)
             self.nodes = [
-                Node(f"n{at + 1}", self.folder, self.session, self._nursery)
+                self._node(f"n{at + 1}", self.folder, self.session, self._nursery)
                 for at in range(self._count)
             ]
             for node in self.nodes:

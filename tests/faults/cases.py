@@ -2,9 +2,17 @@
 
 from collections.abc import Mapping
 
-from tests.faults import kills, pressure, providers, storage
+from tests.faults import clocks, kills, pressure, providers, silence, storage
 from tests.faults.run import AnyCase
 
 CASES: Mapping[str, AnyCase] = {
-    case.name: case for case in (*kills.CASES, *providers.CASES, *pressure.CASES, *storage.CASES)
+    case.name: case
+    for case in (
+        *kills.CASES,
+        *providers.CASES,
+        *pressure.CASES,
+        *storage.CASES,
+        *clocks.CASES,
+        *silence.CASES,
+    )
 }

@@ -94,19 +94,26 @@ class Node:
     async def launch(self, tables: Mapping[str, Any], *, under: Sequence[str] = ()) -> None:
         """Start it and return at once. under: words of a program to run it under, which leaves
         the gateway our child."""
-        listen = {
-            "listen": f"127.0.0.1:{self.port}",
-            "internal": f"127.0.0.1:{self.internal_port}",
-        }
         file = self._folder / f"{self.name}.toml"
-        file.write_text(to_toml({**tables, "api": {**tables.get("api", {}), **listen}}))
-        self._starts += 1
-        log = self._folder / f"{self.name}.{self._starts}.log"
+        file.write_text(to_toml(self.with_ports(tables)))
+        log = self.next_log()
         words = ["serve", "--config", str(file), "--log-level", "debug"]
         if self._nursery is not None and not under:
             self.pid, self._end = await self._nursery.bear(words, log)
         else:
             self.pid, self._end = await _spawn([*under, *_PROGRAM, *words, "--until-eof"], log)
+
+    def with_ports(self, tables: Mapping[str, Any]) -> dict[str, Any]:
+        listen = {
+            "listen": f"127.0.0.1:{self.port}",
+            "internal": f"127.0.0.1:{self.internal_port}",
+        }
+        return {**tables, "api": {**tables.get("api", {}), **listen}}
+
+    def next_log(self) -> Path:
+        """Where what it says is to be kept."""
+        self._starts += 1
+        return self._folder / f"{self.name}.{self._starts}.log"
 
     async def ready(self) -> None:
         """Wait until it serves. AssertionError when it ends instead."""

@@ -76,7 +76,7 @@ async def _listen(trial: Trial) -> None:
     await trial.bench.acme_wire.open()
 
 
-def _answers(error: Fate, retry_after: float | None = None) -> Action:
+def answers(error: Fate, retry_after: float | None = None) -> Action:
     async def do(trial: Trial) -> None:
         changes = {"error": error, "error_rate": 0.8, "retry_after": retry_after}
         trial.bench.acme.knobs.turn(changes)
@@ -84,7 +84,7 @@ def _answers(error: Fate, retry_after: float | None = None) -> Action:
     return do
 
 
-async def _answers_well(trial: Trial) -> None:
+async def answers_well(trial: Trial) -> None:
     trial.bench.acme.knobs.turn({"error_rate": 0.0})
 
 
@@ -108,7 +108,7 @@ def _case(
 
 
 def _knobs(name: str, what: str, break_: Action, code: str) -> Case:
-    return _case(name, what, break_, Shown("acme", "deferred", code, 3), heal=_answers_well)
+    return _case(name, what, break_, Shown("acme", "deferred", code, 3), heal=answers_well)
 
 
 def _http(name: str, what: str, make: Callable[[], wire.Fault], code: str) -> Case:
@@ -123,9 +123,9 @@ def _smtp(name: str, what: str, make: Callable[[], wire.Fault], outcome: str, co
 _LATE = 0.75
 
 CASES = (
-    _knobs("http-5xx", "answers 503", _answers(Fate.TEMPORARY), "http_503"),
-    _knobs("http-429", "answers 429", _answers(Fate.THROTTLED), "http_429"),
-    _knobs("http-429-later", "answers 429, Retry-After", _answers(Fate.THROTTLED, 1), "http_429"),
+    _knobs("http-5xx", "answers 503", answers(Fate.TEMPORARY), "http_503"),
+    _knobs("http-429", "answers 429", answers(Fate.THROTTLED), "http_429"),
+    _knobs("http-429-later", "answers 429, Retry-After", answers(Fate.THROTTLED, 1), "http_429"),
     _case(
         "http-refused",
         "connect refused",

@@ -45,6 +45,7 @@ async def opened(
             nodes=case.nodes,
             changes=case.changes,
             reports=case.reports,
+            node=case.node,
             nursery=nursery,
         )
         try:

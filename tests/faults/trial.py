@@ -17,6 +17,7 @@ from typing import Any
 from tests.faults.bench import Bench, eventually
 from tests.faults.check import check
 from tests.faults.client import Entry
+from tests.faults.nodes import Node
 from tests.faults.traffic import MIX
 from tests.faults.verdict import Verdict
 
@@ -198,6 +199,7 @@ class Case:
     reports: bool = True
     engine: str = "sqlite"
     nodes: int = 1
+    node: type[Node] = Node
     #: what shows that the fault struck; else the case proves nothing
     struck: Callable[["Trial", Verdict], Iterable[str]] = lambda trial, verdict: ()
     #: in these forms
@@ -210,7 +212,7 @@ class Case:
     @property
     def can_share(self) -> bool:
         """Whether it may come after others on the same bench."""
-        return not self.changes and self.engine == "sqlite" and self.nodes == 1
+        return not self.changes and (self.engine, self.nodes, self.node) == ("sqlite", 1, Node)
 
 
 @dataclass(slots=True, kw_only=True)
