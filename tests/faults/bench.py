@@ -102,6 +102,8 @@ class Bench:
         self.before = counts.Counts()
         #: whether one of several has been killed since, and taken its metrics with it
         self.has_gaps = False
+        #: nodes that callers do not ask for the time being
+        self.avoided: set[Node] = set()
         #: of the latest check
         self.verdict = Verdict()
         self._stack = AsyncExitStack()
@@ -151,7 +153,7 @@ class Bench:
         return wire
 
     def _urls(self) -> list[str]:
-        return [node.url for node in self.nodes]
+        return [node.url for node in self.nodes if node not in self.avoided]
 
     @property
     def providers(self) -> list[Simulator]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.faults import clocks, kills, pressure, providers, silence, storage
+from tests.faults import clocks, kills, postgres, pressure, providers, silence, storage
 from tests.faults.run import AnyCase
 
 CASES: Mapping[str, AnyCase] = {
@@ -14,5 +14,6 @@ CASES: Mapping[str, AnyCase] = {
         *storage.CASES,
         *clocks.CASES,
         *silence.CASES,
+        *postgres.CASES,
     )
 }

@@ -12,8 +12,13 @@ from typing import Any, Protocol
 import apsw
 import asyncpg
 
+from tests.store.server import Server
+
 #: As the gateway's own connections say.
 _APPLICATION = "gateway"
+
+#: That the server of a fleet takes: no more than it needs.
+CONNECTIONS = 40
 
 #: Milliseconds to wait for the gateway's own transactions.
 _BUSY_MS = 10_000
@@ -110,10 +115,11 @@ class Sqlite:
 
 
 class Postgres:
-    """Reads and checks a database."""
+    """Reads and checks a database. server: that it is on, to do things to."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, server: Server) -> None:
         self.url = url
+        self.server = server
 
     async def rows(self, query: str) -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(self.url)

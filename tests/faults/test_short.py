@@ -24,13 +24,16 @@ class Shared:
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._bench: Bench | None = None
+        self._shared = ""
 
     async def run(self, case: run.AnyCase) -> Result:
-        if not isinstance(case, Case) or not case.can_share:
+        if not isinstance(case, Case) or not case.shared:
             return await run.run(case, seed=SEED, form=Form.SHORT)
-        if self._bench is None:
+        if self._bench is None or case.shared != self._shared:
+            await self.close()
             opened = run.opened(case, seed=SEED, form=Form.SHORT)
             self._bench = await self._stack.enter_async_context(opened)
+            self._shared = case.shared
         result = await Trial(case, self._bench, seed=SEED, form=Form.SHORT).run()
         if result.broken:
             await self.close()

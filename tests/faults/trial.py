@@ -210,9 +210,11 @@ class Case:
     patience: float = 60.0
 
     @property
-    def can_share(self) -> bool:
-        """Whether it may come after others on the same bench."""
-        return not self.changes and (self.engine, self.nodes, self.node) == ("sqlite", 1, Node)
+    def shared(self) -> str:
+        """The same for all that may use one bench, one after another; else empty."""
+        if self.changes or self.node is not Node:
+            return ""
+        return f"{self.engine} by {self.nodes}"
 
 
 @dataclass(slots=True, kw_only=True)
