@@ -5,12 +5,13 @@ gateways themselves, on one database.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
-from gateway.sandbox.base import Simulator
+from gateway.sandbox.base import HOST, Simulator
 from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.receiver import ReceiverSimulator
 from gateway.sandbox.smtp import SmtpSimulator
@@ -71,6 +72,15 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Addresses at which gateways reach the two providers behind wires, and the receiver."""
+
+    providers: str = HOST
+    #: else than loopback: by a wire
+    receiver: str = HOST
+
+
 class Bench:
     """Enter it, then start nodes. changes: laid over the configuration of `tables`."""
 
@@ -84,6 +94,7 @@ class Bench:
         changes: Mapping[str, Any] | None = None,
         reports: bool = True,
         node: type[Node] = Node,
+        hosts: Hosts | None = None,
         nursery: Nursery | None = None,
     ) -> None:
         self.folder = folder
@@ -98,6 +109,7 @@ class Bench:
         self.changes = changes or {}
         self.reports = reports
         self._node = node
+        self._hosts = hosts or Hosts()
         #: what the processes that run now found when the first of them started
         self.before = counts.Counts()
         #: whether one of several has been killed since, and taken its metrics with it
@@ -128,8 +140,12 @@ class Bench:
             await stack.enter_async_context(self.receiver)
             turns = asyncio.create_task(self.arrivals.turns.run())
             stack.callback(turns.cancel)
-            self.acme_wire = await self._wire(stack, self.acme)
-            self.relay_wire = await self._wire(stack, self.relay)
+            self.acme_wire = await _wire(stack, self.acme, self._hosts.providers)
+            self.relay_wire = await _wire(stack, self.relay, self._hosts.providers)
+            self._hook = f"{self.receiver.url}/shop"
+            if self._hosts.receiver != HOST:
+                wire = await _wire(stack, self.receiver, self._hosts.receiver)
+                self._hook = f"http://{wire.host}:{wire.port}/shop"
             self.nodes = [
                 self._node(f"n{at + 1}", self.folder, self.session, self._nursery)
                 for at in range(self._count)
@@ -145,12 +161,6 @@ class Bench:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
-
-    async def _wire(self, stack: AsyncExitStack, simulator: Simulator) -> Wire:
-        wire = Wire(simulator.port)
-        await wire.open()
-        stack.push_async_callback(wire.close)
-        return wire
 
     def _urls(self) -> list[str]:
         return [node.url for node in self.nodes if node not in self.avoided]
@@ -203,7 +213,7 @@ class Bench:
                 "shop": {
                     "keys": [KEY],
                     "scopes": ["send", "read", "admin"],
-                    "webhook": {"url": f"{self.receiver.url}/shop", "secret": HOOK_SECRET},
+                    "webhook": {"url": self._hook, "secret": HOOK_SECRET},
                 }
             },
             "webhooks": {"allow_private": ["127.0.0.0/8"], "in_flight": 32},
@@ -214,12 +224,12 @@ class Bench:
                 "email": {"channel": "email", "providers": ["relay"]},
             },
             "providers": {
-                "acme": _http(self.acme_wire.port),
-                "backup": _http(self.backup.port),
-                "metered": {**_http(self.metered.port), "rate": RATE, "burst": BURST},
+                "acme": _http(self.acme_wire.host, self.acme_wire.port),
+                "backup": _http(HOST, self.backup.port),
+                "metered": {**_http(HOST, self.metered.port), "rate": RATE, "burst": BURST},
                 "relay": {
                     "kind": "smtp",
-                    "host": "127.0.0.1",
+                    "host": self.relay_wire.host,
                     "port": self.relay_wire.port,
                     "security": "none",
                     "from": "Shop <no-reply@shop.example.com>",
@@ -257,15 +267,22 @@ class Bench:
             raise AssertionError(f"{error}; left: {left}") from None
 
 
+async def _wire(stack: AsyncExitStack, simulator: Simulator, host: str) -> Wire:
+    wire = Wire(simulator.port, host=host)
+    await wire.open()
+    stack.push_async_callback(wire.close)
+    return wire
+
+
 def _lane(prefix: str, provider: str) -> dict[str, Any]:
     return {"channel": "sms", "match": {"phone_prefix": [prefix]}, "providers": [provider]}
 
 
-def _http(port: int) -> dict[str, Any]:
+def _http(host: str, port: int) -> dict[str, Any]:
     return {
         "kind": "http",
         "channel": "sms",
-        "url": f"http://127.0.0.1:{port}/v1/send",
+        "url": f"http://{host}:{port}/v1/send",
         "body": {
             "to": "{{ to.phone }}",
             "text": "{{ content.text }}",

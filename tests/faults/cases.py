@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.faults import clocks, kills, postgres, pressure, providers, silence, storage
+from tests.faults import clocks, halfopen, kills, postgres, pressure, providers, silence, storage
 from tests.faults.run import AnyCase
 
 CASES: Mapping[str, AnyCase] = {
@@ -13,6 +13,7 @@ CASES: Mapping[str, AnyCase] = {
         *pressure.CASES,
         *storage.CASES,
         *clocks.CASES,
+        *halfopen.CASES,
         *silence.CASES,
         *postgres.CASES,
     )

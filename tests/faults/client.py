@@ -20,6 +20,9 @@ from tests.faults.traffic import KEY, Traffic
 #: Messages of one request: alone, and in batches.
 _SIZES = (1, 1, 1, 5, 20)
 
+#: Least seconds after a request that nobody answered.
+_NOBODY = 0.3
+
 #: Requests under way at once.
 _POSTERS = 4
 
@@ -141,6 +144,16 @@ class Client:
         self.log.problems.update(json.dumps(one) for one in results if "id" not in one)
         return Entry(numbers, 202, tuple(one.get("id", "") for one in results))
 
+    async def repeat(self) -> None:
+        """Ask again, once, whatever saw no answer or 503, as a caller would."""
+        waiting = iter(self.log.open())
+
+        async def ask() -> None:
+            for numbers in waiting:
+                await self.post(numbers)
+
+        await asyncio.gather(*(ask() for _ in range(_POSTERS)))
+
     async def run(self, chance: random.Random, *, rate: float, stop: asyncio.Event) -> None:
         """Post about `rate` messages a second until `stop` is set."""
         async with asyncio.TaskGroup() as group:
@@ -150,9 +163,10 @@ class Client:
     async def _post_on(self, chance: random.Random, rate: float, stop: asyncio.Event) -> None:
         while not stop.is_set():
             numbers = self.next_numbers(chance.choice(_SIZES))
-            await self.post(numbers)
+            entry = await self.post(numbers)
+            pause = len(numbers) / rate
             with suppress(TimeoutError):
-                async with asyncio.timeout(len(numbers) / rate):
+                async with asyncio.timeout(max(pause, _NOBODY) if entry.status is None else pause):
                     await stop.wait()
 
 

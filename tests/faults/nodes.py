@@ -64,6 +64,9 @@ async def _spawn(words: Sequence[str], log: Path) -> tuple[int, "asyncio.Future[
 class Node:
     """One gateway, on the same ports each time it is started."""
 
+    #: where it listens
+    host = "127.0.0.1"
+
     def __init__(
         self,
         name: str,
@@ -74,8 +77,8 @@ class Node:
         """nursery: where it is born; None: each start imports everything."""
         self.name = name
         self.port, self.internal_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.internal = f"http://127.0.0.1:{self.internal_port}"
+        self.url = f"http://{self.host}:{self.port}"
+        self.internal = f"http://{self.host}:{self.internal_port}"
         #: exit codes so far
         self.codes: list[int] = []
         #: open files and threads when it had just become ready
@@ -105,8 +108,8 @@ class Node:
 
     def with_ports(self, tables: Mapping[str, Any]) -> dict[str, Any]:
         listen = {
-            "listen": f"127.0.0.1:{self.port}",
-            "internal": f"127.0.0.1:{self.internal_port}",
+            "listen": f"{self.host}:{self.port}",
+            "internal": f"{self.host}:{self.internal_port}",
         }
         return {**tables, "api": {**tables.get("api", {}), **listen}}
 

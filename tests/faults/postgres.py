@@ -181,7 +181,7 @@ CASES = (
         plan=_losses,
         engine="postgres",
         nodes=3,
-        rate=200.0,
+        rate=50.0,
         mix=_MIX,
         struck=_one_died,
     ),

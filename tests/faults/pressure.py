@@ -139,7 +139,6 @@ CASES = (
         mix={"metered": 1},
         rate=20.0,
         struck=_had_to_wait,
-        patience=300.0,
     ),
     Case(
         name="backlog",
@@ -150,7 +149,7 @@ CASES = (
         changes={"tenants": {"shop": {"webhook": None}}},
         reports=False,
         struck=_stayed_small,
-        patience=7200.0,
+        patience=720.0,
     ),
     Case(
         name="one-key",

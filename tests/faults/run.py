@@ -52,6 +52,7 @@ async def opened(
             changes=case.changes,
             reports=case.reports,
             node=case.node,
+            hosts=case.hosts,
             nursery=nursery,
         )
         if nursery is not None:

@@ -71,14 +71,14 @@ class Wire:
         self.fault = Fault()
         self.port = free_port()
         self._target = target
-        self._host = host
+        self.host = host
         self._server: asyncio.Server | None = None
         self._hops: set[Hop] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Listen; always on the same port."""
-        self._server = await asyncio.start_server(self._serve, self._host, self.port)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port)
 
     async def refuse(self) -> None:
         """Close the port and every connection: connecting is refused from now on."""
