@@ -105,13 +105,14 @@ async def held(node: PostgresStore, rows: str) -> AsyncIterator[None]:
         working.set()
         await done.wait()
 
-    task = asyncio.create_task(node._engine.transact(work))
-    await working.wait()
-    try:
-        yield
-    finally:
-        done.set()
-        await task
+    async with asyncio.TaskGroup() as group:
+        group.create_task(node._engine.transact(work))
+        async with asyncio.timeout(10.0):
+            await working.wait()
+        try:
+            yield
+        finally:
+            done.set()
 
 
 async def test_claim_passes_over_rows_that_another_is_claiming(
@@ -120,7 +121,10 @@ async def test_claim_passes_over_rows_that_another_is_claiming(
     messages = make.messages(4)
     await nodes[0].accept(messages)
 
-    async with held(nodes[0], "(SELECT * FROM queue ORDER BY rank LIMIT 2)"), asyncio.timeout(5.0):
+    async with (
+        held(nodes[0], "(SELECT * FROM queue ORDER BY rank LIMIT 2) AS head"),
+        asyncio.timeout(5.0),
+    ):
         rows = await nodes[1].claim(make.request(10))
 
     assert ids(rows) == [one.id for one in messages[2:]]
