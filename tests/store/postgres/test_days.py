@@ -291,7 +291,7 @@ async def test_messages_of_many_days_are_read_and_changed_together(
     store: PostgresStore, make: Any
 ) -> None:
     messages = []
-    for _ in range(30):
+    for _ in range(12):
         await make_days(store, make.now_ms)
         messages.append(make.message())
         make.now_ms += 3 * DAY_MS
@@ -301,7 +301,7 @@ async def test_messages_of_many_days_are_read_and_changed_together(
     verdicts = await store.commit([make.result(row) for row in rows])
 
     assert [row.case.id for row in rows] == [one.id for one in messages]
-    assert verdicts == [None] * 30
+    assert verdicts == [None] * 12
     after = await store.cases([one.id for one in messages])
     assert {case.state for case in after.values()} == {State.SENT}
     assert all(len(case.attempts) == 1 for case in after.values())

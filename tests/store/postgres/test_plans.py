@@ -17,7 +17,7 @@ from gateway.store.postgres.statements import single
 from tests.store.server import Databases, beside
 
 NOW_MS = 1_800_000_000_000
-ROWS = 50_000
+ROWS = 30_000
 IDS = [f"01a3185c-{number:04x}-7000-8000-000000000000" for number in range(500)]
 ENDS = {"first": IDS[0], "last": IDS[-1]}
 OURS = {"owner": "n1", "ticket": 1}
