@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tests.faults import run
 from tests.faults.cases import CASES
+from tests.faults.namespaces import CannotPlay
 from tests.faults.trial import Form, Result
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -49,15 +50,23 @@ async def _run(
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     results = []
     with Progress(*columns, console=console) as progress:
-        for case in chosen:
-            task = progress.add_task(f"{case.name}: {case.what}", total=None)
-            result = await run.run(case, seed=seed, form=form)
-            results.append(result)
-            end = "[red]broken" if result.broken else "held"
-            progress.update(task, description=f"{case.name}: {end}", total=1, completed=1)
-            if result.broken:
-                console.print(result.explain(), markup=False, highlight=False)
+        async with run.Runner(seed, form) as runner:
+            for case in chosen:
+                task = progress.add_task(f"{case.name}: {case.what}", total=None)
+                results.append(await _play(runner, case))
+                end = "[red]broken" if results[-1].broken else "held"
+                progress.update(task, description=f"{case.name}: {end}", total=1, completed=1)
+                if results[-1].broken:
+                    console.print(results[-1].explain(), markup=False, highlight=False)
     return results
+
+
+async def _play(runner: run.Runner, case: run.AnyCase) -> Result:
+    """A fault that was not played has not been withstood."""
+    try:
+        return await runner.run(case)
+    except CannotPlay as error:
+        return runner.result(case, broken=[f"not played: {error}"])
 
 
 def _show(console: Console, results: Sequence[Result]) -> None:

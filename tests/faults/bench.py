@@ -28,7 +28,7 @@ from tests.faults.wire import Wire
 T = TypeVar("T")
 
 #: Of account `metered`: tokens a second, and what can be saved up.
-RATE, BURST = 100.0, 20.0
+RATE, BURST = 200.0, 20.0
 
 #: Arrivals that simulators keep themselves; `Arrivals` counts all.
 _KEPT = 100
@@ -132,7 +132,7 @@ class Bench:
                 )
             )
             for simulator in self.providers:
-                simulator.knobs.receipt_retry_delay = 0.2
+                simulator.knobs.turn({"receipt_retry_delay": 0.2, "receipt_jitter": 0.2})
                 await stack.enter_async_context(simulator)
                 self.arrivals.watch(
                     simulator, metered="metered" if simulator is self.metered else ""
@@ -234,7 +234,7 @@ class Bench:
                     "security": "none",
                     "from": "Shop <no-reply@shop.example.com>",
                     "concurrency": 8,
-                    "timeout": "500ms",
+                    "timeout": "300ms",
                 },
             },
         }
@@ -290,7 +290,7 @@ def _http(host: str, port: int) -> dict[str, Any]:
         },
         "message_id": "id",
         "concurrency": 16,
-        "timeout": "500ms",
+        "timeout": "300ms",
         "receipt": {
             "secret": RECEIPT_SECRET,
             "id": "id",

@@ -20,7 +20,7 @@ def _steps(chance: random.Random, form: Form) -> Sequence[Moment]:
     """The wall clock is set with retries and reports pending on either side of each step."""
     moments = [Moment(Posted(1), "receivers trust us", _trust)]
     for _ in range(1 if form is Form.SHORT else 8):
-        hours = [1, 0, -1, 0]
+        hours = [1, -1, 0] if form is Form.SHORT else [1, 0, -1, 0]
         chance.shuffle(hours)
         for at, ahead in enumerate(hours):
             trouble = answers(Fate.TEMPORARY) if at % 2 else answers_well

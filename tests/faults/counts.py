@@ -1,6 +1,7 @@
 """What the database counts that the metrics count as well, and the comparison."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,12 @@ _STATES = """SELECT m.category, s.state, count(*) FROM message m JOIN status s O
     WHERE NOT m.internal GROUP BY m.category, s.state"""
 
 _ATTEMPTED = "gateway_attempts_total"
+
+#: Lines of the metrics that are compared, or begin them.
+_OURS = re.compile(
+    r"(?:# TYPE )?gateway_(?:attempts|stale_results|messages_accepted|messages_entered|in_flight)"
+    r"(?:_total)?[ {]"
+)
 
 #: Category of reports, on which there are no reports.
 _REPORT = "webhook"
@@ -76,7 +83,8 @@ class Samples:
     def __init__(self, texts: Iterable[str]) -> None:
         self._samples: dict[str, Counter[tuple[str, ...]]] = {}
         for text in texts:
-            for family in text_string_to_metric_families(text):
+            ours = [line for line in text.splitlines() if _OURS.match(line)]
+            for family in text_string_to_metric_families("\n".join(ours)):
                 for sample in family.samples:
                     labels = tuple(value for _, value in sorted(sample.labels.items()))
                     self._samples.setdefault(sample.name, Counter())[labels] += int(sample.value)

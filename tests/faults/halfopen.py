@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from tests.faults import namespaces, run
+from tests.faults import namespaces
 from tests.faults.bench import Hosts, eventually
 from tests.faults.nodes import Node
-from tests.faults.trial import Case, Form, Moment, OwnCase, Posted, Result, Seconds, Trial
+from tests.faults.run import OwnCase, Runner
+from tests.faults.trial import Case, Form, Moment, Posted, Result, Seconds, Trial
 from tests.faults.verdict import Verdict
 
 #: Addresses for documentation (RFC 5737): nobody else's, should one ever leave.
@@ -57,7 +58,8 @@ async def _links(stack: AsyncExitStack) -> int:
         f"{there}ip link set keep1 up",
     ):
         error = await namespaces.command(*command.split())
-        assert not error, f"half-open cannot run: {command}: {error}"
+        if error:
+            raise namespaces.CannotPlay(f"{command}: {error}")
     return holder.pid
 
 
@@ -105,30 +107,24 @@ def _survived(trial: Trial, verdict: Verdict) -> Iterable[str]:
         yield f"nobody waited in vain: {verdict.codes}"
 
 
-async def _run(case: OwnCase, seed: int, form: Form) -> Result:
+async def _run(runner: Runner, case: OwnCase) -> Result:
     if namespaces.INSIDE not in os.environ:
-        return await namespaces.again(case, seed, form, "--mount", "--net")
+        return await namespaces.again(case.name, runner.seed, runner.form, "--mount", "--net")
     async with AsyncExitStack() as stack:
         _FarNode.holder = await _links(stack)
-        played = Case(
-            name=case.name,
-            what=case.what,
-            plan=_plan,
-            struck=_survived,
-            node=_FarNode,
-            changes=_CHANGES,
-            mix=_MIX,
-            hosts=Hosts(_OUTER, _CALLERS),
-        )
-        bench = await stack.enter_async_context(run.opened(played, seed=seed, form=form))
-        return await Trial(played, bench, seed=seed, form=form).run()
+        bench = await stack.enter_async_context(runner.opened(_PLAYED))
+        return await runner.play(_PLAYED, bench)
 
 
-CASES = (
-    OwnCase(
-        name="half-open",
-        what="the link to the providers goes down",
-        run=_run,
-        forms=frozenset({Form.LONG}),
-    ),
+_PLAYED = Case(
+    name="half-open",
+    what="the link to the providers goes down",
+    plan=_plan,
+    struck=_survived,
+    node=_FarNode,
+    changes=_CHANGES,
+    mix=_MIX,
+    hosts=Hosts(_OUTER, _CALLERS),
 )
+
+CASES = (OwnCase(name=_PLAYED.name, what=_PLAYED.what, run=_run, forms=frozenset({Form.LONG})),)

@@ -21,8 +21,8 @@ async def start(trial: Trial) -> None:
 
 def _at_random(chance: random.Random, form: Form) -> Sequence[Moment]:
     moments = []
-    for _ in range(2 if form is Form.SHORT else 40):
-        moments.append(Moment(Arrived(chance.randrange(1, 150)), "kill -9", kill))
+    for _ in range(1 if form is Form.SHORT else 40):
+        moments.append(Moment(Arrived(chance.randrange(1, 80)), "kill -9", kill))
         moments.append(Moment(Posted(chance.randrange(5, 30)), "start again", start))
     return moments
 

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.faults.trial import Form, OwnCase, Result
+from tests.faults.trial import Form, Result
 
 #: Set for who runs inside.
 INSIDE = "FAULTS_INSIDE"
@@ -16,14 +16,19 @@ INSIDE = "FAULTS_INSIDE"
 _UNSHARE = ("unshare", "--user", "--map-root-user")
 
 
-async def again(case: OwnCase, seed: int, form: Form, *apart: str) -> Result:
-    """The result of a process that plays the case inside. AssertionError when it cannot.
+class CannotPlay(Exception):
+    """This machine does not let us set the case up; the text says why."""
+
+
+async def again(name: str, seed: int, form: Form, *apart: str) -> Result:
+    """The result of a process that plays the case of this name inside. Raises CannotPlay.
 
     apart: what it has for itself, as options of unshare: `--mount`, `--net`.
     """
-    assert INSIDE not in os.environ, f"{case.name}: no rights inside a namespace either"
+    if INSIDE in os.environ:
+        raise CannotPlay(f"{name}: no rights inside a namespace either")
     short = ["--short"] if form is Form.SHORT else []
-    words = ["-m", "tests.faults", "--json", "--only", case.name, "--seed", str(seed), *short]
+    words = ["-m", "tests.faults", "--json", "--only", name, "--seed", str(seed), *short]
     process = await asyncio.create_subprocess_exec(
         *_UNSHARE,
         *apart,
@@ -38,7 +43,7 @@ async def again(case: OwnCase, seed: int, form: Form, *apart: str) -> Result:
     try:
         (found,) = json.loads(out)
     except ValueError:
-        raise AssertionError(f"{case.name} cannot run: {errors.decode()[-500:]}") from None
+        raise CannotPlay(f"{name}: {errors.decode()[-500:]}") from None
     return Result.from_json(found)
 
 

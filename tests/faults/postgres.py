@@ -13,7 +13,7 @@ import asyncpg
 from tests.faults.database import CONNECTIONS, Postgres
 from tests.faults.nodes import Node
 from tests.faults.traffic import MIX
-from tests.faults.trial import Action, Case, Form, Moment, Posted, Seconds, Shown, Trial, wait
+from tests.faults.trial import Action, Case, Form, Moment, Plan, Posted, Seconds, Shown, Trial, wait
 from tests.faults.verdict import Verdict
 
 #: The account with a rate gets more than it can send, from all nodes at once.
@@ -35,7 +35,7 @@ def _restarts(chance: random.Random, form: Form) -> Sequence[Moment]:
     moments = []
     for _ in range(1 if form is Form.SHORT else 10):
         moments += [
-            Moment(Posted(chance.randrange(20, 80)), "the server is gone at once", _crash),
+            Moment(Posted(chance.randrange(10, 40)), "the server is gone at once", _crash),
             Moment(Posted(chance.randrange(5, 30)), "it is back", _come_back),
         ]
     return moments
@@ -51,9 +51,9 @@ async def _come_back(trial: Trial) -> None:
 
 def _terminations(chance: random.Random, form: Form) -> Sequence[Moment]:
     """Twice a second."""
-    first = Moment(Posted(chance.randrange(20, 60)), "every connection is ended", _terminate)
+    first = Moment(Posted(chance.randrange(10, 30)), "every connection is ended", _terminate)
     again = Moment(Seconds(0.5), "every connection is ended", _terminate)
-    return [first, *[again] * (2 if form is Form.SHORT else 60)]
+    return [first, *[again] * (1 if form is Form.SHORT else 60)]
 
 
 async def _terminate(trial: Trial) -> None:
@@ -65,7 +65,7 @@ def _shortages(chance: random.Random, form: Form) -> Sequence[Moment]:
     for _ in range(1 if form is Form.SHORT else 8):
         seconds = 0.5 if form is Form.SHORT else chance.uniform(1.0, 12.0)
         moments += [
-            Moment(Posted(chance.randrange(20, 60)), "all connections are taken", _take_all),
+            Moment(Posted(chance.randrange(10, 40)), "all connections are taken", _take_all),
             Moment(Seconds(seconds), "they are given back", _give_back),
         ]
     return moments
@@ -90,6 +90,13 @@ async def _give_back(trial: Trial) -> None:
         await connection.close()
 
 
+def _all_at_once(chance: random.Random, form: Form) -> Sequence[Moment]:
+    """One of each, without a rest between them."""
+    return [
+        moment for plan in (_restarts, _terminations, _shortages) for moment in plan(chance, form)
+    ]
+
+
 def _noticed(trial: Trial, verdict: Verdict) -> Iterable[str]:
     """Somebody was refused, or got no answer, or waited: the log says what the store was."""
     logs = (log.read_text(errors="replace") for node in trial.bench.nodes for log in node.logs)
@@ -107,9 +114,9 @@ def _losses(chance: random.Random, form: Form) -> Sequence[Moment]:
     moments = []
     for _ in range(1 if form is Form.SHORT else 6):
         moments += [
-            Moment(Posted(chance.randrange(40, 90)), "slow answers", _slow(0.3)),
+            Moment(Posted(chance.randrange(10, 40)), "slow answers", _slow(0.2)),
             Moment(Posted(20), "n2 stands still, n3 is killed", _lose),
-            Moment(Shown("acme", "unknown", "process_died", 2), "others took over", wait),
+            Moment(Shown("%", "unknown", "process_died"), "others took over", wait),
             Moment(Seconds(0.0), "n2 goes on, n3 is started", _regain),
             Moment(Posted(10), "fast answers", _slow(0.0)),
         ]
@@ -118,7 +125,8 @@ def _losses(chance: random.Random, form: Form) -> Sequence[Moment]:
 
 def _slow(seconds: float) -> Action:
     async def do(trial: Trial) -> None:
-        trial.bench.acme.knobs.turn({"latency": seconds})
+        for simulator in trial.bench.providers:
+            simulator.knobs.turn({"latency": seconds})
 
     return do
 
@@ -147,42 +155,29 @@ def _one_died(trial: Trial, verdict: Verdict) -> Iterable[str]:
         yield f"gateways ended: {trial.codes}"
 
 
+def _case(name: str, what: str, plan: Plan, *forms: Form) -> Case:
+    return Case(
+        name=name,
+        what=what,
+        plan=plan,
+        engine="postgres",
+        nodes=3,
+        mix=_MIX,
+        struck=_one_died if plan is _losses else _noticed,
+        forms=frozenset(forms),
+    )
+
+
 CASES = (
-    Case(
-        name="pg-restart",
-        what="PostgreSQL restarts at once",
-        plan=_restarts,
-        engine="postgres",
-        nodes=3,
-        mix=_MIX,
-        struck=_noticed,
-    ),
-    Case(
-        name="pg-terminate",
-        what="connections are ended twice a second",
-        plan=_terminations,
-        engine="postgres",
-        nodes=3,
-        mix=_MIX,
-        struck=_noticed,
-    ),
-    Case(
-        name="pg-connections",
-        what="all connections are taken",
-        plan=_shortages,
-        engine="postgres",
-        nodes=3,
-        mix=_MIX,
-        struck=_noticed,
-    ),
-    Case(
-        name="pg-nodes",
-        what="a node stands still past its lease, one is killed",
-        plan=_losses,
-        engine="postgres",
-        nodes=3,
-        rate=50.0,
-        mix=_MIX,
-        struck=_one_died,
+    _case("pg-restart", "PostgreSQL restarts at once", _restarts, Form.LONG),
+    _case("pg-terminate", "connections are ended twice a second", _terminations, Form.LONG),
+    _case("pg-connections", "all connections are taken", _shortages, Form.LONG),
+    _case("pg-server", "one of each of these", _all_at_once, Form.SHORT),
+    _case(
+        "pg-nodes",
+        "a node stands still past its lease, one is killed",
+        _losses,
+        Form.SHORT,
+        Form.LONG,
     ),
 )

@@ -119,8 +119,8 @@ def _smtp(name: str, what: str, make: Callable[[], wire.Fault], outcome: str, co
     return _case(name, what, _of_relay(make), Shown("relay", outcome, code, 3), mix=_MAILS)
 
 
-#: Account `acme` gives up on an answer after half a second.
-_LATE = 0.75
+#: Accounts give up on an answer after 0.3 s, but for that to the dot.
+_LATE = 0.45
 
 CASES = (
     _knobs("http-5xx", "answers 503", answers(Fate.TEMPORARY), "http_503"),

@@ -1,64 +1,95 @@
-"""Runs a case, on a bench of its own unless it brings everything itself."""
+"""Runs cases, each on a bench of its own unless it brings everything itself."""
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from tests.faults.bench import Bench
 from tests.faults.database import CONNECTIONS, Database, Postgres, Sqlite
+from tests.faults.namespaces import CannotPlay
 from tests.faults.nodes import ENVIRON
 from tests.faults.nursery import Nursery
-from tests.faults.trial import Case, Form, OwnCase, Result, Trial
+from tests.faults.trial import Case, Form, Result, Trial
 from tests.store.server import Databases, Server
 
+
+class Runner:
+    """Runs cases in one form by one seed. Enter it before use."""
+
+    def __init__(self, seed: int, form: Form) -> None:
+        self.seed = seed
+        self.form = form
+        self._nursery = Nursery() if form is Form.SHORT else None
+
+    async def __aenter__(self) -> "Runner":
+        if self._nursery is not None:
+            await self._nursery.open(ENVIRON)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._nursery is not None:
+            await self._nursery.close()
+
+    async def run(self, case: "AnyCase") -> Result:
+        """Whatever breaks is told in the result. Raises CannotPlay."""
+        try:
+            if isinstance(case, OwnCase):
+                return await case.run(self, case)
+            async with self.opened(case) as bench:
+                return await self.play(case, bench)
+        except CannotPlay:
+            raise
+        except AssertionError as error:
+            return self.result(case, broken=[str(error)])
+
+    async def play(self, case: Case, bench: Bench) -> Result:
+        return await Trial(case, bench, seed=self.seed, form=self.form).run()
+
+    def result(self, case: "AnyCase", **found: object) -> Result:
+        return Result(fault=case.name, seed=self.seed, form=self.form, **found)  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def opened(self, case: Case, *, store: Path | None = None) -> AsyncIterator[Bench]:
+        """A bench for a case, or for several that ask for nothing of their own.
+
+        store: the folder of the database, if it is not to lie with the rest.
+        """
+        async with AsyncExitStack() as stack:
+            name = stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-faults-"))
+            database: Database
+            if case.engine == "postgres":
+                database = await stack.enter_async_context(_postgres())
+            else:
+                database = Sqlite((store or Path(name)) / "gateway.db")
+            bench = Bench(
+                Path(name),
+                database,
+                seed=self.seed,
+                nodes=case.nodes,
+                changes=case.changes if case.is_own(self.form) else {},
+                reports=case.reports or not case.is_own(self.form),
+                node=case.node,
+                hosts=case.hosts,
+                nursery=self._nursery,
+            )
+            yield await stack.enter_async_context(bench)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCase:
+    """A fault that needs no process of the gateway, or a world of its own."""
+
+    name: str
+    what: str
+    run: Callable[[Runner, "OwnCase"], Awaitable[Result]]
+    forms: frozenset[Form] = frozenset(Form)
+
+
 AnyCase: TypeAlias = Case | OwnCase
-
-
-async def run(case: AnyCase, *, seed: int, form: Form) -> Result:
-    """Whatever breaks is told in the result."""
-    try:
-        if isinstance(case, OwnCase):
-            return await case.run(case, seed, form)
-        async with opened(case, seed=seed, form=form) as bench:
-            return await Trial(case, bench, seed=seed, form=form).run()
-    except AssertionError as error:  # it could not even be played
-        return Result(fault=case.name, seed=seed, form=form, broken=[str(error)])
-
-
-@asynccontextmanager
-async def opened(
-    case: Case, *, seed: int, form: Form, store: Path | None = None
-) -> AsyncIterator[Bench]:
-    """A bench for a case, or for several that ask for nothing of their own.
-
-    store: the folder of the database, if it is not to lie with the rest.
-    """
-    nursery = Nursery() if form is Form.SHORT else None
-    async with AsyncExitStack() as stack:
-        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-faults-"))
-        folder = Path(name)
-        if case.engine == "postgres":
-            database: Database = await stack.enter_async_context(_postgres())
-        else:
-            database = Sqlite((store or folder) / "gateway.db")
-        bench = Bench(
-            folder,
-            database,
-            seed=seed,
-            nodes=case.nodes,
-            changes=case.changes,
-            reports=case.reports,
-            node=case.node,
-            hosts=case.hosts,
-            nursery=nursery,
-        )
-        if nursery is not None:
-            await nursery.open(ENVIRON)
-            stack.push_async_callback(nursery.close)
-        yield await stack.enter_async_context(bench)
 
 
 @asynccontextmanager

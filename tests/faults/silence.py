@@ -22,7 +22,8 @@ from gateway.store.sqlite.writer import Writer
 from tests.dispatch import conftest as virtual
 from tests.faults import check, records
 from tests.faults.database import Sqlite
-from tests.faults.trial import Form, OwnCase, Result
+from tests.faults.run import OwnCase, Runner
+from tests.faults.trial import Form, Result
 from tests.faults.verdict import Verdict
 
 _HOUR = 3600.0
@@ -37,25 +38,25 @@ _PAUSE = 0.2
 _PROBE = 30.0
 
 #: Messages that are posted while the receiver is down.
-_SHORT, _LONG = 20, 200
+_SHORT, _LONG = 8, 200
 
 
-async def _run(case: OwnCase, seed: int, form: Form) -> Result:
-    return await asyncio.to_thread(_run_in_thread, case, seed, form)
+async def _run(runner: Runner, case: OwnCase) -> Result:
+    return await asyncio.to_thread(_run_in_thread, runner, case)
 
 
-def _run_in_thread(case: OwnCase, seed: int, form: Form) -> Result:
+def _run_in_thread(runner: Runner, case: OwnCase) -> Result:
     """On a loop of its own, whose time jumps."""
     with (
         tempfile.TemporaryDirectory(prefix="gateway-faults-") as folder,
         _time_waits_for_writer(),
-        asyncio.Runner(loop_factory=virtual.VirtualLoop) as runner,
+        asyncio.Runner(loop_factory=virtual.VirtualLoop) as loop,
     ):
-        return runner.run(_play(case, seed, form, Path(folder)))
+        return loop.run(_play(runner, case, Path(folder)))
 
 
-async def _play(case: OwnCase, seed: int, form: Form, folder: Path) -> Result:
-    return await _Silence(case, seed, form, folder).run()
+async def _play(runner: Runner, case: OwnCase, folder: Path) -> Result:
+    return await _Silence(runner, case, folder).run()
 
 
 @contextmanager
@@ -76,11 +77,10 @@ def _time_waits_for_writer() -> Iterator[None]:
 
 
 class _Silence:
-    def __init__(self, case: OwnCase, seed: int, form: Form, folder: Path) -> None:
+    def __init__(self, runner: Runner, case: OwnCase, folder: Path) -> None:
         self._case = case
-        self._seed = seed
-        self._form = form
-        self._chance = random.Random(f"{seed}/{case.name}")
+        self._runner = runner
+        self._chance = random.Random(f"{runner.seed}/{case.name}")
         clock = LoopClock(datetime(2026, 11, 21, tzinfo=UTC))
         tables = virtual.merged(virtual.TABLES, {"tenants": {"billing": {"webhook": _HOOK}}})
         self._world = virtual.World(settings.parse(tables, environ={}), folder, clock, "n1")
@@ -113,10 +113,8 @@ class _Silence:
             await world.stop()
             verdict = await self._verdict()
             broken = [*verdict.broken, *(["no report was given up"] if not again else [])]
-        return Result(
-            fault=self._case.name,
-            seed=self._seed,
-            form=self._form,
+        return self._runner.result(
+            self._case,
             verdict=verdict,
             recovery_seconds=took,
             schedule=self._schedule,
@@ -131,7 +129,7 @@ class _Silence:
         return wire.Accepted()
 
     async def _post_while_down(self) -> None:
-        count = _SHORT if self._form is Form.SHORT else _LONG
+        count = _SHORT if self._runner.form is Form.SHORT else _LONG
         moments = sorted(self._chance.uniform(0, _DOWN) for _ in range(count))
         began = self._clock.monotonic()
         # One at the very start, which is given up before the receiver is back.

@@ -13,14 +13,14 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.faults import namespaces, run
+from tests.faults import namespaces
 from tests.faults.kills import was_killed
+from tests.faults.run import OwnCase, Runner
 from tests.faults.trial import (
     Action,
     Case,
     Form,
     Moment,
-    OwnCase,
     Posted,
     Result,
     Seconds,
@@ -96,14 +96,14 @@ _FULL = Case(
 )
 
 
-async def _on_a_small_disk(case: OwnCase, seed: int, form: Form) -> Result:
+async def _on_a_small_disk(runner: Runner, case: OwnCase) -> Result:
     with tempfile.TemporaryDirectory(prefix="gateway-faults-") as name:
         size = f"size={_DISK_MIB}m"
         if await namespaces.command("mount", "-t", "tmpfs", "-o", size, "tmpfs", name):
-            return await namespaces.again(case, seed, form, "--mount")
+            return await namespaces.again(case.name, runner.seed, runner.form, "--mount")
         try:
-            async with run.opened(_FULL, seed=seed, form=form, store=Path(name)) as bench:
-                return await Trial(_FULL, bench, seed=seed, form=form).run()
+            async with runner.opened(_FULL, store=Path(name)) as bench:
+                return await runner.play(_FULL, bench)
         finally:
             await namespaces.command("umount", "--lazy", name)
 
@@ -114,9 +114,10 @@ async def _on_a_small_disk(case: OwnCase, seed: int, form: Form) -> Result:
 def strace(inject: str) -> list[str]:
     """Words to run a gateway under, so that its fsyncs fare as told.
 
-    The tracer is the child of a child: the gateway stays ours. AssertionError without strace.
+    The tracer is the child of a child: the gateway stays ours. Raises CannotPlay without strace.
     """
-    assert shutil.which("strace"), "this needs strace: apt-get install strace"
+    if shutil.which("strace") is None:
+        raise namespaces.CannotPlay("strace is missing: apt-get install strace")
     options = ["-f", "-D", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync"]
     return ["strace", *options, "-e", f"inject=fdatasync,fsync:{inject}"]
 

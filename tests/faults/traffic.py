@@ -71,7 +71,7 @@ def _steps(number: int) -> dict[str, Any]:
     return {
         "to": {**_solo(number)["to"], **_mail(number)["to"]},
         "chain": [
-            {"channel": "sms", "until": "delivered", "within": "500ms"},
+            {"channel": "sms", "until": "delivered", "within": "200ms"},
             {"channel": "email"},
         ],
         "on_unknown": "fallback",

@@ -116,6 +116,7 @@ def _watch(path: str, growth: int) -> None:
 class Shown:
     """So many attempts more have ended in a way."""
 
+    #: `%`: any
     provider: str
     outcome: str
     #: its beginning
@@ -135,7 +136,7 @@ class Shown:
 
     async def _count(self, trial: "Trial") -> int:
         rows = await trial.bench.database.rows(
-            f"""SELECT count(*) FROM attempt WHERE provider = '{self.provider}'
+            f"""SELECT count(*) FROM attempt WHERE provider LIKE '{self.provider}'
             AND outcome = '{self.outcome}' AND code LIKE '{self.code}%'"""
         )
         return int(rows[0][0])
@@ -191,10 +192,12 @@ class Case:
     what: str
     plan: Plan
     #: messages a second
-    rate: float = 100.0
+    rate: float = 60.0
     mix: Mapping[str, int] = field(default_factory=lambda: MIX)
     #: laid over the configuration; such a case does not share its gateway with others
     changes: Mapping[str, Any] = field(default_factory=dict)
+    #: in which forms these changes are made
+    changed: frozenset[Form] = frozenset(Form)
     #: whether the tenant is told of its messages
     reports: bool = True
     engine: str = "sqlite"
@@ -210,10 +213,13 @@ class Case:
     #: seconds until the queue must be empty, in the short form
     patience: float = 60.0
 
-    @property
-    def shared(self) -> str:
+    def is_own(self, form: Form) -> bool:
+        """Whether it needs a configuration of its own."""
+        return form in self.changed and bool(self.changes)
+
+    def shared(self, form: Form) -> str:
         """The same for all that may use one bench, one after another; else empty."""
-        if self.changes or self.node is not Node:
+        if self.is_own(form) or self.node is not Node:
             return ""
         return f"{self.engine} by {self.nodes}"
 
@@ -278,16 +284,6 @@ class Result:
                 *(f"  {line}" for line in self.broken),
             ]
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnCase:
-    """A fault that needs no process of the gateway, or a world of its own."""
-
-    name: str
-    what: str
-    run: Callable[["OwnCase", int, Form], Awaitable[Result]]
-    forms: frozenset[Form] = frozenset(Form)
 
 
 class Trial:
