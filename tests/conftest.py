@@ -1,12 +1,16 @@
 """What holds for every test."""
 
 import asyncio
+import os
 
 import hypothesis
 import pytest
 
 #: No deadlines: how long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("gateway", deadline=None)
+
+#: Programs that tests start keep what they compile: else each compiles the whole gateway anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,7 +18,7 @@ def public_app(services: Services, limits: Limits) -> web.Application:
     app = _app(table.PUBLIC, services, limits)
     routes = _for_loopback(table.PUBLIC) if services.only_loopback else table.PUBLIC
     app.router.add_get("/", docs.home)
-    app[docs.PAGES] = docs.Pages(openapi.document(routes))
+    app[docs.PAGES] = docs.Pages(lambda: openapi.document(routes))
     return app
 
 

@@ -13,7 +13,6 @@ from gateway.api.routes import internal_app, public_app
 from gateway.api.server import Listener
 from gateway.api.services import Services
 from gateway.app import choices
-from gateway.app.roles import Role
 from gateway.clock import Clock, SystemClock
 from gateway.content import templates as content
 from gateway.dispatch import webhooks
@@ -40,9 +39,11 @@ from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.errors import SettingsError
+from gateway.model.roles import Role
 from gateway.providers import base as providers
 from gateway.providers import registry, webhook
 from gateway.settings import ProviderAccount, Settings
+from gateway.store.registry import open_store
 from gateway.transport.base import HttpOptions
 from gateway.transport.guard import AddressGuard
 from gateway.transport.http import AiohttpTransport
@@ -90,7 +91,7 @@ class Assembly:
         gc.set_threshold(*_GC_THRESHOLD)
         settings, clock = self.settings, self.clock
         self.store = await self._stack.enter_async_context(
-            choices.open_store(settings, clock, on_commit=self._note_commit)
+            open_store(settings, clock, on_commit=self._note_commit)
         )
         self._bells = Bells()
         self._fleet = self.store.fleet

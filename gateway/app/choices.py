@@ -1,51 +1,17 @@
-"""What follows from the settings alone: which store, which lanes, which limits and rules."""
+"""What follows from the settings alone: which lanes, which limits and rules."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
-from gateway.clock import Clock
 from gateway.dispatch.claims import ServedLane
 from gateway.dispatch.policy import RetryRules
 from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
 from gateway.model.case import Claimed
-from gateway.model.errors import SettingsError, StoreUnavailable
-from gateway.model.message import new_id
+from gateway.model.errors import StoreUnavailable
 from gateway.model.tokens import Demand, Grant
 from gateway.settings import ProviderAccount, RateUnit, Settings
 from gateway.store import base
-from gateway.store.postgres.store import PostgresStore
-from gateway.store.sqlite.store import SqliteStore
-
-
-def open_store(
-    settings: Settings,
-    clock: Clock,
-    *,
-    exclusive: bool = True,
-    migrate: bool = True,
-    on_commit: Callable[[float, int], None] = lambda seconds, works: None,
-) -> base.Store:
-    """The configured store, not yet entered. Raises SettingsError for a URL that nothing serves.
-
-    exclusive: keep every other process out of an embedded store.
-    """
-    url, owner = settings.store.url, new_id(clock.now_ms(), os.urandom(10))
-    scheme, _, rest = url.partition(":")
-    match scheme:
-        case "sqlite":
-            path = Path(rest.removeprefix("//"))
-            return SqliteStore(
-                path, owner=owner, exclusive=exclusive, migrate=migrate, on_commit=on_commit
-            )
-        case "postgresql" | "postgres":
-            return PostgresStore(url, owner=owner, migrate=migrate, on_commit=on_commit)
-        case _:
-            raise SettingsError(
-                [f"store.url: {scheme} is no store; use sqlite:/// or postgresql://"]
-            )
 
 
 def served_lanes(settings: Settings, account: str) -> Sequence[ServedLane]:

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.model import wire
 from gateway.model.errors import GatewayError, TransportError
-from gateway.transport.http import AiohttpTransport
+from gateway.transport.lean import LeanHttpTransport
 
 #: Seconds that a request may take; the gateway's own answers take milliseconds.
 _TIMEOUT = 30.0
@@ -40,7 +40,7 @@ class Client:
     def __init__(self, url: str, key: str = "") -> None:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._transport = AiohttpTransport()
+        self._transport = LeanHttpTransport()
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

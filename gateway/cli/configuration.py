@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway import app, settings
+from gateway import settings
 from gateway.clock import SystemClock
 from gateway.content import templates
 from gateway.dispatch import lanes as lane_rules
-from gateway.dispatch.compose import can_tell
 from gateway.model import wire
 from gateway.model.errors import SettingsError
 from gateway.providers import base, registry
 from gateway.settings import faults
 from gateway.settings.faults import Fault, KeyPath
 from gateway.settings.values import show_duration
+from gateway.store.registry import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class _Checker:
 
     def _store(self, found: settings.Settings) -> Iterator[Fault]:
         try:
-            app.open_store(found, self.clock)
+            open_store(found, self.clock)
         except SettingsError as error:
             for text in error.faults:
                 yield Fault(("store", "url"), text.removeprefix("store.url: "))
@@ -101,7 +101,7 @@ class _Checker:
         if None in built:  # nobody knows what it would report
             return True
         reports = (provider.reports for provider in built if provider is not None)
-        return can_tell(frozenset().union(*reports), step.until)
+        return lane_rules.can_tell(frozenset().union(*reports), step.until)
 
 
 def _lanes_of(

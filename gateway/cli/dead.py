@@ -6,9 +6,13 @@ from typing import Annotated
 import typer
 
 from gateway import settings
-from gateway.cli import exits, options, output, stores
-from gateway.clock import isoformat
-from gateway.dispatch import desk
+from gateway.cli import exits, options, output, stores, tables
+from gateway.clock import SystemClock, isoformat
+from gateway.dispatch import desk, webhooks
+from gateway.dispatch.endpoints import EndpointBook
+from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.lanes import Bells
+from gateway.metrics import Metrics
 from gateway.model import view
 from gateway.model.case import Case
 from gateway.model.message import MessageId
@@ -49,11 +53,11 @@ def list_dead(
         output.show_json([_as_json(*letter) for letter in letters])
         return
     rows = [
-        (one.id, owner, one.state, one.category, output.moment(one.created_ms))
+        (one.id, owner, one.state, one.category, tables.moment(one.created_ms))
         for owner, one in letters
     ]
     columns = ("id", "tenant", "state", "category", "accepted (UTC)")
-    output.show_table(columns, rows, empty="There are no dead letters.")
+    tables.show(columns, rows, empty="There are no dead letters.")
 
 
 @app.command()
@@ -116,18 +120,33 @@ async def _redrive(
     """(redriven, refused). Page by page, as cases hold whole messages."""
     done: list[str] = []
     refused: list[str] = []
-    async with stores.finisher(found, store) as finisher:
-        for start in range(0, len(ids), _PAGE):
-            page = ids[start : start + _PAGE]
-            cases = await store.cases([MessageId(id_) for id_ in page])
-            for id_ in page:
-                case = cases.get(MessageId(id_))
-                if case is None or not _is_dead(case, tenant):
-                    refused.append(id_)
-                    continue
-                await desk.redrive(finisher, case)
-                done.append(id_)
+    finisher = await _finisher(found, store)
+    for start in range(0, len(ids), _PAGE):
+        page = ids[start : start + _PAGE]
+        cases = await store.cases([MessageId(id_) for id_ in page])
+        for id_ in page:
+            case = cases.get(MessageId(id_))
+            if case is None or not _is_dead(case, tenant):
+                refused.append(id_)
+                continue
+            await desk.redrive(finisher, case)
+            done.append(id_)
     return done, refused
+
+
+async def _finisher(found: settings.Settings, store: base.Store) -> Finisher:
+    """What changes messages outside of a gateway, reports to tenants included."""
+    clock, metrics = SystemClock(), Metrics()
+    book = EndpointBook(store, clock, metrics, disable_after=found.webhooks.disable_after)
+    await book.refresh()
+    return Finisher(
+        store,
+        clock,
+        metrics,
+        Bells(),
+        webhooks=webhooks.Reporter(book.of),
+        weights={name: tenant.weight for name, tenant in found.tenants.items()},
+    )
 
 
 def _is_dead(case: Case, tenant: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway import settings
-from gateway.cli import exits, options, output, stores
+from gateway.cli import exits, options, output, stores, tables
 from gateway.clock import SystemClock, isoformat
 from gateway.dispatch import keys
 from gateway.model.errors import SettingsError
@@ -97,13 +97,13 @@ def list_keys(config: options.Config, json: options.Json = False) -> None:
             one.id,
             one.tenant,
             ", ".join(sorted(one.scopes)),
-            output.moment(one.created_ms),
-            "" if one.revoked_ms is None else output.moment(one.revoked_ms),
+            tables.moment(one.created_ms),
+            "" if one.revoked_ms is None else tables.moment(one.revoked_ms),
         )
         for one in kept
     ]
     columns = ("id", "tenant", "scopes", "created (UTC)", "revoked (UTC)")
-    output.show_table(columns, rows, empty="There are no keys but those of the configuration.")
+    tables.show(columns, rows, empty="There are no keys but those of the configuration.")
 
 
 def _as_json(key: base.TenantKey) -> dict[str, object]:

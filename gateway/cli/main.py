@@ -1,14 +1,66 @@
-"""The commands of `gateway`, put together."""
+"""The commands of `gateway`, put together.
 
-from typing import Annotated
+A command is imported when it is called for: most of what `serve` needs takes longer to import than
+the other commands take to run.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import gateway
-from gateway.cli import check, dead, key, migrate, options, output, send, serve
-from gateway.cli.demo import command as demo
+from gateway.cli import output
+
+#: By name: the function or group of commands, and the line that `gateway --help` says about it.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "serve": (
+        "gateway.cli.serve:serve",
+        "Run the gateway until SIGTERM or Ctrl-C, then finish what is in flight.",
+    ),
+    "demo": (
+        "gateway.cli.demo.command:demo",
+        "Start a gateway among simulators, send through it, and show what becomes of the messages.",
+    ),
+    "check": (
+        "gateway.cli.check:check",
+        "Check a configuration file and list every fault, by line.",
+    ),
+    "send": ("gateway.cli.send:send", "Send one message and show what becomes of it."),
+    "key": ("gateway.cli.key:app", "Create, list and revoke API keys."),
+    "dead": ("gateway.cli.dead:app", "List dead letters and send them again."),
+    "migrate": (
+        "gateway.cli.migrate:migrate",
+        "Set up the store, or bring its schema up to date. No gateway may be using it.",
+    ),
+    "version": ("gateway.cli.version:version", "Print the version."),
+}
+
+
+class _Commands(TyperGroup):
+    """Knows the commands by name and line, and loads the one that is to run."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else command, rest
+
+
+def load(name: str) -> Any:
+    """The command with all its options."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    group = typer.Typer(rich_markup_mode="rich")
+    if isinstance(found, typer.Typer):
+        group.add_typer(found, name=name)
+    else:
+        group.command(name)(found)
+    return typer.main.get_group(group).commands[name]
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback is for us, and must not show local values
@@ -35,19 +87,9 @@ def main(
     """Options of the program itself; its help is above."""
 
 
-def version(json: options.Json = False) -> None:
-    """Print the version."""
-    if json:
-        output.show_json({"version": gateway.__version__})
-    else:
-        output.say(gateway.__version__)
+def _not_loaded() -> None:
+    """Stands in the list for a command."""
 
 
-app.command()(serve.serve)
-app.command()(demo.demo)
-app.command()(check.check)
-app.command()(send.send)
-app.add_typer(key.app, name="key")
-app.add_typer(dead.app, name="dead")
-app.command()(migrate.migrate)
-app.command()(version)
+for _name, (_, _line) in COMMANDS.items():
+    app.command(_name, help=_line)(_not_loaded)

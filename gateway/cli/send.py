@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from gateway.cli import exits, options, output, serving
+from gateway.cli import exits, loop, options, output, tables
 from gateway.cli.client import Client
 from gateway.model.errors import TransportError
 from gateway.model.state import State
@@ -102,7 +102,7 @@ def send(
     _check_caller(url, key)
     patience = _Wait(seconds=timeout if wait else 0.0, settle=settle)
     with exits.explained():
-        message = serving.run(_send(url, key, _without_empty(body), patience))
+        message = loop.run(_send(url, key, _without_empty(body), patience))
     _show(message, json=json)
     _end(message, patience)
 
@@ -182,6 +182,6 @@ def _show(message: Mapping[str, Any], *, json: bool) -> None:
     if json:
         output.show_json(message)
     elif "timeline" in message:
-        output.console().print(output.timeline(message))
+        tables.console().print(tables.timeline(message))
     else:
         output.say(f"{message['id']}  {message['state']}")

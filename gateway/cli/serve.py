@@ -11,11 +11,12 @@ import typer
 
 import gateway
 from gateway import logs, settings
-from gateway.app import Gateway, Role
+from gateway.app import Gateway
 from gateway.cli import (
     configuration,
     exits,
     folders,
+    loop,
     output,
     ports,
     sandbox,
@@ -24,6 +25,7 @@ from gateway.cli import (
     supervisor,
 )
 from gateway.model.errors import SettingsError
+from gateway.model.roles import Role
 
 _SANDBOX = """\
 gateway {version}, sandbox mode: providers are simulated, nothing leaves this machine.
@@ -108,14 +110,14 @@ def serve(
         if config is None:
             _refuse_sharing(processes, role, "sqlite:")
             with folders.opened(keep) as folder:
-                serving.run(_serve_sandbox(folder, until_eof=until_eof))
+                loop.run(_serve_sandbox(folder, until_eof=until_eof))
             return
         found = _read(config)
         _refuse_sharing(processes, role, found.store.url)
         if processes > 1:
             _supervise(config, found, processes, role, level)
         announce = _announce_nothing if member else _announce
-        serving.run(
+        loop.run(
             serving.serve(found, announce, until_eof=until_eof, role=role, shares_ports=member)
         )
 
@@ -135,7 +137,7 @@ def _supervise(
         serving.tell_systemd("READY=1")
 
     one = supervisor.Supervisor(words, processes, drain=found.dispatch.drain, on_ready=announce)
-    raise typer.Exit(serving.run(one.run()))
+    raise typer.Exit(loop.run(one.run()))
 
 
 def _refuse_port_zero(found: settings.Settings) -> None:

@@ -3,23 +3,13 @@
 import asyncio
 import os
 import socket
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
 
-import uvloop
-
-from gateway.app import Gateway, Role, stop_on_signals
+from gateway.app import Gateway, stop_on_signals
+from gateway.cli import loop
+from gateway.model.roles import Role
 from gateway.settings import Settings
-
-T = TypeVar("T")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to its end on uvloop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 async def serve(
@@ -60,19 +50,5 @@ def tell_systemd(news: str) -> None:
 
 
 async def _stop_at_eof(stop: asyncio.Event) -> None:
-    await wait_for_eof()
+    await loop.wait_for_eof()
     stop.set()
-
-
-async def wait_for_eof() -> None:
-    """Until standard input, a pipe, is closed at its other end."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    try:
-        while await reader.read(1024):
-            pass
-    finally:
-        transport.close()

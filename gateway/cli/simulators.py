@@ -1,20 +1,13 @@
-"""The simulators as a process of their own, so that their work is not counted as the gateway's.
-
-`python -m gateway.cli.simulators FOLDER PORT INTERNAL_PORT` writes the configuration into the
-folder, prints one line of JSON when it is ready, and ends when its standard input does, hence with
-the process that started it.
-"""
+"""The simulators as a process of their own, so that their work is not counted as the gateway's."""
 
 import asyncio
-import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import orjson
 
-from gateway.cli import output, sandbox, serving
 from gateway.model.errors import SettingsError
 
 #: Seconds until the simulators must be up: a fresh Python on a slow machine, and an RSA key.
@@ -27,7 +20,7 @@ _STOP = 5.0
 async def started(folder: Path, ports: tuple[int, int]) -> AsyncIterator[Mapping[str, str]]:
     """Run them while the context lasts; control URLs by account, and `receiver`."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli.simulators", str(folder), *map(str, ports)),
+        *(sys.executable, "-m", "gateway.cli.stand", str(folder), *map(str, ports)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the gateway, which still needs them to drain
@@ -59,24 +52,3 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-
-
-async def _run(folder: Path, port: int, internal_port: int) -> None:
-    async with sandbox.Stand(port=port) as stand:
-        stand.write(folder, port=port, internal_port=internal_port)
-        urls = {name: one.control_url for name, one in stand.accounts.items()}
-        urls["receiver"] = stand.receiver.control_url
-        output.say(orjson.dumps(urls).decode())
-        await serving.wait_for_eof()
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Until standard input ends."""
-    folder, port, internal_port = arguments
-    # The end of the gateway ends us, not a signal to the group that both may be in.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serving.run(_run(Path(folder), int(port), int(internal_port)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,16 +1,14 @@
 """Recipients' addresses: checked, brought to one canonical form, and hashed.
 
 Errors are ValueErrors whose text never repeats the address. Common forms take a cheap exact path
-(about 1 µs); everything else goes through phonenumbers and email-validator (about 60 µs each).
+(about 1 µs); everything else goes through phonenumbers and email-validator (about 60 µs each),
+which are imported when the first such address comes: they take longer than the rest of a command.
 """
 
 import hashlib
 import re
 from typing import Final
 from urllib.parse import urlsplit
-
-import email_validator
-import phonenumbers
 
 #: Mainland mobiles without 179, which numbering plans read as a carrier prefix, and the North
 #: American form. By phonenumbers' metadata each is possible and its own E.164 form (a test says
@@ -46,6 +44,8 @@ def check_phone(value: str) -> str:
         return value
     if not _PHONE.fullmatch(value):
         raise ValueError("not a phone number in E.164: + and 7 to 15 digits")
+    import phonenumbers
+
     try:
         number = phonenumbers.parse(value, None)
     except phonenumbers.NumberParseException:
@@ -64,7 +64,11 @@ def check_email(value: str) -> str:
     """
     if len(value) <= _EMAIL_LIMIT and _COMMON_EMAIL.fullmatch(value):
         return value
-    stand_in = _STAND_IN if _special_use(value) else ""
+    import email_validator
+
+    domain = "." + value.rpartition("@")[2].lower()
+    special = tuple(f".{name}" for name in email_validator.SPECIAL_USE_DOMAIN_NAMES)
+    stand_in = _STAND_IN if domain.endswith(special) else ""
     try:
         checked = email_validator.validate_email(
             value + stand_in, check_deliverability=False, globally_deliverable=False, strict=True
@@ -73,11 +77,6 @@ def check_email(value: str) -> str:
         raise ValueError("not an email address") from None
     canonical = checked.ascii_email or checked.normalized
     return canonical.removesuffix(stand_in)
-
-
-def _special_use(value: str) -> bool:
-    domain = "." + value.rpartition("@")[2].lower()
-    return domain.endswith(tuple(f".{name}" for name in email_validator.SPECIAL_USE_DOMAIN_NAMES))
 
 
 def check_token(value: str) -> str:

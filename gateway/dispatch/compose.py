@@ -195,7 +195,7 @@ class Composer:
         )
 
     def _can_tell(self, lane: str, until: State) -> bool:
-        return can_tell(self._reports[lane], until)
+        return lane_rules.can_tell(self._reports[lane], until)
 
     def _first_look(
         self, submission: Submission, channel: wire.Channel, lane: str
@@ -240,14 +240,6 @@ def _units(address: wire.Address, content: wire.Content) -> int:
     if not content.text:
         return 1
     return len(sms.measure(content.text, china=address.phone.startswith("+86")).parts)
-
-
-def can_tell(reports: frozenset[wire.ReceiptEvent], until: State) -> bool:
-    """Whether receipts with these events can end a step with this `until`."""
-    if until is State.SENT:
-        return True
-    wanted = {State.DELIVERED: wire.ReceiptEvent.DELIVERED, State.READ: wire.ReceiptEvent.READ}
-    return wanted[until] in reports
 
 
 def _chain(submission: Submission, category: Category) -> Sequence[StepRequest]:

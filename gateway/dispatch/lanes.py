@@ -1,9 +1,13 @@
-"""Which lane serves an address, and how lanes call for workers. Pure but for the bells."""
+"""Which lane serves an address, what it can tell, and how it calls for workers.
+
+Pure but for the bells.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.model import wire
+from gateway.model.state import State
 from gateway.settings import Lane
 
 #: The lane of our own reports. Each endpoint is served apart: its rows are pinned to it.
@@ -23,6 +27,14 @@ def match(
         if fit is not None and fit > best_fit:
             best, best_fit = name, fit
     return best
+
+
+def can_tell(reports: frozenset[wire.ReceiptEvent], until: State) -> bool:
+    """Whether receipts with these events can end a step with this `until`."""
+    if until is State.SENT:
+        return True
+    wanted = {State.DELIVERED: wire.ReceiptEvent.DELIVERED, State.READ: wire.ReceiptEvent.READ}
+    return wanted[until] in reports
 
 
 def _fit(

@@ -24,7 +24,12 @@ from gateway.settings.values import (
 class Model(BaseModel):
     """Frozen, and a key that nobody knows is a fault."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        defer_build=True,  # each is built once, as a part of the whole
+    )
 
 
 class RateUnit(StrEnum):

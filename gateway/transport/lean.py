@@ -34,8 +34,6 @@ class LeanHttpTransport:
         self._heads = lean_request.Heads()
 
     async def __aenter__(self) -> "LeanHttpTransport":
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
         options = self._options
         self._pool = lean_pool.Pool(
             limit=options.limit or math.inf,
@@ -88,6 +86,12 @@ class LeanHttpTransport:
                 connection = None
         return connection
 
+    def _context(self) -> ssl.SSLContext:
+        """Made when the first needs it: reading the system's authorities takes 30 ms."""
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
     async def _open(
         self, pool: lean_pool.Pool, origin: lean_request.Origin, deadline: float
     ) -> Connection:
@@ -98,7 +102,7 @@ class LeanHttpTransport:
         self._opening.add(limit)
         try:
             async with limit:
-                await _connect(connection, origin, self._tls if origin.encrypted else None)
+                await _connect(connection, origin, self._context() if origin.encrypted else None)
         except TimeoutError:
             connection.close()
             raise errors.NotSent("closed" if pool.is_closed else "connect timeout") from None

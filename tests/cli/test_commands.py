@@ -1,20 +1,19 @@
 """What needs no running gateway: help, version, refusals, and a store of one's own."""
 
-import inspect
 import io
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
 from gateway import __version__
-from gateway.cli import dead, exits, key, output
-from gateway.cli.main import app
+from gateway.cli import exits, tables
+from gateway.cli.main import COMMANDS, app, load
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -44,12 +43,43 @@ def test_every_command_has_help(command: str) -> None:
     assert command == "version" or f"gateway {command}" in result.output
 
 
-@pytest.mark.parametrize("group", [app, key.app, dead.app])
-def test_words_of_help_fit_into_80_columns(group: typer.Typer) -> None:
-    texts = [inspect.getdoc(one.callback) or "" for one in group.registered_commands]
+@pytest.mark.parametrize("name", COMMANDS)
+def test_words_of_help_fit_into_80_columns(name: str) -> None:
+    command = load(name)
+    texts = [one.help for one in getattr(command, "commands", {name: command}).values()]
 
     assert all(texts)
     assert [line for text in texts for line in text.splitlines()[1:] if len(line) > 78] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_line_about_a_command_is_what_its_own_help_begins_with(name: str) -> None:
+    paragraph = load(name).help.partition("\n\n")[0]
+
+    assert COMMANDS[name][1] == " ".join(paragraph.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "unneeded"),
+    [
+        ("version", {"pydantic", "gateway.settings", "gateway.dispatch"}),
+        ("send", {"pydantic", "aiohttp", "gateway.settings"}),
+        ("check", {"rich", "aiohttp", "gateway.app", "gateway.api", "prometheus_client"}),
+        ("key", {"aiohttp", "gateway.app", "gateway.api", "prometheus_client"}),
+        ("serve", {"rich", "cryptography.x509"}),
+    ],
+)
+def test_command_imports_nothing_heavy_that_it_does_not_need(name: str, unneeded: set[str]) -> None:
+    program = (
+        "import sys; from gateway.cli.main import load; "
+        f"load({name!r}); print(*sys.modules, sep='\\n')"
+    )
+    always = {"email_validator", "phonenumbers", "asyncpg", "aiosmtpd", "gateway.sandbox"}
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert {*unneeded, *always}.isdisjoint(done.stdout.splitlines())
 
 
 def test_version() -> None:
@@ -65,7 +95,7 @@ def test_ids_are_not_broken_by_a_narrow_terminal() -> None:
     rows = [(id_, "tenant-of-a-long-name", "2030-03-21 01:00:00") for id_ in ids]
     page = Console(width=60, record=True, file=io.StringIO())
 
-    page.print(output.table(("id", "tenant", "created (UTC)"), rows))
+    page.print(tables.table(("id", "tenant", "created (UTC)"), rows))
 
     text = page.export_text()
     assert all(id_ in text for id_ in ids)

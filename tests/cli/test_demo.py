@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gateway.cli import sandbox
+from gateway.cli import stand
 from gateway.cli.demo import report, scenario, view
 from gateway.cli.demo.tally import Tally
 from gateway.sandbox.log import Arrival
@@ -107,7 +107,7 @@ def test_page_fits_into_80_columns_and_24_lines() -> None:
                 failed=many,
                 throttled=many,
             )
-            for account in sandbox.Stand(port=1).accounts
+            for account in stand.Stand(port=1).accounts
         ],
         fallbacks={"sms": many},
         failovers=many,

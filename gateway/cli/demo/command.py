@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-from gateway.cli import exits, folders, output, sandbox, serving
+from gateway.cli import exits, folders, loop, output, sandbox, tables
 from gateway.cli.demo import report, run, view
 from gateway.settings import read_duration
 
@@ -60,11 +60,11 @@ def demo(
             if not json:
                 output.say(_where(where, kept=keep is not None))
 
-        result = serving.run(run.run(plan, folder, started=started, show=show))
+        result = loop.run(run.run(plan, folder, started=started, show=show))
     if json:
         output.show_json({**result.report.to_json(), "examples": result.examples})
     else:
-        output.console().print(view.ending(result.report, result.examples))
+        tables.console().print(view.ending(result.report, result.examples))
 
 
 def _seconds(duration: str) -> float | None:
@@ -89,7 +89,7 @@ def _where(where: run.Addresses, *, kept: bool) -> str:
 @contextmanager
 def _shown(*, quiet: bool) -> Iterator[run.Show]:
     """How progress is shown: not at all, on a live page, or as a line now and then."""
-    console = output.console()
+    console = tables.console()
     if quiet:
         yield lambda found, note: None
     elif console.is_terminal:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.cli.client import Samples
 from gateway.cli.demo.scenario import SCENARIOS
 from gateway.cli.demo.tally import Tally
-from gateway.cli.sandbox import Stand
+from gateway.cli.stand import Stand
 from gateway.sandbox.magic import Fate
 
 _ATTEMPTS = "gateway_attempts_total"

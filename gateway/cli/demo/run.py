@@ -13,6 +13,7 @@ from gateway.cli import ports, sandbox
 from gateway.cli.client import Client, Refused
 from gateway.cli.demo import child, report, scenario
 from gateway.cli.demo.tally import Tally
+from gateway.cli.stand import Stand
 from gateway.model.errors import TransportError
 from gateway.sandbox.magic import Fate
 
@@ -68,7 +69,7 @@ async def run(
     port, internal_port = ports.choose()
     api, internal = (f"http://{ports.HOST}:{one}" for one in (port, internal_port))
     async with AsyncExitStack() as stack:
-        stand = await stack.enter_async_context(sandbox.Stand(port=port))
+        stand = await stack.enter_async_context(Stand(port=port))
         _make_trouble(stand, plan.rate)
         file = stand.write(folder, port=port, internal_port=internal_port)
         await stack.enter_async_context(child.started(file, internal))
@@ -85,7 +86,7 @@ def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
         loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
 
 
-def _make_trouble(stand: sandbox.Stand, rate: float) -> None:
+def _make_trouble(stand: Stand, rate: float) -> None:
     """One provider that fails now and then, and one that throttles every batch."""
     stand.acme.knobs.error_rate = _FAILURES
     stand.acme.knobs.error = Fate.TEMPORARY
@@ -94,7 +95,7 @@ def _make_trouble(stand: sandbox.Stand, rate: float) -> None:
 
 @dataclass(slots=True)
 class _Demo:
-    stand: sandbox.Stand
+    stand: Stand
     caller: Client
     operator: Client
     plan: Plan

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.cli.demo.scenario import SCENARIOS, Scenario
-from gateway.cli.sandbox import SECOND
+from gateway.cli.stand import SECOND
 from gateway.model.state import State
 from gateway.sandbox.log import Arrival
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gateway.cli import output
+from gateway.cli import tables
 from gateway.cli.demo.report import Report
 from gateway.cli.demo.tally import OPEN
 
@@ -48,7 +48,7 @@ def _scenarios(report: Report) -> RenderableType:
     ]
     sums = [report.states.get(state, 0) for state in states]
     rows.append(("all", "", "", report.submitted, *sums))
-    return output.table(("messages", "chain", "via", "posted", *states), rows)
+    return tables.table(("messages", "chain", "via", "posted", *states), rows)
 
 
 def _providers(report: Report) -> RenderableType:
@@ -67,7 +67,7 @@ def _providers(report: Report) -> RenderableType:
         )
         for one in report.providers
     ]
-    return output.table((*columns, "receipts:\ndelivered", "failed"), rows)
+    return tables.table((*columns, "receipts:\ndelivered", "failed"), rows)
 
 
 def _totals(report: Report) -> str:
@@ -86,5 +86,5 @@ def ending(report: Report, examples: Mapping[str, Mapping[str, Any]]) -> Rendera
     """What became of everything, with the stories of a few messages."""
     parts: list[RenderableType] = [page(report, "what became of the messages"), Text()]
     for name, message in examples.items():
-        parts += [Text(f"One of “{name}”:", style="bold"), output.timeline(message), Text()]
+        parts += [Text(f"One of “{name}”:", style="bold"), tables.timeline(message), Text()]
     return Group(*parts)
