@@ -1,11 +1,11 @@
 """Writing transitions, whole or not at all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import apsw
 
 from gateway.model.case import Transition
-from gateway.store import base
+from gateway.store import base, staleness
 from gateway.store import rows as shapes
 from gateway.store.sqlite.accept import insert
 from gateway.store.sqlite.engine import call_json, dump, run
@@ -25,38 +25,11 @@ def commit(
 def _stale(
     connection: apsw.Connection, transitions: Sequence[Transition], owner: str
 ) -> list[base.Staleness | None]:
-    """Why each transition must not be written; of two for one message the first wins.
-
-    A claim does not change a message's version, so rows that were free when the transition was
-    decided are looked at again: one that is being sent by now is neither dropped nor replaced.
-    """
-    verdicts: list[base.Staleness | None] = [None] * len(transitions)
-    values = [
-        (one.message, one.version, guard.step, guard.part, guard.epoch)
-        if (guard := one.guard) is not None
-        else (one.message, one.version, None, None, None)
-        for one in transitions
-    ]
-    for index, why in call_json(connection, "stale", rows=dump(values), owner=owner):
-        verdicts[index] = base.Staleness(why)
-    others = [key for index, one in enumerate(transitions) for key in _others(one, index)]
-    for index in call_json(connection, "being_sent", rows=dump(others)) if others else ():
-        if verdicts[index] is None:
-            verdicts[index] = base.Staleness.VERSION
-    seen: set[str] = set()
-    for index, one in enumerate(transitions):
-        if verdicts[index] is None and one.message in seen:
-            verdicts[index] = base.Staleness.VERSION
-        seen.add(one.message)
-    return verdicts
-
-
-def _others(one: Transition, index: int) -> Iterator[tuple[str, int, int, int]]:
-    """(message, step, part, index) of the rows that it changes beside the one it holds."""
-    own = (one.guard.step, one.guard.part) if one.guard is not None else None
-    for step, part in {*one.drop, *((row.step, row.part) for row in one.put)}:
-        if (step, part) != own:
-            yield one.message, step, part, index
+    """Why each transition must not be written."""
+    claims, others = staleness.claims(transitions), staleness.others(transitions)
+    stale = call_json(connection, "stale", rows=dump(claims), owner=owner)
+    being_sent = call_json(connection, "being_sent", rows=dump(others)) if others else ()
+    return staleness.verdicts(transitions, stale, being_sent)
 
 
 def _write(connection: apsw.Connection, transitions: Sequence[Transition]) -> None:

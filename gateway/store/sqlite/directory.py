@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import apsw
 
-from gateway.model import view
 from gateway.store import base
+from gateway.store.entries import Entries, endpoint_of
 from gateway.store.sqlite.engine import Engine, call, call_json, dump
 
 
-class SqliteDirectory:
+class SqliteDirectory(Entries):
     """Implements store.base.Directory."""
 
     def __init__(self, engine: Engine) -> None:
@@ -41,48 +41,9 @@ class SqliteDirectory:
             created_ms=key.created_ms,
         )
 
-    async def revoke_key(self, key: str, *, now_ms: int) -> bool:
-        return await self._changed("revoke_key", bump=True, id=key, now_ms=now_ms)
-
     async def endpoints(self) -> Sequence[base.EndpointRecord]:
         found = await self._engine.read(lambda connection: call_json(connection, "list_endpoints"))
-        return [
-            base.EndpointRecord(
-                endpoint=view.Endpoint(
-                    id=row[0],
-                    tenant=row[1],
-                    url=row[2],
-                    secrets=tuple(row[3]),
-                    events=tuple(row[4]),
-                    created_ms=row[5],
-                    disabled_ms=row[7],
-                    reason=row[8],
-                    configured=bool(row[9]),
-                ),
-                failing_ms=row[6],
-            )
-            for row in found
-        ]
-
-    async def put_endpoint(self, record: base.EndpointRecord) -> None:
-        one = record.endpoint
-        await self._changed(
-            "put_endpoint",
-            bump=True,
-            id=one.id,
-            tenant=one.tenant,
-            url=one.url,
-            secrets=dump(list(one.secrets)),
-            events=dump(list(one.events)),
-            created_ms=one.created_ms,
-            failing_ms=record.failing_ms,
-            disabled_ms=one.disabled_ms,
-            reason=one.reason,
-            configured=int(one.configured),
-        )
-
-    async def delete_endpoint(self, endpoint: str) -> None:
-        await self._changed("delete_endpoint", bump=True, id=endpoint)
+        return [endpoint_of(row, reason=row[8]) for row in found]
 
     async def directory_version(self) -> str:
         version: str = await self._engine.read(
@@ -117,9 +78,6 @@ class SqliteDirectory:
             )
         )
 
-    async def unsuppress(self, channel: str, address: str) -> bool:
-        return await self._changed("unsuppress", channel=channel, hash=address)
-
     async def consented(
         self, tenant: str, category: str, addresses: Sequence[tuple[str, str]]
     ) -> frozenset[tuple[str, str]]:
@@ -129,34 +87,6 @@ class SqliteDirectory:
             )
         )
         return frozenset((channel, hash_) for channel, hash_ in found)
-
-    async def put_consent(
-        self,
-        tenant: str,
-        category: str,
-        address: tuple[str, str],
-        *,
-        source: str,
-        now_ms: int,
-    ) -> None:
-        await self._changed(
-            "put_consent",
-            tenant=tenant,
-            category=category,
-            channel=address[0],
-            hash=address[1],
-            source=source,
-            now_ms=now_ms,
-        )
-
-    async def withdraw_consent(self, tenant: str, category: str, address: tuple[str, str]) -> bool:
-        return await self._changed(
-            "withdraw_consent",
-            tenant=tenant,
-            category=category,
-            channel=address[0],
-            hash=address[1],
-        )
 
     async def take_quota(self, provider: str, day: str, *, amount: int, limit: int) -> int:
         def work(connection: apsw.Connection) -> int:
@@ -175,9 +105,10 @@ class SqliteDirectory:
 
         return bytes.fromhex(await self._engine.write(work))
 
-    async def _changed(self, query: str, *, bump: bool = False, **values: object) -> bool:
-        """Run a query; whether it changed anything. bump: others must read the directory again."""
+    def _list(self, values: Sequence[str]) -> object:
+        return dump(list(values))
 
+    async def _changed(self, query: str, *, bump: bool = False, **values: object) -> bool:
         def work(connection: apsw.Connection) -> bool:
             call(connection, query, **values)
             changed = connection.changes() > 0
