@@ -12,10 +12,11 @@ import orjson
 from gateway.clock import Clock
 from gateway.content import sms
 from gateway.content.templates import ContentFault, TemplateFault
-from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed
+from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.rows import first_rows
+from gateway.dispatch.screen import Judged, Screen
 from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -28,7 +29,7 @@ from gateway.model.errors import (
     StoreUnavailable,
     TooManyRequests,
 )
-from gateway.model.message import Skipped, Step, new_id, to_json
+from gateway.model.message import Step, new_id, to_json
 from gateway.model.state import State
 from gateway.model.submission import (
     Caller,
@@ -39,20 +40,11 @@ from gateway.model.submission import (
     Ticket,
     Verdict,
 )
-from gateway.model.values import value
 from gateway.settings import Settings
 from gateway.store import base
 
 #: Submissions planned before others get their turn.
 _AT_ONCE = 100
-
-
-@value()
-class _Judged:
-    """A plan after the gate: what is left of it, and why nothing is if so."""
-
-    plan: Plan
-    suppressed: str = ""
 
 
 class Intake:
@@ -73,7 +65,7 @@ class Intake:
         self._settings = settings
         self._composer = composer
         self._store = store
-        self._bans = bans
+        self._screen = Screen(bans)
         self._bells = bells
         self._clock = clock
         self._metrics = metrics
@@ -86,7 +78,7 @@ class Intake:
         for start in range(0, len(readings), _AT_ONCE):
             plans += [self._plan(one, now_ms) for one in readings[start : start + _AT_ONCE]]
             await asyncio.sleep(0)  # a large batch must not hold up everybody else
-        judged = await self._judge(caller, plans)
+        judged = await self._screen.judge(caller, plans)
         drafts = [
             self._draft(caller, reading, one, now_ms)
             for reading, one in zip(readings, judged, strict=True)
@@ -124,7 +116,7 @@ class Intake:
         """What `accept` would do. Raises the RequestError that it would return."""
         now_ms = self._clock.now_ms()
         plan = self._composer.plan(submission, now_ms)
-        (judged,) = await self._judge(caller, [plan])
+        (judged,) = await self._screen.judge(caller, [plan])
         if isinstance(judged, RequestError):
             raise judged
         message = judged.plan.message
@@ -150,78 +142,10 @@ class Intake:
         except RequestError as error:
             return error
 
-    # The gate, for all at once
-
-    async def _judge(
-        self, caller: Caller, plans: Sequence[Plan | RequestError]
-    ) -> Sequence[_Judged | RequestError]:
-        good = [one for one in plans if isinstance(one, Plan)]
-        banned = await self._banned(good)
-        return [
-            one if isinstance(one, RequestError) else await self._judge_one(caller, one, banned)
-            for one in plans
-        ]
-
-    async def _banned(self, plans: Sequence[Plan]) -> Mapping[Hashed, str]:
-        if not plans or not await self._bans.exist():
-            return {}
-        return await self._bans.among(
-            [
-                self._bans.hashed(step.channel, part)
-                for plan in plans
-                for step in plan.message.chain
-                for part in step.parts
-            ]
-        )
-
-    async def _judge_one(
-        self, caller: Caller, plan: Plan, banned: Mapping[Hashed, str]
-    ) -> _Judged | RequestError:
-        if plan.category.consent:
-            plan = await self._with_consent(caller, plan)
-            if not plan.message.chain:
-                category = plan.message.category
-                fault = Fault("to", f"no recorded consent for category {category}")
-                return InvalidMessage("the recipient has not agreed to this", [fault])
-        if not banned:
-            return _Judged(plan=plan)
-        left = self._without(plan, banned)
-        if left.message.chain:
-            return _Judged(plan=left)
-        return _Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
-
-    async def _with_consent(self, caller: Caller, plan: Plan) -> Plan:
-        names = [
-            self._bans.hashed(step.channel, part)
-            for step in plan.message.chain
-            for part in step.parts
-        ]
-        given = await self._bans.consented(caller.tenant, plan.message.category, names)
-        refused = {name: NO_CONSENT for name in names if name not in given}
-        return self._without(plan, refused)
-
-    def _without(self, plan: Plan, refused: Mapping[Hashed, str]) -> Plan:
-        """The plan less the parts that are refused, and the steps that have none left."""
-        steps: list[Step] = []
-        skipped: list[Skipped] = []
-        for step in plan.message.chain:
-            reasons = [refused.get(self._bans.hashed(step.channel, part)) for part in step.parts]
-            parts = tuple(
-                part for part, why in zip(step.parts, reasons, strict=True) if why is None
-            )
-            if parts:
-                steps.append(step if len(parts) == len(step.parts) else replace(step, parts=parts))
-            else:
-                skipped.append(Skipped(channel=step.channel, reason=reasons[0] or ""))
-        message = replace(
-            plan.message, chain=tuple(steps), skipped=(*plan.message.skipped, *skipped)
-        )
-        return replace(plan, message=message)
-
     # What is stored
 
     def _draft(
-        self, caller: Caller, reading: Reading, judged: _Judged | RequestError, now_ms: int
+        self, caller: Caller, reading: Reading, judged: Judged | RequestError, now_ms: int
     ) -> NewMessage | RequestError:
         if isinstance(reading, RequestError):
             return reading
@@ -230,7 +154,7 @@ class Intake:
         return self._new_message(caller, reading, judged, now_ms)
 
     def _new_message(
-        self, caller: Caller, submission: Submission, judged: _Judged, now_ms: int
+        self, caller: Caller, submission: Submission, judged: Judged, now_ms: int
     ) -> NewMessage:
         plan = judged.plan
         id_ = new_id(now_ms, os.urandom(10))
@@ -258,7 +182,7 @@ class Intake:
         )
         return replace(draft, rows=rows, dedupe=_dedupe(submission, plan, now_ms))
 
-    def _suppressed(self, draft: NewMessage, judged: _Judged) -> NewMessage:
+    def _suppressed(self, draft: NewMessage, judged: Judged) -> NewMessage:
         """It has ended before it began, and its tenant is told."""
         now_ms = draft.created_ms
         event = EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=judged.suppressed)

@@ -114,8 +114,8 @@ class Account:
         return max(0, self._soon(_LEAST_URGENT) - held), max(0, min(free, tokens - held))
 
     def urgent_room(self, held: Mapping[int, int]) -> tuple[int, int]:
-        """(the least urgent priority that tokens are kept for now, how many of those up to it to
-        hold); (0, 0) without any. held: rows held already, by priority."""
+        """(least urgent priority that tokens are kept for, how many rows up to it to hold); (0, 0)
+        without any. held: rows held already, by priority."""
         if self.limiter is None or self.paused_for() > 0.0:
             return 0, 0
         if self.breaker.state is not BreakerState.CLOSED:

@@ -27,6 +27,7 @@ from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.receiver import ReceiverSimulator
 from gateway.sandbox.smtp import SmtpSimulator
 from gateway.sandbox.twilio import ACCOUNT_SID, AUTH_TOKEN, TwilioSimulator
+from tests.tables import merge
 
 T = TypeVar("T")
 
@@ -60,19 +61,6 @@ async def eventually(look: Callable[[], Awaitable[T] | T], *, patience: float = 
             if result:
                 return result
             await asyncio.sleep(_LOOK)
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, table by table; None removes a key."""
-    merged = dict(base)
-    for key, value in changes.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def free_port() -> int:

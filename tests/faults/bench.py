@@ -24,6 +24,7 @@ from tests.faults.nursery import Nursery
 from tests.faults.traffic import HOOK_SECRET, KEY, RECEIPT_SECRET, Traffic
 from tests.faults.verdict import Verdict
 from tests.faults.wire import Wire
+from tests.tables import merge
 
 T = TypeVar("T")
 
@@ -57,19 +58,6 @@ async def eventually(
                 pause = min(_LONGEST_LOOK, 1.02 * pause)
     except TimeoutError:
         raise AssertionError(f"{what} did not happen within {patience:.0f} s") from None
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, table by table; None removes a key."""
-    merged = dict(base)
-    for key, value in changes.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
 
 
 @dataclass(frozen=True, slots=True)

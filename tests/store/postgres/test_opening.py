@@ -162,29 +162,6 @@ async def test_tables_may_lie_in_a_schema_of_their_own(databases: Databases, emp
     assert databases.run("SELECT to_regclass('public.queue')", empty) is None
 
 
-async def test_closed_store_says_so(database: str) -> None:
-    store = PostgresStore(database, owner="n1")
-    await store.__aenter__()
-    await store.__aexit__(None, None, None)
-    await store.__aexit__(None, None, None)
-
-    with pytest.raises(StoreUnavailable, match="closed"):
-        await store.keys()
-    with pytest.raises(StoreUnavailable, match="closed"):
-        await store.check()
-
-
-async def test_closing_waits_for_what_was_asked(database: str) -> None:
-    store = PostgresStore(database, owner="n1")
-    await store.__aenter__()
-    asked = asyncio.gather(*(store.secret(f"s{number}") for number in range(20)))
-    await asyncio.sleep(0)
-
-    await store.__aexit__(None, None, None)
-
-    assert len(set(await asked)) == 20
-
-
 async def test_sessions_are_durable_bounded_and_named(database: str) -> None:
     names = (
         "application_name",

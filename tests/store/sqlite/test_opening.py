@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 import pytest
 
-from gateway.model.errors import StoreMismatch, StoreUnavailable
+from gateway.model.errors import StoreMismatch
 from gateway.model.state import State
 from gateway.model.view import MessageFilter
 from gateway.store import queries
@@ -183,29 +183,6 @@ async def test_command_line_may_write_beside_the_gateway(path: Path) -> None:
         await command.suppress([("sms", "h")], reason="asked", source="cli", now_ms=1)
 
         assert await gateway.suppressed([("sms", "h")]) == {("sms", "h"): "asked"}
-
-
-async def test_closed_store_says_so(path: Path) -> None:
-    store = SqliteStore(path, owner="n1")
-    await store.__aenter__()
-    await store.__aexit__(None, None, None)
-    await store.__aexit__(None, None, None)
-
-    with pytest.raises(StoreUnavailable, match="closed"):
-        await store.keys()
-    with pytest.raises(StoreUnavailable, match="closed"):
-        await store.check()
-
-
-async def test_closing_waits_for_what_was_asked(path: Path) -> None:
-    store = SqliteStore(path, owner="n1")
-    await store.__aenter__()
-    asked = asyncio.gather(*(store.secret(f"s{number}") for number in range(20)))
-    await asyncio.sleep(0)
-
-    await store.__aexit__(None, None, None)
-
-    assert len(set(await asked)) == 20
 
 
 async def test_clean_stop_leaves_the_database_alone(path: Path, make: Any) -> None:

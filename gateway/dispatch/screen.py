@@ -1,0 +1,96 @@
+"""The gate at accept: what bans and permissions leave of plans, asked for a whole request at once.
+
+After claim `gate.decide` asks again, because both change while a message waits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed
+from gateway.dispatch.compose import Plan
+from gateway.model.errors import Fault, InvalidMessage, RequestError
+from gateway.model.message import Skipped, Step
+from gateway.model.submission import Caller
+from gateway.model.values import value
+
+
+@value()
+class Judged:
+    """A plan after the gate: what is left of it, and why nothing is if so."""
+
+    plan: Plan
+    suppressed: str = ""
+
+
+class Screen:
+    """Judges plans by what is recorded about their addresses."""
+
+    def __init__(self, bans: Bans) -> None:
+        self._bans = bans
+
+    async def judge(
+        self, caller: Caller, plans: Sequence[Plan | RequestError]
+    ) -> Sequence[Judged | RequestError]:
+        """One verdict for each plan, in order; refused ones stay what they are."""
+        good = [one for one in plans if isinstance(one, Plan)]
+        banned = await self._banned(good)
+        return [
+            one if isinstance(one, RequestError) else await self._judge_one(caller, one, banned)
+            for one in plans
+        ]
+
+    async def _banned(self, plans: Sequence[Plan]) -> Mapping[Hashed, str]:
+        if not plans or not await self._bans.exist():
+            return {}
+        return await self._bans.among(
+            [
+                self._bans.hashed(step.channel, part)
+                for plan in plans
+                for step in plan.message.chain
+                for part in step.parts
+            ]
+        )
+
+    async def _judge_one(
+        self, caller: Caller, plan: Plan, banned: Mapping[Hashed, str]
+    ) -> Judged | RequestError:
+        if plan.category.consent:
+            plan = await self._with_consent(caller, plan)
+            if not plan.message.chain:
+                category = plan.message.category
+                fault = Fault("to", f"no recorded consent for category {category}")
+                return InvalidMessage("the recipient has not agreed to this", [fault])
+        if not banned:
+            return Judged(plan=plan)
+        left = self._without(plan, banned)
+        if left.message.chain:
+            return Judged(plan=left)
+        return Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
+
+    async def _with_consent(self, caller: Caller, plan: Plan) -> Plan:
+        names = [
+            self._bans.hashed(step.channel, part)
+            for step in plan.message.chain
+            for part in step.parts
+        ]
+        given = await self._bans.consented(caller.tenant, plan.message.category, names)
+        refused = {name: NO_CONSENT for name in names if name not in given}
+        return self._without(plan, refused)
+
+    def _without(self, plan: Plan, refused: Mapping[Hashed, str]) -> Plan:
+        """The plan less the parts that are refused, and the steps that have none left."""
+        steps: list[Step] = []
+        skipped: list[Skipped] = []
+        for step in plan.message.chain:
+            reasons = [refused.get(self._bans.hashed(step.channel, part)) for part in step.parts]
+            parts = tuple(
+                part for part, why in zip(step.parts, reasons, strict=True) if why is None
+            )
+            if parts:
+                steps.append(step if len(parts) == len(step.parts) else replace(step, parts=parts))
+            else:
+                skipped.append(Skipped(channel=step.channel, reason=reasons[0] or ""))
+        message = replace(
+            plan.message, chain=tuple(steps), skipped=(*plan.message.skipped, *skipped)
+        )
+        return replace(plan, message=message)
