@@ -29,7 +29,6 @@ from gateway.dispatch.node import Pulse
 from gateway.dispatch.operations import Known, Operations
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
-from gateway.dispatch.quota import DailyQuota
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
@@ -101,6 +100,34 @@ class Assembly:
         self._accounts = {
             name: self._build_account(name, account) for name, account in settings.providers.items()
         }
+        await self._build_road()
+        # an account that no lane names has nothing to do
+        self._workers = [
+            self._build_worker(name)
+            for name in settings.providers
+            if choices.served_lanes(settings, name)
+        ]
+        self._postman = await self._build_postman()
+        self._services = await self._build_services()
+        self._begin_metrics()
+        await self._listen()
+
+    def _begin_metrics(self) -> None:
+        self.metrics.begin(
+            categories=self.settings.categories,
+            channels={lane.channel for lane in self.settings.lanes.values()},
+            accounts=[*self.settings.providers, WEBHOOK_LANE],
+            reporters=[
+                name
+                for name, sender in self._senders.items()
+                if isinstance(sender.provider, providers.HttpProvider)
+            ],
+            internal=webhooks.CATEGORY,
+        )
+
+    async def _build_road(self) -> None:
+        """What every message goes through, whoever sends it."""
+        settings, clock = self.settings, self.clock
         self._book = EndpointBook(
             self.store, clock, self.metrics, disable_after=settings.webhooks.disable_after
         )
@@ -127,29 +154,6 @@ class Assembly:
                 name: frozenset(settings.providers[one].kind for one in lane.providers)
                 for name, lane in settings.lanes.items()
             },
-        )
-        # an account that no lane names has nothing to do
-        self._workers = [
-            self._build_worker(name)
-            for name in settings.providers
-            if choices.served_lanes(settings, name)
-        ]
-        self._postman = await self._build_postman()
-        self._services = await self._build_services()
-        self._begin_metrics()
-        await self._listen()
-
-    def _begin_metrics(self) -> None:
-        self.metrics.begin(
-            categories=self.settings.categories,
-            channels={lane.channel for lane in self.settings.lanes.values()},
-            accounts=[*self.settings.providers, WEBHOOK_LANE],
-            reporters=[
-                name
-                for name, sender in self._senders.items()
-                if isinstance(sender.provider, providers.HttpProvider)
-            ],
-            internal=webhooks.CATEGORY,
         )
 
     def _note_commit(self, seconds: float, works: int) -> None:
@@ -201,15 +205,6 @@ class Assembly:
 
     def _build_worker(self, name: str) -> Worker:
         account = self.settings.providers[name]
-        quota = None
-        if account.daily_quota is not None:
-            quota = DailyQuota(
-                self.store,
-                self.clock,
-                account=name,
-                limit=account.daily_quota,
-                zone=account.daily_zone,
-            )
         return Worker(
             self._accounts[name],
             self._build_attempter(self._senders[name], choices.retry_rules(self.settings)),
@@ -220,7 +215,7 @@ class Assembly:
             clock=self.clock,
             metrics=self.metrics,
             roster=self._accounts,
-            quota=quota,
+            quota=choices.daily_quota(self.store, self.clock, name, account),
             tokens_of=choices.tokens_of(account.rate_unit),
             may_send=self._may_send if self._pulse is not None else None,
         )

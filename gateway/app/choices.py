@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from gateway.clock import Clock
 from gateway.dispatch.claims import ServedLane
 from gateway.dispatch.policy import RetryRules
+from gateway.dispatch.quota import DailyQuota
 from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
 from gateway.model.case import Claimed
@@ -60,6 +62,17 @@ class SharedRow:
     async def give_back(self, tokens: int, capacity: float) -> None:
         with suppress(StoreUnavailable):  # then they are lost, as they may be
             await self._fleet.give_tokens_back(self._account, tokens, capacity=capacity)
+
+
+def daily_quota(
+    store: base.Store, clock: Clock, name: str, account: ProviderAccount
+) -> DailyQuota | None:
+    """What an account may use a day; None: no bound."""
+    if account.daily_quota is None:
+        return None
+    return DailyQuota(
+        store, clock, account=name, limit=account.daily_quota, zone=account.daily_zone
+    )
 
 
 def account_limits(settings: Settings, account: ProviderAccount) -> AccountLimits:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar, TypeVarTuple
 import pytest
 
 from gateway import settings
-from gateway.app import served_lanes
+from gateway.app import choices, served_lanes
 from gateway.clock import LoopClock
 from gateway.content import templates
 from gateway.dispatch import webhooks
@@ -35,12 +35,11 @@ from gateway.dispatch.intake import Intake
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
-from gateway.dispatch.quota import DailyQuota
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.worker import Worker
-from gateway.limits.account import Account, AccountLimits
+from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.errors import UnreadableReceipt
@@ -350,7 +349,7 @@ class World:
             UpkeepRules(
                 retention=configured.store.retention,
                 early_receipts=configured.store.early_receipts,
-                lane_rates=self._lane_rates(),
+                lane_rates=choices.lane_rates(self.settings),
             ),
             retry_rules=RetryRules(),
             random=self.chance.random,
@@ -368,13 +367,7 @@ class World:
         return FakeSender(FakeProvider(name, channel, REPORTS), self.clock)
 
     def _account(self, name: str) -> Account:
-        account = self.settings.providers[name]
-        limits = AccountLimits(
-            rate=account.rate,
-            burst=account.burst or 1.0,
-            concurrency=account.concurrency,
-            reserve={int(level): share for level, share in account.reserve.items()},
-        )
+        limits = choices.account_limits(self.settings, self.settings.providers[name])
         return Account(limits, self.clock, lambda state: None)
 
     def _attempter(self, sender: FakeSender, rules: RetryRules) -> Attempter:
@@ -399,23 +392,9 @@ class World:
 
     def _worker(self, name: str) -> Worker:
         account = self.settings.providers[name]
-        quota = None
-        if account.daily_quota is not None:
-            quota = DailyQuota(
-                self.store,
-                self.clock,
-                account=name,
-                limit=account.daily_quota,
-                zone=account.daily_zone,
-            )
-        retry = self.settings.retry
-        rules = RetryRules(
-            attempts=retry.attempts, base=retry.base, factor=retry.factor, cap=retry.cap
-        )
-        by_part = account.rate_unit is settings.RateUnit.PART
         return Worker(
             self.accounts[name],
-            self._attempter(self.senders[name], rules),
+            self._attempter(self.senders[name], choices.retry_rules(self.settings)),
             served_lanes(self.settings, name),
             store=self.store,
             bells=self.bells,
@@ -423,17 +402,10 @@ class World:
             clock=self.clock,
             metrics=self.metrics,
             roster=self.accounts,
-            quota=quota,
-            tokens_of=lambda row: row.units if by_part else 1,
+            quota=choices.daily_quota(self.store, self.clock, name, account),
+            tokens_of=choices.tokens_of(account.rate_unit),
             may_send=self._may_send,
         )
-
-    def _lane_rates(self) -> dict[str, float | None]:
-        rates: dict[str, float | None] = {}
-        for name, lane in self.settings.lanes.items():
-            each = [self.settings.providers[one].rate for one in lane.providers]
-            rates[name] = None if None in each else sum(rate or 0.0 for rate in each)
-        return rates
 
     # Running
 
