@@ -17,3 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("gateway")
     # else a plugin that asks for the loop in a synchronous test makes one that nobody closes
     asyncio.set_event_loop(None)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors: many tests wait for programs that they start."""
+    return (os.cpu_count() or 1) + 1

@@ -63,7 +63,14 @@ class World:
         self.database = apsw.Connection(":memory:")
         self._clock = clock
 
-    async def run(self, call: Callable[[apsw.Connection], T]) -> T:
+    async def read(self, call: Callable[[apsw.Connection], T]) -> T:
+        """At some moment of a little while."""
+        await self._clock.sleep(self.chance.random() * 0.01)
+        if self.is_away:
+            raise StoreUnavailable("away")
+        return call(self.database)
+
+    async def write(self, call: Callable[[apsw.Connection], T]) -> T:
         """In one transaction, at some moment of a little while."""
         await self._clock.sleep(self.chance.random() * 0.01)
         if self.is_away:
@@ -97,10 +104,10 @@ class InlineEngine(engines.Engine):
         pass
 
     async def write(self, call: Callable[[apsw.Connection], T]) -> T:
-        return await self.below.run(call)
+        return await self.below.write(call)
 
     async def read(self, call: Callable[[apsw.Connection], T]) -> T:
-        return await self.below.run(call)
+        return await self.below.read(call)
 
 
 @pytest.fixture

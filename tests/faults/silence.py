@@ -8,23 +8,22 @@ import random
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from unittest import mock
 
 from gateway import settings
 from gateway.clock import LoopClock
 from gateway.dispatch.endpoints import configured_id
 from gateway.dispatch.webhooks import SCHEDULE
 from gateway.model import wire
-from gateway.store.sqlite.writer import Writer
-from tests.dispatch import conftest as virtual
+from tests import virtual
+from tests.dispatch.world import TABLES, World
 from tests.faults import check, records
 from tests.faults.database import Sqlite
 from tests.faults.run import OwnCase, Runner
 from tests.faults.trial import Form, Result
 from tests.faults.verdict import Verdict
+from tests.tables import merge
 
 _HOUR = 3600.0
 _DOWN = 80 * _HOUR
@@ -49,7 +48,7 @@ def _run_in_thread(runner: Runner, case: OwnCase) -> Result:
     """On a loop of its own, whose time jumps."""
     with (
         tempfile.TemporaryDirectory(prefix="gateway-faults-") as folder,
-        _time_waits_for_writer(),
+        virtual.time_waits_for_writer(),
         asyncio.Runner(loop_factory=virtual.VirtualLoop) as loop,
     ):
         return loop.run(_play(runner, case, Path(folder)))
@@ -59,31 +58,14 @@ async def _play(runner: Runner, case: OwnCase, folder: Path) -> Result:
     return await _Silence(runner, case, folder).run()
 
 
-@contextmanager
-def _time_waits_for_writer() -> Iterator[None]:
-    run = Writer.run
-
-    async def counted(self: Writer, call):  # type: ignore[no-untyped-def]
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, virtual.VirtualLoop)
-        loop.busy += 1
-        try:
-            return await run(self, call)
-        finally:
-            loop.busy -= 1
-
-    with mock.patch.object(Writer, "run", counted):
-        yield
-
-
 class _Silence:
     def __init__(self, runner: Runner, case: OwnCase, folder: Path) -> None:
         self._case = case
         self._runner = runner
         self._chance = random.Random(f"{runner.seed}/{case.name}")
         clock = LoopClock(datetime(2026, 11, 21, tzinfo=UTC))
-        tables = virtual.merged(virtual.TABLES, {"tenants": {"billing": {"webhook": _HOOK}}})
-        self._world = virtual.World(settings.parse(tables, environ={}), folder, clock, "n1")
+        tables = merge(TABLES, {"tenants": {"billing": {"webhook": _HOOK}}})
+        self._world = World(settings.parse(tables, environ={}), folder, clock, "n1")
         self._database = Sqlite(folder / "gateway.db")
         self._clock = clock
         self._is_down = True

@@ -14,16 +14,16 @@ from gateway.store.sqlite.ranks import FlowKey, reserve
 
 
 def claim(connection: apsw.Connection, request: base.ClaimRequest, owner: str) -> Sequence[Claimed]:
-    found = call_json(
-        connection,
-        "heads",
-        lane=request.lane,
-        provider=request.provider,
-        lowest=request.lowest,
-        highest=request.highest,
-        limit=request.limit,
-        unpinned=request.limit if _may_help(connection, request) else 0,
-    )
+    where = {
+        "lane": request.lane,
+        "provider": request.provider,
+        "lowest": request.lowest,
+        "highest": request.highest,
+    }
+    if not call(connection, "any_ready", **where):
+        return []
+    unpinned = request.limit if _may_help(connection, request) else 0
+    found = call_json(connection, "heads", **where, limit=request.limit, unpinned=unpinned)
     rows = [shapes.read_claimed(row, taken=True) for row in found]
     claimed = rows[: request.startable]
     claimed += takewhile(lambda row: not row.once, rows[request.startable :])

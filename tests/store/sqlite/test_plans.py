@@ -68,7 +68,7 @@ def test_index_finds_the_rows(connection: apsw.Connection, name: str, index: str
 
 
 @pytest.mark.parametrize(
-    "name", ["head_due", "heads", "heads_of_pins", "due_rows", "expired", "ready_pins"]
+    "name", ["head_due", "any_ready", "heads", "heads_of_pins", "due_rows", "expired", "ready_pins"]
 )
 def test_nothing_is_sorted_but_heads(connection: apsw.Connection, name: str) -> None:
     """Sorted are at most the rows of the limit: two merged heads, and the aggregate's own."""
@@ -84,6 +84,7 @@ def test_nothing_is_sorted_but_heads(connection: apsw.Connection, name: str) -> 
     "name",
     [
         "head_due",
+        "any_ready",
         "heads",
         "heads_of_pins",
         "ready_pins",

@@ -82,6 +82,15 @@ SELECT due_ms FROM queue
 WHERE lane = :lane AND pin = '' AND rank IS NOT NULL AND owner IS NULL
 ORDER BY priority, rank LIMIT 1;
 
+-- name: any_ready
+-- 1 when a row is ready that :provider may take, NULL else: a fiftieth of what `heads` costs to find
+-- nothing, which is what most claims of a quiet gateway find.
+-- Only SQLite: as `head_due`.
+SELECT 1 FROM queue
+WHERE lane = :lane AND pin IN ('', :provider) AND rank IS NOT NULL AND owner IS NULL
+  AND priority BETWEEN :lowest AND :highest
+LIMIT 1;
+
 -- name: heads
 -- The first rows of a lane for one provider, with their cases, of priorities :lowest to :highest.
 -- :limit counts all, :unpinned how many of them may be rows that anyone could take.

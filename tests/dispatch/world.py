@@ -1,0 +1,454 @@
+"""A whole gateway but for its edge and its providers' wires, on virtual time and a real store."""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gateway import settings
+from gateway.app import choices, served_lanes
+from gateway.clock import LoopClock
+from gateway.content import templates
+from gateway.dispatch import webhooks
+from gateway.dispatch.attempt import Attempter
+from gateway.dispatch.bans import Bans
+from gateway.dispatch.compose import Composer
+from gateway.dispatch.desk import Desk
+from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.intake import Intake
+from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
+from gateway.dispatch.policy import RetryRules
+from gateway.dispatch.postman import Postman
+from gateway.dispatch.receipts import Receipts
+from gateway.dispatch.render import Renderer
+from gateway.dispatch.upkeep import Upkeep, UpkeepRules
+from gateway.dispatch.worker import Worker
+from gateway.limits.account import Account
+from gateway.metrics import Metrics
+from gateway.model import wire
+from gateway.model.errors import UnreadableReceipt
+from gateway.model.message import MessageId
+from gateway.model.submission import Caller, Scope, Submission, Ticket, To
+from gateway.providers.base import Credential
+from gateway.store.sqlite.store import SqliteStore
+from gateway.transport.base import Admit
+from tests.virtual import VirtualLoop
+
+
+class FakeProvider:
+    """Speaks no wire. Its receipts are whatever lies in `receipts` when it is asked."""
+
+    name: ClassVar[str] = "fake"
+    batch_limit: ClassVar[int] = 1
+    credential: Credential | None = None
+
+    def __init__(
+        self, account: str, channel: wire.Channel, reports: frozenset[wire.ReceiptEvent]
+    ) -> None:
+        self.account = account
+        self.channel = channel
+        self.reports = reports
+        self.receipts: list[wire.DeliveryReceipt] = []
+
+    def build_requests(
+        self, messages: Sequence[wire.Message]
+    ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
+        return [([one], wire.HttpRequest(method="POST", url="https://x")) for one in messages]
+
+    def read_response(
+        self, messages: Sequence[wire.Message], response: wire.HttpResponse
+    ) -> Sequence[wire.AttemptResult]:
+        return [wire.Accepted() for _ in messages]
+
+    def verify_receipt(self, request: wire.HttpRequest) -> bool:
+        return request.body != b"forged"
+
+    def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
+        if request.body == b"garbled":
+            raise UnreadableReceipt
+        return self.receipts
+
+    def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
+        return wire.HttpResponse(status=204)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A message that reached a provider."""
+
+    at: float
+    message: wire.Message
+
+    @property
+    def id(self) -> str:
+        return self.message.id
+
+
+#: (message, how often its reference has come, this time included) to a result
+Answer = Callable[[wire.Message, int], wire.AttemptResult]
+
+
+class FakeSender:
+    """Answers as it is told, after `latency` seconds."""
+
+    def __init__(self, provider: FakeProvider, clock: LoopClock) -> None:
+        self.provider = provider
+        self.calls: list[Call] = []
+        self.latency = 0.01
+        self.answer: Answer = lambda message, time: wire.Accepted(
+            provider_id=f"{provider.account}:{message.reference}"
+        )
+        #: awaited between the request and its answer
+        self.meanwhile: Callable[[wire.Message], Awaitable[None]] | None = None
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._clock = clock
+        self._times: Counter[str] = Counter()
+
+    @property
+    def sent(self) -> list[str]:
+        """Ids in the order of sending."""
+        return [call.id for call in self.calls]
+
+    @property
+    def times(self) -> list[float]:
+        return [call.at for call in self.calls]
+
+    def script(self, *results: wire.AttemptResult) -> None:
+        """These for each message in turn; the last for all that follow."""
+        self.answer = lambda message, time: results[min(time, len(results)) - 1]
+
+    async def send(
+        self, messages: Sequence[wire.Message], admit: Admit | None
+    ) -> Sequence[wire.AttemptResult]:
+        (message,) = messages
+        if admit is not None:
+            await admit()
+        self._times[message.reference] += 1
+        time = self._times[message.reference]
+        self.calls.append(Call(self._clock.monotonic(), message))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.meanwhile is not None:
+                await self.meanwhile(message)
+            if self.latency:
+                await self._clock.sleep(self.latency)
+        finally:
+            self.in_flight -= 1
+        return [self.answer(message, time)]
+
+
+#: Two accounts for SMS, of which `a` comes first; one each for push and email.
+TABLES: dict[str, Any] = {
+    "tenants": {"billing": {}, "shop": {}},
+    "categories": {
+        "otp": {"priority": "critical", "chain": [{"channel": "sms"}, {"channel": "email"}]},
+        "service": {"chain": [{"channel": "sms"}, {"channel": "email"}]},
+        "marketing": {
+            "priority": "bulk",
+            "chain": [{"channel": "sms"}],
+            "on_unknown": "stop",
+            "consent": False,
+        },
+        "agreed": {"chain": [{"channel": "sms"}], "consent": True},
+    },
+    "lanes": {
+        "sms": {"channel": "sms", "providers": ["a", "b"]},
+        "push": {"channel": "push", "providers": ["p"]},
+        "email": {"channel": "email", "providers": ["m"]},
+    },
+    "providers": {
+        "a": {"kind": "http", "channel": "sms", "url": "https://a.example.com"},
+        "b": {"kind": "http", "channel": "sms", "url": "https://b.example.com"},
+        "p": {"kind": "http", "channel": "push", "url": "https://p.example.com"},
+        "m": {"kind": "http", "channel": "email", "url": "https://m.example.com"},
+    },
+}
+
+REPORTS = frozenset({wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.READ})
+
+TO = To(phone="+8613800138000", email="li@example.com")
+
+
+class World:
+    """Everything between intake and the providers, wired as the composition root does it."""
+
+    def __init__(
+        self,
+        configured: settings.Settings,
+        folder: Path,
+        clock: LoopClock,
+        owner: str,
+        may_send: Callable[[], bool] | None = None,
+    ) -> None:
+        self.settings = configured
+        self._may_send = may_send
+        self.clock = clock
+        self.metrics = Metrics()
+        self.bells = Bells()
+        self.chance = random.Random(7)
+        self.store = SqliteStore(folder / "gateway.db", owner=owner, exclusive=False)
+        self.templates = templates.load(configured)
+        self.senders = {name: self._sender(name) for name in configured.providers}
+        self.accounts = {name: self._account(name) for name in configured.providers}
+        hook = FakeProvider(WEBHOOK_LANE, wire.Channel.WEBHOOK, frozenset())
+        self.receiver = FakeSender(hook, clock)
+        self.book = EndpointBook(
+            self.store,
+            clock,
+            self.metrics,
+            disable_after=configured.webhooks.disable_after,
+        )
+        reporter = webhooks.Reporter(self.book.of)
+        self.finisher = Finisher(
+            self.store,
+            clock,
+            self.metrics,
+            self.bells,
+            webhooks=reporter,
+            weights={name: tenant.weight for name, tenant in configured.tenants.items()},
+        )
+        self.bans = Bans(self.store, clock, b"k" * 32, by_consent=["agreed"])
+        self.composer = Composer(
+            configured,
+            self.templates,
+            {name: sender.provider.reports for name, sender in self.senders.items()},
+            {"http", "aliyun"}.__contains__,
+        )
+        self.intake = Intake(
+            configured,
+            self.composer,
+            self.store,
+            self.bans,
+            self.bells,
+            clock,
+            self.metrics,
+            webhooks=reporter,
+        )
+        self.desk = Desk(self.store, self.finisher, clock)
+        self.endpoints = Endpoints(
+            self.book, self.store, self.finisher, clock, lambda url: "" if "good" in url else "bad"
+        )
+        self.receipts = Receipts(
+            {name: sender.provider for name, sender in self.senders.items()},
+            self.store,
+            self.finisher,
+            self.bans,
+            self.accounts,
+            clock,
+            self.metrics,
+        )
+        self.workers = {
+            name: self._worker(name)
+            for name in configured.providers
+            if served_lanes(configured, name)
+        }
+        self.postman = Postman(
+            self._attempter(self.receiver, RetryRules(schedule=webhooks.SCHEDULE)),
+            self.book,
+            store=self.store,
+            bells=self.bells,
+            clock=clock,
+            slots=configured.webhooks.in_flight,
+        )
+        self.upkeep = Upkeep(
+            self.store,
+            self.finisher,
+            self.bells,
+            clock,
+            self.metrics,
+            UpkeepRules(
+                retention=configured.store.retention,
+                early_receipts=configured.store.early_receipts,
+                lane_rates=choices.lane_rates(self.settings),
+            ),
+            retry_rules=RetryRules(),
+            random=self.chance.random,
+            refreshers=[self.book.refresh, self.bans.refresh],
+            apply_parked=self.receipts.apply_parked,
+        )
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._beside: list[asyncio.Task[None]] = []
+
+    # Building
+
+    def _sender(self, name: str) -> FakeSender:
+        lanes = [one for one in self.settings.lanes.values() if name in one.providers]
+        channel = lanes[0].channel if lanes else wire.Channel.SMS
+        return FakeSender(FakeProvider(name, channel, REPORTS), self.clock)
+
+    def _account(self, name: str) -> Account:
+        limits = choices.account_limits(self.settings, self.settings.providers[name])
+        return Account(limits, self.clock, lambda state: None)
+
+    def _attempter(self, sender: FakeSender, rules: RetryRules) -> Attempter:
+        kinds = {
+            name: frozenset(self.settings.providers[one].kind for one in lane.providers)
+            for name, lane in self.settings.lanes.items()
+        }
+        return Attempter(
+            sender,
+            finisher=self.finisher,
+            renderer=Renderer(self.templates, "", kinds),
+            bans=self.bans,
+            clock=self.clock,
+            metrics=self.metrics,
+            rules=rules,
+            lane_providers=self._providers_of,
+            random=self.chance.random,
+        )
+
+    def _providers_of(self, lane: str) -> Sequence[str]:
+        return self.settings.lanes[lane].providers if lane in self.settings.lanes else ()
+
+    def _worker(self, name: str) -> Worker:
+        account = self.settings.providers[name]
+        return Worker(
+            self.accounts[name],
+            self._attempter(self.senders[name], choices.retry_rules(self.settings)),
+            served_lanes(self.settings, name),
+            store=self.store,
+            bells=self.bells,
+            bans=self.bans,
+            clock=self.clock,
+            metrics=self.metrics,
+            roster=self.accounts,
+            quota=choices.daily_quota(self.store, self.clock, name, account),
+            tokens_of=choices.tokens_of(account.rate_unit),
+            may_send=self._may_send,
+        )
+
+    # Running
+
+    def start(self, *names: str) -> None:
+        """Workers by account, `postman` and `upkeep`; all without names."""
+        runners: dict[str, Callable[[], Any]] = {
+            "postman": self.postman.run,
+            "upkeep": self.upkeep.run,
+            **{name: worker.run for name, worker in self.workers.items()},
+        }
+        for name in names or runners:
+            self._tasks[name] = asyncio.create_task(runners[name]())
+
+    def also(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run something beside the rest until the test ends."""
+        task = asyncio.create_task(work)
+        self._beside.append(task)
+        return task
+
+    async def crash(self) -> None:
+        """End at once: claims stay, and what is in flight is never written."""
+        tasks, self._tasks = list(self._tasks.values()), {}
+        for task in tasks:
+            task.cancel()
+        for worker in self.workers.values():
+            worker.cancel()
+            tasks += worker._tasks
+        self.postman.cancel()
+        await asyncio.wait([*tasks, *self.postman._tasks])
+
+    async def stop(self) -> None:
+        """Drain, and raise what any part of it died of."""
+        for worker in self.workers.values():
+            worker.stop()
+        self.postman.stop()
+        for task in self._beside:
+            task.cancel()
+        if "upkeep" in self._tasks:
+            self._tasks["upkeep"].cancel()
+        tasks, self._tasks = self._tasks, {}
+        for task in tasks.values():
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+
+    async def sleep(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        for task in self._tasks.values():
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+
+    async def jump(self, seconds: float) -> None:
+        """Let time pass in which nobody does anything."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.now += seconds
+
+    async def settle(self, seconds: float = 600.0) -> None:
+        """Wait until the queue is empty, at most so long."""
+        end, pause = self.clock.monotonic() + seconds, 0.25
+        while self.clock.monotonic() < end:
+            await self.sleep(pause)
+            pause = min(5.0, pause * 1.1)
+            if not await self.rows():
+                return
+        raise AssertionError(f"not settled: {await self.rows()}")
+
+    # Asking
+
+    async def post(self, *, tenant: str = "billing", **fields: Any) -> MessageId:
+        """Accept one message; its id."""
+        (ticket,) = await self.post_all([fields], tenant=tenant)
+        return ticket
+
+    async def post_all(
+        self, messages: Sequence[Mapping[str, Any]], *, tenant: str = "billing"
+    ) -> list[MessageId]:
+        usual: dict[str, Any] = {"to": TO, "category": "service", "content": {"text": "hello"}}
+        verdicts = await self.intake.accept(
+            self.caller(tenant), [Submission(**{**usual, **fields}) for fields in messages]
+        )
+        ids = []
+        for verdict in verdicts:
+            if not isinstance(verdict, Ticket):
+                raise verdict
+            ids.append(verdict.id)
+        return ids
+
+    def caller(self, tenant: str = "billing") -> Caller:
+        return Caller(tenant=tenant, scopes=frozenset(Scope))
+
+    async def state(self, message: str) -> str:
+        return (await self.desk.read(self.caller(await self._tenant(message)), message)).state
+
+    async def timeline(self, message: str) -> list[str]:
+        """Events without the first, `accepted`."""
+        found = await self.desk.read(self.caller(await self._tenant(message)), message)
+        return [one.event for one in found.timeline][1:]
+
+    async def _tenant(self, message: str) -> str:
+        return str((await self.case(message)).tenant)
+
+    async def case(self, message: str) -> Any:
+        return (await self.store.cases([MessageId(message)]))[MessageId(message)]
+
+    async def report(self, account: str, *receipts: wire.DeliveryReceipt) -> None:
+        """The provider posts receipts."""
+        self.senders[account].provider.receipts = list(receipts)
+        request = wire.HttpRequest(method="POST", url="https://gw/v1/receipts")
+        await self.receipts.take(account, request)
+
+    async def rows(self) -> list[tuple[str, int, int, str, str | None]]:
+        """(message, step, part, lane, owner) of the queue."""
+        return await self.sql("SELECT message, step, part, lane, owner FROM queue ORDER BY 1, 2, 3")
+
+    async def sql(self, query: str) -> list[Any]:
+        found: list[Any] = await self.store._engine.read(
+            lambda connection: list(connection.execute(query))
+        )
+        return found
+
+    def attempts(self) -> dict[str, list[str]]:
+        """Accounts that had each message, in order of time."""
+        calls = sorted(
+            (call.at, name, call.id) for name, one in self.senders.items() for call in one.calls
+        )
+        by_message: dict[str, list[str]] = defaultdict(list)
+        for _, name, id_ in calls:
+            by_message[id_].append(name)
+        return by_message
