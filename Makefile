@@ -27,7 +27,7 @@ test: $(TEST_STAMP) ## Format, lint, types, layers and tests
 	@echo "== ruff check"; $(BIN)/ruff check .
 	@echo "== mypy"; $(BIN)/mypy
 	@echo "== lint-imports"; $(BIN)/lint-imports
-	@echo "== pytest"; $(BIN)/python -m pytest --numprocesses auto
+	@echo "== pytest"; $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 bench: $(TEST_STAMP) ## Benchmarks; BENCH="arguments"
 	@$(BIN)/python -m benchmarks $(BENCH)

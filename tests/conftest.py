@@ -1,7 +1,9 @@
 """What holds for every test."""
 
 import asyncio
+import logging
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -22,3 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are processors: many tests wait for programs that they start."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_are() -> Iterator[None]:
+    """A command that runs in the test's process sets up logging: else all later tests write it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
