@@ -141,7 +141,7 @@ class Worker:
             self._urgent_may_wait = False
         elif startable <= 0:
             # what there may be must be able to start at once
-            soonest = self.account.next_start(self._waiting.total()) or _POLL
+            soonest = self.account.next_start(**self._held) or _POLL
             await self._wait(self._freed, min(soonest, _POLL))
         else:
             await self._wait(self._bell, self._claimer.poll_after(_POLL))
@@ -160,16 +160,27 @@ class Worker:
         """(how many rows to claim, how many of them could start, their least urgent priority)."""
         if self._unfinished >= _MOST_UNFINISHED:
             return 0, 0, Priority.BULK
-        limit, startable = self.account.room(waiting=len(self._buffer), started=self._unadmitted)
-        held = self._waiting.total()
-        enough = max(1, min(limit + held, 4 * self.account.limits.concurrency) // 2)
-        if limit > 0 and not (self._buffer and limit < enough):
+        limit, startable = self.account.room(**self._held)
+        if limit >= self._enough(limit):
             self._urgent_may_wait = True
             return limit, startable, Priority.BULK
         if self._urgent_may_wait:
             highest, limit = self.account.urgent_room(self._waiting)
             return limit, limit, highest
         return 0, 0, Priority.BULK
+
+    @property
+    def _held(self) -> dict[str, int]:
+        """Rows without a slot, and rows in flight without a token."""
+        return {"waiting": len(self._buffer), "started": self._unadmitted}
+
+    def _enough(self, limit: int) -> int:
+        """Rows for which a claim, which is a transaction, is worth its while: any, when nothing is
+        held that could go on meanwhile."""
+        limiter = self.account.limiter
+        held = self._waiting.total() if limiter is not None and limiter.keeps else len(self._buffer)
+        most = min(max(0, limit) + self._waiting.total(), 4 * self.account.limits.concurrency)
+        return max(1, most // 2) if held else 1
 
     async def _rest(self) -> None:
         """Nothing can be started: wait for a slot, tokens, or the end of a pause.
@@ -179,10 +190,10 @@ class Worker:
         if self.account.paused_for() > 0.0:
             await self._claimer.hand_over()
             await self._wait(self._freed, min(self.account.paused_for(), _POLL))
-        elif self.account.limits.reserve:
-            await self._wait(self._bell, self.account.next_room() or _POLL)
-        else:
-            await self._wait(self._freed, self.account.next_room() or _POLL)
+            return
+        limit, _ = self.account.room(**self._held)
+        until = self.account.next_room(self._enough(limit), **self._held) or _POLL
+        await self._wait(self._bell if self.account.limits.reserve else self._freed, until)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
         try:

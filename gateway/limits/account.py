@@ -132,23 +132,24 @@ class Account:
         soon = self.limiter.bucket.soon(self._clock.monotonic(), PREFETCH)
         return math.floor(soon - self.limiter.floor(priority))
 
-    def next_room(self) -> float:
-        """Seconds until `room` may change by itself."""
-        paused = self.paused_for()
-        if paused > 0.0 or self.limiter is None:
+    def next_room(self, wanted: int = 1, *, waiting: int = 0, started: int = 0) -> float:
+        """Seconds until `room` gives so many by itself; 0: it depends on what is in flight."""
+        if (paused := self.paused_for()) > 0.0:
             return min(paused, _LONGEST_PAUSE)
-        wait = self.limiter.bucket.wait(
-            1.0 + self.limiter.floor(_LEAST_URGENT), self._clock.monotonic()
-        )
-        return max(0.001, wait - PREFETCH)
-
-    def next_start(self, held: int) -> float:
-        """Seconds until one more than `held` waiting ones could start by itself; 0: it depends on
-        what is in flight."""
-        if self.limiter is None:
+        if self.limiter is None or self.breaker.state is not BreakerState.CLOSED:
             return 0.0
-        wanted = 1.0 + held + self.limiter.floor(_LEAST_URGENT)
-        return max(0.001, self.limiter.bucket.wait(wanted, self._clock.monotonic()))
+        return max(0.001, self._until_tokens(wanted + waiting + started) - PREFETCH)
+
+    def next_start(self, *, waiting: int, started: int) -> float:
+        """Seconds until one more could start by itself; 0: it depends on what is in flight."""
+        if self.limiter is None or self.in_flight + waiting >= self.limits.concurrency:
+            return 0.0
+        return max(0.001, self._until_tokens(1 + waiting + started))
+
+    def _until_tokens(self, count: int) -> float:
+        assert self.limiter is not None
+        wanted = count + self.limiter.floor(_LEAST_URGENT)
+        return self.limiter.bucket.wait(wanted, self._clock.monotonic())
 
     def start(self, count: int) -> None:
         """`count` sends are on their way."""

@@ -43,6 +43,11 @@ class Limiter:
             self._pump = asyncio.create_task(self._give_out())
         await future
 
+    @property
+    def keeps(self) -> bool:
+        """Whether tokens stay in hand until they are used; those of a shared bucket lapse."""
+        return not isinstance(self.bucket, SharedBucket)
+
     def floor(self, priority: int) -> float:
         """Tokens that this priority must leave for more urgent ones."""
         return self.bucket.kept(self._kept(priority))

@@ -122,6 +122,18 @@ async def test_lost_answer_ends_what_must_arrive_once(world: Any) -> None:
     assert await world.state(id_) == "unknown"
 
 
+def count_claims(world: Any) -> list[Any]:
+    """Grows by each request for rows that goes to the store."""
+    claim, asked = world.store.claim, []
+
+    async def counted(request: Any) -> Any:
+        asked.append(request)
+        return await claim(request)
+
+    world.store.claim = counted
+    return asked
+
+
 async def test_what_must_arrive_once_is_claimed_only_when_it_can_start(make_world: Any) -> None:
     world = await make_world(
         providers={"a": {"rate": 40, "concurrency": 4}}, lanes={"sms": {"providers": ["a"]}}
@@ -130,13 +142,26 @@ async def test_what_must_arrive_once_is_claimed_only_when_it_can_start(make_worl
     world.start()
     await world.post_all([ONCE] * 100)
 
-    held = []
+    claims, held = count_claims(world), []
     for _ in range(20):
         await world.sleep(0.1)
         held.append(sum(row[4] is not None for row in await world.rows()))
 
     assert max(held) <= 4
     assert len(world.senders["a"].calls) >= 0.8 * 20 * 2
+    assert len(claims) <= 3 * len(world.senders["a"].calls)
+
+
+async def test_account_that_is_busy_claims_some_at_a_time(make_world: Any) -> None:
+    world = await make_world(providers={"a": {"rate": 100}}, lanes={"sms": {"providers": ["a"]}})
+    await world.post_all([{}] * 600)
+    claims = count_claims(world)
+    world.start("a")
+
+    await world.sleep(5.0)
+
+    assert len(world.senders["a"].calls) >= 0.97 * 500
+    assert len(claims) <= 500 / 4
 
 
 async def test_open_breaker_lets_the_second_account_take_over(world: Any) -> None:

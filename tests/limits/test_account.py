@@ -107,6 +107,25 @@ def test_slow_rate_makes_room_shortly_before_each_token(time: ManualClock) -> No
     assert account.next_room() > 0.0
 
 
+def test_room_for_several_comes_when_it_is_said_to(time: ManualClock) -> None:
+    account = account_of(time, rate=100.0, burst=20.0)
+
+    time.now += account.next_room(12, waiting=3, started=4) - 1e-6
+    shortly_before = account.room(waiting=3, started=4)[0]
+    time.now += 2e-6
+
+    assert shortly_before == 11
+    assert account.room(waiting=3, started=4)[0] == 12
+
+
+def test_full_account_can_start_nothing_by_itself(time: ManualClock) -> None:
+    account = account_of(time, rate=100.0, burst=20.0, concurrency=5)
+    account.start(4)
+
+    assert account.next_start(waiting=0, started=0) > 0.0
+    assert account.next_start(waiting=1, started=0) == 0.0
+
+
 def test_nothing_has_room_during_a_pause(time: ManualClock) -> None:
     account = account_of(time, rate=100.0, burst=20.0)
     time.now += 1.0
