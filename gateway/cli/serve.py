@@ -105,6 +105,8 @@ def serve(
     gateway serve --config gateway.toml --processes 4
     """
     level = _level(log_level)
+    if until_eof and not loop.can_wait_for_eof():
+        raise typer.BadParameter("standard input is not a pipe", param_hint="--until-eof")
     logs.configure(level)
     with exits.explained():
         if config is None:

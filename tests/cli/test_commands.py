@@ -132,6 +132,19 @@ def test_processes_on_sqlite_are_refused_and_point_to_postgresql(config: Path) -
     assert "postgresql://" in result.stderr
 
 
+def test_end_of_input_is_waited_for_only_on_a_pipe() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "serve", "--until-eof"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "standard input is not a pipe" in done.stderr
+
+
 def test_serve_refuses_what_check_finds_fault_with(config: Path) -> None:
     text = config.read_text()
     config.write_text(text + "[nonsense]\n[lanes.sms]\nchannel = 'sms'\nproviders = ['a']\n")

@@ -51,11 +51,14 @@ async def _run(
     results = []
     with Progress(*columns, console=console) as progress:
         async with run.Runner(seed, form) as runner:
-            for case in chosen:
-                task = progress.add_task(f"{case.name}: {case.what}", total=None)
+            for number, case in enumerate(chosen, 1):
+                name = f"{number:>2} of {len(chosen)} {case.name}"
+                task = progress.add_task(f"{name}: {case.what}", total=None)
                 results.append(await _play(runner, case))
-                end = "[red]broken" if results[-1].broken else "held"
-                progress.update(task, description=f"{case.name}: {end}", total=1, completed=1)
+                end = "[red]broken[/]" if results[-1].broken else "held"
+                progress.update(task, description=f"{name}: {end}", total=1, completed=1)
+                if not console.is_terminal:  # which shows no progress
+                    console.print(f"{name}: {end}")
                 if results[-1].broken:
                     console.print(results[-1].explain(), markup=False, highlight=False)
     return results
