@@ -78,7 +78,7 @@ class Wire:
 
     async def open(self) -> None:
         """Listen; always on the same port."""
-        self._server = await asyncio.start_server(self._serve, self.host, self.port)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port)
 
     async def refuse(self) -> None:
         """Close the port and every connection: connecting is refused from now on."""
@@ -102,11 +102,13 @@ class Wire:
         for hop in tuple(self._hops):
             hop.cut()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """In a task of our own: asyncio complains of its tasks when they are cancelled."""
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             up_reader, up_writer = await asyncio.open_connection(HOST, self._target)
         except OSError:
