@@ -49,7 +49,7 @@ async def _run(
 ) -> list[Result]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     results = []
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         async with run.Runner(seed, form) as runner:
             for number, case in enumerate(chosen, 1):
                 name = f"{number:>2} of {len(chosen)} {case.name}"
@@ -57,7 +57,7 @@ async def _run(
                 results.append(await _play(runner, case))
                 end = "[red]broken[/]" if results[-1].broken else "held"
                 progress.update(task, description=f"{name}: {end}", total=1, completed=1)
-                if not console.is_terminal:  # which shows no progress
+                if not console.is_terminal:
                     console.print(f"{name}: {end}")
                 if results[-1].broken:
                     console.print(results[-1].explain(), markup=False, highlight=False)
