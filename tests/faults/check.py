@@ -200,7 +200,12 @@ def _logs(nodes: Iterable[Node]) -> Iterator[str]:
             text = log.read_text(errors="replace")
             yield from planted(log.name, [text])
             if (at := text.find("Traceback")) >= 0:
-                yield f"{log.name}: {text[max(0, at - 200) : at + 3000]}"
+                yield f"{log.name}: {_ends(text[max(0, at - 200) :])}"
+
+
+def _ends(text: str, most: int = 4000) -> str:
+    """A traceback says where at its beginning, and what at its end."""
+    return text if len(text) <= most else f"{text[: most // 4]}\n…\n{text[-most * 3 // 4 :]}"
 
 
 async def _left(bench: Bench) -> list[str]:

@@ -72,16 +72,23 @@ class Claims:
             raise
 
     async def settle(self) -> None:
-        """Give back the rows of lost claims; again while some may still turn up."""
+        """Give back the rows of lost claims; again while some may still turn up.
+
+        Several may do so at once, and more be lost meanwhile.
+        """
         if not self._lost:
             return
         now, tickets = asyncio.get_running_loop().time(), list(self._lost)
-        await self._engine.run(
-            lambda session: session.run("undo_claims", owner=self._owner, tickets=tickets)
-        )
         self._unsettled = False
+        try:
+            await self._engine.run(
+                lambda session: session.run("undo_claims", owner=self._owner, tickets=tickets)
+            )
+        except BaseException:
+            self._unsettled = True
+            raise
         for ticket in tickets:
-            if self._lost[ticket] < now:
+            if self._lost.get(ticket, now) < now:
                 del self._lost[ticket]
 
 
