@@ -17,13 +17,13 @@ class Session:
 
     def __init__(self) -> None:
         self.undone: list[list[int]] = []
-        self.begun = 0
+        self.begun = asyncio.Event()
 
     async def rows(self, query: str, **values: Any) -> list[Any]:
         return []
 
     async def run(self, query: str, *, owner: str, tickets: list[int]) -> None:
-        self.begun += 1
+        self.begun.set()
         for _ in range(5):
             await asyncio.sleep(0)
         self.undone.append(tickets)
@@ -86,8 +86,7 @@ async def test_claim_that_is_lost_while_others_settle_is_given_back_too(
     await lose(line, claims)
 
     settling = asyncio.create_task(claims.settle())
-    while not line.session.begun:
-        await asyncio.sleep(0)
+    await line.session.begun.wait()
     await lose(line, claims)
     await settling
     await claims.claim("heads")
