@@ -6,6 +6,10 @@ the burst by what can be minted in that time, so that all that is on its way to 
 all that the row still gives stay within burst + rate·w together (design §6). Where that leaves
 less than one token, the row gives out single sends, each with the moment from which it may go.
 What is not on the wire in time lapses: tokens can be lost, never minted.
+
+A token counts from when it was asked for, so where the store is slow to answer, blocks are held
+longer and are smaller. Nodes may differ in that: the oldest block that may still be used was taken
+from a row that held no more than its node's capacity, and all others came after it.
 """
 
 import math
@@ -15,8 +19,11 @@ from typing import Protocol
 
 from gateway.model.tokens import Demand, Grant
 
-#: A block is never held longer than this, in seconds.
+#: A block is held no longer than this, in seconds, while the store answers in half of that.
 _LONGEST_HOLD = 0.2
+
+#: and else for so many times as long as it lately took, which it forgets by this share an answer.
+_PATIENCE, _FORGETS = 1.5, 0.1
 
 #: A single dated send may be so late, in seconds.
 _SLOT_HOLD = 0.02
@@ -48,15 +55,27 @@ class SharedBucket:
         self.burst = burst
         #: share of the rate in use here, between 0 and 1; lowered when the provider throttles us
         self.factor = 1.0
-        hold = min(_LONGEST_HOLD, burst / (2 * rate))
-        self.is_dated = burst - rate * hold < 1.0
-        #: seconds that a token may be kept
-        self.hold = _SLOT_HOLD if self.is_dated else hold
-        self.capacity = 1.0 if self.is_dated else burst - rate * hold
+        self._shortest = min(_LONGEST_HOLD, burst / (2 * rate))
+        self.is_dated = burst - rate * self._shortest < 1.0
+        #: seconds that the store takes to answer, of late
+        self._line = 0.0
         self._row = row
         self._blocks: deque[list[float]] = deque()  # [usable from, until, tokens]
         self._next_refill = 0.0
         self._appetite = 1
+
+    @property
+    def hold(self) -> float:
+        """Seconds that a token may be kept."""
+        if self.is_dated:
+            return _SLOT_HOLD
+        most = max(self._shortest, (self.burst - 1.0) / self.rate)
+        return min(most, max(self._shortest, _PATIENCE * self._line))
+
+    @property
+    def capacity(self) -> float:
+        """What the row may hold when this node asks."""
+        return 1.0 if self.is_dated else max(1.0, self.burst - self.rate * self.hold)
 
     def level(self, now: float) -> float:
         """Tokens that can be used now."""
@@ -112,17 +131,17 @@ class SharedBucket:
 
         wanted: by what waits here already. kept: share of the burst to leave for more urgent ones.
         """
-        asked = clock()
+        asked, hold, capacity = clock(), self.hold, self.capacity
         if asked < self._next_refill:
             return
         most = 1 if self.is_dated and least <= 1 else max(wanted, self._appetite, least)
         grant = await self._row.take(
             Demand(
                 rate=self.rate,
-                capacity=self.capacity,
+                capacity=capacity,
                 most=most,
                 least=least,
-                floor=kept * self.capacity if self.capacity > 1.0 else 0.0,
+                floor=kept * capacity if capacity > 1.0 else 0.0,
                 ahead=_AHEAD if self.is_dated else 0.0,
             )
         )
@@ -130,18 +149,19 @@ class SharedBucket:
         if grant is None:
             self._next_refill = now + _RETRY
             return
-        self._settle(grant, asked, now)
+        self._line = max(now - asked, self._line * (1.0 - _FORGETS))
+        self._settle(grant, asked, now, hold)
 
-    def _settle(self, grant: Grant, asked: float, now: float) -> None:
+    def _settle(self, grant: Grant, asked: float, now: float, hold: float) -> None:
         pause = grant.wait
         if grant.tokens > 0:
             # a plain token counts from when it was asked for: the answer may have been slow
             start = now + grant.delay if self.is_dated else asked
-            self._blocks.append([start, start + self.hold, float(grant.tokens)])
+            self._blocks.append([start, start + hold, float(grant.tokens)])
             if self.factor < 1.0:
                 pause = max(pause, grant.tokens / (self.rate * self.factor))
         elif not self.is_dated:
-            pause = max(pause, self.hold / 2)
+            pause = max(pause, hold / 2)
         self._next_refill = now + pause
 
     async def give_back(self, now: float) -> None:

@@ -21,6 +21,7 @@ class Row:
         self.level = 0.0
         self.returned = 0
         self.away = False
+        self.least_latency = 0.0
         self._clock = clock
         self._at = clock.monotonic()
         self._latency = latency
@@ -28,10 +29,13 @@ class Row:
 
     async def take(self, demand: Demand) -> Grant | None:
         self.asked.append(demand)
-        await self._clock.sleep(self._chance.random() * self._latency)
+        await self._travel()
         grant = None if self.away else self._give(demand)
-        await self._clock.sleep(self._chance.random() * self._latency)
+        await self._travel()
         return grant
+
+    async def _travel(self) -> None:
+        await self._clock.sleep(max(self.least_latency, self._chance.random() * self._latency))
 
     async def give_back(self, tokens: int, capacity: float) -> None:
         await self._clock.sleep(self._chance.random() * self._latency)
@@ -50,6 +54,22 @@ class Row:
         self.level -= given
         after = max(0.0, (1.0 + demand.floor - self.level) / demand.rate - demand.ahead)
         return Grant(tokens=given, delay=delay, wait=after)
+
+
+class Far:
+    """The same row, further away."""
+
+    def __init__(self, row: Row, clock: LoopClock, seconds: float) -> None:
+        self._row, self._clock, self._seconds = row, clock, seconds
+
+    async def take(self, demand: Demand) -> Grant | None:
+        await self._clock.sleep(self._seconds)
+        grant = await self._row.take(demand)
+        await self._clock.sleep(self._seconds)
+        return grant
+
+    async def give_back(self, tokens: int, capacity: float) -> None:
+        await self._row.give_back(tokens, capacity)
 
 
 async def send(limiter: Limiter, clock: LoopClock, log: list[float]) -> None:
@@ -118,6 +138,39 @@ async def test_slow_store_costs_tokens_and_mints_none(clock: LoopClock) -> None:
     log = await run(clock, row, nodes=4, rate=50.0, burst=10.0, seconds=60.0)
 
     assert worst_excess(log, 50.0, 10.0, 0.0) <= 1e-6
+
+
+@pytest.mark.parametrize("nodes", [1, 4])
+@pytest.mark.parametrize(("rate", "burst", "latency"), [(200.0, 20.0, 0.08), (50.0, 10.0, 0.15)])
+async def test_store_that_is_slower_than_a_block_is_held_does_not_stop_it_all(
+    clock: LoopClock, rate: float, burst: float, latency: float, nodes: int
+) -> None:
+    row = Row(clock, latency=latency / 2)
+    row.least_latency = latency / 2 * 0.9
+
+    log = await run(clock, row, nodes=nodes, rate=rate, burst=burst, seconds=60.0)
+
+    assert worst_excess(log, rate, burst, 0.0) <= 1e-6
+    assert len(log) > 60.0  # some a second
+
+
+async def test_nodes_with_lines_of_different_speed_keep_the_limit_together(
+    clock: LoopClock,
+) -> None:
+    row = Row(clock, latency=0.002)
+    far = Far(row, clock, 0.04)
+    log: list[float] = []
+    limiters = [
+        Limiter(SharedBucket(rate=200.0, burst=20.0, row=one), clock, {}) for one in (row, far)
+    ]
+    tasks = [asyncio.create_task(send(one, clock, log)) for one in limiters for _ in range(8)]
+
+    await clock.sleep(60.0)
+
+    for task in tasks:
+        task.cancel()
+    assert worst_excess(log, 200.0, 20.0, 0.0) <= 1e-6
+    assert len(log) >= 0.7 * 200.0 * 60.0
 
 
 async def test_tokens_lapse_when_they_are_not_used_in_time(clock: LoopClock) -> None:
