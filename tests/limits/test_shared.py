@@ -113,7 +113,7 @@ def worst_excess(times: Sequence[float], rate: float, burst: float, slack: float
 async def test_nodes_together_keep_the_limit_and_use_it(
     clock: LoopClock, nodes: int, rate: float, burst: float
 ) -> None:
-    row, seconds = Row(clock, latency=0.003), max(10.0, 1500.0 / rate)
+    row, seconds = Row(clock, latency=0.003), max(3.0, 1000.0 / rate)
 
     log = await run(clock, row, nodes=nodes, rate=rate, burst=burst, seconds=seconds)
 
