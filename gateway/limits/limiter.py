@@ -100,6 +100,8 @@ class Limiter:
             wait = self._take(tokens, priority)
             if wait > 0.0 and isinstance(self.bucket, SharedBucket):
                 await self._refill(self.bucket, priority, tokens)
+                if future.done():  # it has given up meanwhile
+                    continue
                 wait = self._take(tokens, priority)
             if wait > 0.0:
                 await self._clock.sleep(wait)

@@ -173,6 +173,23 @@ async def test_nodes_with_lines_of_different_speed_keep_the_limit_together(
     assert len(log) >= 0.7 * 200.0 * 15.0
 
 
+async def test_others_are_served_after_one_that_gave_up_while_tokens_came(
+    clock: LoopClock,
+) -> None:
+    row = Row(clock, latency=0.04)
+    row.least_latency = 0.02
+    limiter = Limiter(SharedBucket(rate=50.0, burst=10.0, row=row), clock, {})
+    await clock.sleep(1.0)
+    hasty = asyncio.create_task(limiter.admit(1.0, 2))
+    await clock.sleep(0.01)
+    hasty.cancel()
+
+    async with asyncio.timeout(10.0):
+        await asyncio.gather(*(limiter.admit(1.0, 2) for _ in range(3)))
+
+    assert hasty.cancelled()
+
+
 async def test_tokens_lapse_when_they_are_not_used_in_time(clock: LoopClock) -> None:
     row = Row(clock, latency=0.0)
     bucket = SharedBucket(rate=50.0, burst=10.0, row=row)
