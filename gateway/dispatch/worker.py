@@ -141,7 +141,7 @@ class Worker:
             self._urgent_may_wait = False
         elif startable <= 0:
             # what there may be must be able to start at once
-            soonest = self.account.next_start(**self._held) or _POLL
+            soonest = self.account.next_start(*self._held) or _POLL
             await self._wait(self._freed, min(soonest, _POLL))
         else:
             await self._wait(self._bell, self._claimer.poll_after(_POLL))
@@ -160,7 +160,7 @@ class Worker:
         """(how many rows to claim, how many of them could start, their least urgent priority)."""
         if self._unfinished >= _MOST_UNFINISHED:
             return 0, 0, Priority.BULK
-        limit, startable = self.account.room(**self._held)
+        limit, startable = self.account.room(*self._held)
         if limit >= self._enough(limit):
             self._urgent_may_wait = True
             return limit, startable, Priority.BULK
@@ -170,9 +170,9 @@ class Worker:
         return 0, 0, Priority.BULK
 
     @property
-    def _held(self) -> dict[str, int]:
-        """Rows without a slot, and rows in flight without a token."""
-        return {"waiting": len(self._buffer), "started": self._unadmitted}
+    def _held(self) -> tuple[int, int]:
+        """(rows without a slot, rows in flight without a token)."""
+        return len(self._buffer), self._unadmitted
 
     def _enough(self, limit: int) -> int:
         """Rows for which a claim, which is a transaction, is worth its while: any, when nothing is
@@ -183,16 +183,19 @@ class Worker:
         return max(1, most // 2) if held else 1
 
     async def _rest(self) -> None:
-        """Nothing can be started: wait for a slot, tokens, or the end of a pause.
+        """Nothing can be started: wait for the store, a slot, tokens, or the end of a pause.
 
         Where tokens are kept for urgent work, for that as well.
         """
+        if self._unfinished >= _MOST_UNFINISHED:
+            await self._wait(self._freed, _POLL)
+            return
         if self.account.paused_for() > 0.0:
             await self._claimer.hand_over()
             await self._wait(self._freed, min(self.account.paused_for(), _POLL))
             return
-        limit, _ = self.account.room(**self._held)
-        until = self.account.next_room(self._enough(limit), **self._held) or _POLL
+        limit, _ = self.account.room(*self._held)
+        until = self.account.next_room(self._enough(limit), *self._held) or _POLL
         await self._wait(self._bell if self.account.limits.reserve else self._freed, until)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
@@ -234,6 +237,8 @@ class Worker:
             await self._attempter.finish(row, wire.Unknown(code="internal_error"))
         finally:
             self._unfinished -= 1
+            if self._unfinished == _MOST_UNFINISHED - 1:
+                self._freed.set()
 
     async def _carry_out(self, row: Claimed, ban: str) -> None:
         ready = await self._prepare(row, ban)

@@ -93,7 +93,7 @@ class Account:
         """Another process says that nothing may be sent for so long."""
         self._told_until = max(self._told_until, self._clock.monotonic() + seconds)
 
-    def room(self, *, waiting: int, started: int = 0) -> tuple[int, int]:
+    def room(self, waiting: int, started: int = 0) -> tuple[int, int]:
         """(how many more rows to hold, how many of these could start now).
 
         Held already are `waiting` rows without a slot; of those in flight, `started` have no token.
@@ -132,15 +132,15 @@ class Account:
         soon = self.limiter.bucket.soon(self._clock.monotonic(), PREFETCH)
         return math.floor(soon - self.limiter.floor(priority))
 
-    def next_room(self, wanted: int = 1, *, waiting: int = 0, started: int = 0) -> float:
-        """Seconds until `room` gives so many by itself; 0: it depends on what is in flight."""
+    def next_room(self, wanted: int = 1, waiting: int = 0, started: int = 0) -> float:
+        """Seconds until `room` gives `wanted` by itself; 0: it depends on what is in flight."""
         if (paused := self.paused_for()) > 0.0:
             return min(paused, _LONGEST_PAUSE)
         if self.limiter is None or self.breaker.state is not BreakerState.CLOSED:
             return 0.0
         return max(0.001, self._until_tokens(wanted + waiting + started) - PREFETCH)
 
-    def next_start(self, *, waiting: int, started: int) -> float:
+    def next_start(self, waiting: int, started: int) -> float:
         """Seconds until one more could start by itself; 0: it depends on what is in flight."""
         if self.limiter is None or self.in_flight + waiting >= self.limits.concurrency:
             return 0.0

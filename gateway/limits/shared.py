@@ -19,7 +19,7 @@ from typing import Protocol
 
 from gateway.model.tokens import Demand, Grant
 
-#: A block is held no longer than this, in seconds, while the store answers in half of that.
+#: A block is held no longer than this, in seconds, while the store answers soon enough,
 _LONGEST_HOLD = 0.2
 
 #: and else for so many times as long as it lately took, which it forgets by this share an answer.

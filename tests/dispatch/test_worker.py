@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.dispatch import worker
 from gateway.model import wire
 from gateway.model.errors import StoreUnavailable
 from gateway.model.message import OnUnknown, Priority
@@ -578,6 +579,38 @@ async def test_nothing_is_lost_while_the_store_is_away(
 
     assert {await world.state(id_) for id_ in ids} == {"sent"}
     assert max(Counter(world.senders["a"].sent).values()) == 1
+
+
+async def test_results_that_wait_for_the_store_are_bounded(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_MOST_UNFINISHED", 20)
+    world = await make_world(providers={"a": {"rate": 100}}, lanes={"sms": {"providers": ["a"]}})
+    ids = await world.post_all([{}] * 60)
+    commit, turn, turns = world.store.commit, world.workers["a"]._turn, []
+    is_away = True
+
+    async def flaky(transitions: Any) -> Any:
+        if is_away:
+            raise StoreUnavailable("away")
+        return await commit(transitions)
+
+    async def counted() -> None:
+        turns.append(world.clock.monotonic())
+        await turn()
+
+    monkeypatch.setattr(world.store, "commit", flaky)
+    monkeypatch.setattr(world.workers["a"], "_turn", counted)
+    world.start("a")
+    await world.sleep(10.0)
+    held = len(world.senders["a"].calls)
+    looks = len([at for at in turns if at > turns[0] + 5.0])
+    is_away = False
+    await world.settle(10.0)
+
+    assert 20 <= held <= 20 + 10  # what was claimed with the last of them
+    assert looks <= 10
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
 
 
 async def test_adapter_that_raises_leaves_an_unknown_attempt(world: Any) -> None:
