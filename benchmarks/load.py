@@ -94,7 +94,7 @@ async def until_sent(
 ) -> float:
     """Wait until so many messages of a category have been committed as sent; when that was.
 
-    Looks ever more often as the end comes near: a look costs the gateway as much as 20 messages.
+    Looks ever more often as the end comes near: a look costs the gateway as much as ten messages.
     """
     started = time.perf_counter()
     labels = (f'category="{category}"', 'state="sent"')
