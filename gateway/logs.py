@@ -16,8 +16,9 @@ class _LineFormatter(logging.Formatter):
     def formatException(self, ei: _Fault) -> str:
         """What kind of error and where. Not its text, which may quote a recipient or a body."""
         lines: list[str] = []
-        error = ei[1]
-        while error is not None:
+        error, seen = ei[1], set[BaseException]()
+        while error is not None and error not in seen:  # an error may be its own cause
+            seen.add(error)
             lines.append(f"  {type(error).__name__}")
             lines += [
                 f"    at {frame.filename}:{frame.lineno} {frame.name}"

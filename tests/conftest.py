@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests.nursery import Nursery
+
 #: No deadlines: how long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("gateway", deadline=None)
 
@@ -24,6 +26,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are processors: many tests wait for programs that they start."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where gateways are born that need not be started as users start them."""
+    with Nursery() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -47,3 +47,12 @@ def test_cause_of_an_error_is_located_too(written: io.StringIO) -> None:
     text = written.getvalue()
     assert text.index("RuntimeError") < text.index("ValueError")
     assert "li@example.com" not in text
+
+
+def test_error_that_is_its_own_cause_has_an_end(written: io.StringIO) -> None:
+    error = RuntimeError()
+    error.__cause__ = error
+
+    logging.getLogger("gateway.x").error("failed", exc_info=error)
+
+    assert written.getvalue().count("RuntimeError") == 1

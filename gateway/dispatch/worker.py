@@ -199,8 +199,10 @@ class Worker:
         await self._wait(self._bell if self.account.limits.reserve else self._freed, until)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        # A loop takes a timer nearer than its clock's resolution for due, and time may not have
+        # moved since: what asks again would ask without end.
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(0.001, seconds)):
                 await event.wait()
         except TimeoutError:
             pass

@@ -1,6 +1,7 @@
 """Running the command line, in this process and in others."""
 
 import base64
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.nursery import Nursery
+
 #: Seconds for a process to do what it should in a moment, on a machine that is busy.
 PATIENCE = 120
 
@@ -26,21 +29,20 @@ def _environ(extra: dict[str, str] | None = None) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def gateway() -> Run:
+def gateway(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`gateway` with arguments, as a process; `env` adds to its environment."""
+    folder = tmp_path_factory.mktemp("commands")
+    count = itertools.count()
 
     def run(
         *arguments: str | Path, env: dict[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "gateway", *map(str, arguments)],
-            input="",  # a pipe at its end, wherever the tests run
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            env=_environ(env),
-            check=False,
-        )
+        number = next(count)
+        out, err = folder / f"{number}.out", folder / f"{number}.err"
+        words = list(map(str, arguments))
+        child = nursery.bear(words, out=out, err=err, environ=_environ(env))
+        code = child.end.result(PATIENCE)
+        return subprocess.CompletedProcess(words, code, out.read_text(), err.read_text())
 
     return run
 

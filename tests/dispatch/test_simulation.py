@@ -151,6 +151,14 @@ def needless_starts(case: Any, attempts: list[Any], receipts: list[Any]) -> list
         reports = [one for one, at in receipts if at < by_ms]
         return succeeded(ours, reports, until=case.message.chain[step].until)
 
+    def maybe_undone(step: int, redrive: int, since_ms: int, by_ms: int) -> bool:
+        """Whether a report of failure has come meanwhile, if only until a better one came."""
+        return any(
+            (one.step, one.redrive) == (step, redrive) and one.event in wire.FAILURES
+            for one, at in receipts
+            if since_ms <= at <= by_ms
+        )
+
     return [
         one
         for one, started, _ in attempts
@@ -158,6 +166,7 @@ def needless_starts(case: Any, attempts: list[Any], receipts: list[Any]) -> list
         if step != one.step
         and done(step, one.redrive, started - _SAME_INSTANT_MS)
         and done(step, one.redrive, started + 1)
+        and not maybe_undone(step, one.redrive, started - _SAME_INSTANT_MS, started)
     ]
 
 

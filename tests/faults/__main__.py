@@ -4,6 +4,7 @@ import asyncio
 import json as json_
 import random
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from tests.faults import run
 from tests.faults.cases import CASES
 from tests.faults.namespaces import CannotPlay
 from tests.faults.trial import Form, Result
+from tests.nursery import Nursery
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -49,18 +51,22 @@ async def _run(
 ) -> list[Result]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     results = []
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        async with run.Runner(seed, form) as runner:
-            for number, case in enumerate(chosen, 1):
-                name = f"{number:>2} of {len(chosen)} {case.name}"
-                task = progress.add_task(f"{name}: {case.what}", total=None)
-                results.append(await _play(runner, case))
-                end = "[red]broken[/]" if results[-1].broken else "held"
-                progress.update(task, description=f"{name}: {end}", total=1, completed=1)
-                if not console.is_terminal:
-                    console.print(f"{name}: {end}")
-                if results[-1].broken:
-                    console.print(results[-1].explain(), markup=False, highlight=False)
+    with ExitStack() as stack:
+        nursery = stack.enter_context(Nursery()) if form is Form.SHORT else None
+        runner = run.Runner(seed, form, nursery)
+        progress = stack.enter_context(
+            Progress(*columns, console=console, disable=not console.is_terminal)
+        )
+        for number, case in enumerate(chosen, 1):
+            name = f"{number:>2} of {len(chosen)} {case.name}"
+            task = progress.add_task(f"{name}: {case.what}", total=None)
+            results.append(await _play(runner, case))
+            end = "[red]broken[/]" if results[-1].broken else "held"
+            progress.update(task, description=f"{name}: {end}", total=1, completed=1)
+            if not console.is_terminal:
+                console.print(f"{name}: {end}")
+            if results[-1].broken:
+                console.print(results[-1].explain(), markup=False, highlight=False)
     return results
 
 

@@ -20,10 +20,10 @@ from tests.faults.arrivals import Arrivals
 from tests.faults.client import PATIENCE, Client
 from tests.faults.database import Database
 from tests.faults.nodes import Node
-from tests.faults.nursery import Nursery
 from tests.faults.traffic import HOOK_SECRET, KEY, RECEIPT_SECRET, Traffic
 from tests.faults.verdict import Verdict
 from tests.faults.wire import Wire
+from tests.nursery import Nursery
 from tests.tables import merge
 
 T = TypeVar("T")

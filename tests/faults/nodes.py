@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.faults.nursery import Nursery
+from tests.nursery import ENVIRON, Nursery
 
 #: Seconds that a start or an end may take on a busy machine.
 PATIENCE = 60.0
@@ -46,9 +46,6 @@ def _value(value: Any) -> str:
     return json.dumps(value)
 
 
-#: Reading the system's authorities takes long, and all is on loopback here.
-ENVIRON = {**os.environ, "PYTHONWARNINGS": "default", "SSL_CERT_FILE": os.devnull}
-
 _PROGRAM = (sys.executable, "-m", "gateway")
 
 
@@ -56,7 +53,7 @@ async def _spawn(words: Sequence[str], log: Path) -> tuple[int, "asyncio.Future[
     """A process that ends when we do: its process id, and its exit code to come."""
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, env=ENVIRON
+            *words, stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, env=os.environ | ENVIRON
         )
     return process.pid, asyncio.ensure_future(process.wait())
 
@@ -102,7 +99,8 @@ class Node:
         log = self.next_log()
         words = ["serve", "--config", str(file), "--log-level", "debug"]
         if self._nursery is not None and not under:
-            self.pid, self._end = await self._nursery.bear(words, log)
+            child = self._nursery.bear(words, out=log)
+            self.pid, self._end = child.pid, asyncio.wrap_future(child.end)
         else:
             self.pid, self._end = await _spawn([*under, *_PROGRAM, *words, "--until-eof"], log)
 

@@ -11,28 +11,19 @@ from typing import TypeAlias
 from tests.faults.bench import Bench
 from tests.faults.database import CONNECTIONS, Database, Postgres, Sqlite
 from tests.faults.namespaces import CannotPlay
-from tests.faults.nodes import ENVIRON
-from tests.faults.nursery import Nursery
 from tests.faults.trial import Case, Form, Result, Trial
+from tests.nursery import Nursery
 from tests.store.server import Databases, Server
 
 
 class Runner:
-    """Runs cases in one form by one seed. Enter it before use."""
+    """Runs cases in one form by one seed."""
 
-    def __init__(self, seed: int, form: Form) -> None:
+    def __init__(self, seed: int, form: Form, nursery: Nursery | None = None) -> None:
+        """nursery: where gateways are born; None: each start imports everything."""
         self.seed = seed
         self.form = form
-        self._nursery = Nursery() if form is Form.SHORT else None
-
-    async def __aenter__(self) -> "Runner":
-        if self._nursery is not None:
-            await self._nursery.open(ENVIRON)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        if self._nursery is not None:
-            await self._nursery.close()
+        self._nursery = nursery
 
     async def run(self, case: "AnyCase") -> Result:
         """Whatever breaks is told in the result. Raises CannotPlay."""

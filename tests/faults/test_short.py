@@ -12,6 +12,7 @@ from tests.faults.bench import Bench
 from tests.faults.cases import CASES
 from tests.faults.namespaces import CannotPlay
 from tests.faults.trial import Case, Form, Result
+from tests.nursery import Nursery
 
 #: Another one tries other messages and other moments.
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
@@ -48,11 +49,10 @@ class Shared:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Shared]:
-    async with run.Runner(SEED, Form.SHORT) as runner:
-        made = Shared(runner)
-        yield made
-        await made.close()
+async def shared(nursery: Nursery) -> AsyncIterator[Shared]:
+    made = Shared(run.Runner(SEED, Form.SHORT, nursery))
+    yield made
+    await made.close()
 
 
 @pytest.mark.asyncio(loop_scope="module")

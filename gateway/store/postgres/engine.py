@@ -110,7 +110,9 @@ class Engine:
         except (StoreError, asyncio.CancelledError):
             raise
         except Exception as error:  # which is for `trouble` to tell
-            raise trouble.at_entering(error, self._address.target) from error
+            if (known := trouble.at_entering(error, self._address.target)) is None:
+                raise
+            raise known from error
         self._pool = await asyncpg.create_pool(
             self._address.url,
             min_size=0,
@@ -151,7 +153,7 @@ class Engine:
                 return await attempt()
             except trouble.CLASHES as error:
                 if number == _TRIES:
-                    raise trouble.translated(error) from error
+                    raise StoreUnavailable(trouble.reason_of(error)) from error
             await asyncio.sleep(_PAUSE * number / _TRIES)
         raise AssertionError
 
@@ -199,7 +201,9 @@ class Engine:
             finally:
                 connection.terminate()
         except Exception as error:  # which is for `trouble` to tell
-            raise trouble.translated(error) from error
+            if (known := trouble.translated(error)) is None:
+                raise
+            raise known from error
         raise StoreUnavailable("the connection was lost")
 
     @asynccontextmanager
@@ -218,7 +222,9 @@ class Engine:
         except (*trouble.CLASHES, StoreError, _InDoubt):
             raise
         except Exception as error:  # which is for `trouble` to tell
-            raise trouble.translated(error) from error
+            if (known := trouble.translated(error)) is None:
+                raise
+            raise known from error
         finally:
             self._running -= 1
             if not self._running:

@@ -3,7 +3,7 @@
 import asyncpg
 from asyncpg import exceptions as pg
 
-from gateway.model.errors import StoreMismatch, StoreUnavailable
+from gateway.model.errors import StoreError, StoreMismatch, StoreUnavailable
 
 #: The server is away, going or full, or took too long: nothing was stored.
 _AWAY = (
@@ -22,12 +22,17 @@ _AWAY = (
 #: Two transactions were in each other's way, and the server undid one: it can be done again.
 CLASHES = (pg.DeadlockDetectedError, pg.SerializationError)
 
-#: The server is there and does not want us.
-_REFUSALS = (
+#: The server is there and does not let us in.
+_REFUSED_ENTRY = (
     pg.InvalidAuthorizationSpecificationError,
     pg.InvalidCatalogNameError,
-    pg.InvalidSchemaNameError,
     pg.InsufficientPrivilegeError,
+)
+
+#: What is configured does not fit the server.
+_REFUSALS = (
+    *_REFUSED_ENTRY,
+    pg.InvalidSchemaNameError,
     pg.FeatureNotSupportedError,
     pg.ClientConfigurationError,
     pg.CantChangeRuntimeParamError,
@@ -36,25 +41,27 @@ _REFUSALS = (
 )
 
 
-def translated(error: Exception) -> Exception:
-    """The database's trouble in our words; faults in the program stay what they are."""
-    if isinstance(error, (*_AWAY, *CLASHES)):
+def translated(error: Exception) -> StoreUnavailable | None:
+    """The database's trouble in our words. None: a fault in the program, which stays what it is.
+
+    A server that has become unwilling since we entered (a password that was changed, a database
+    that is being restored) may become willing again.
+    """
+    if isinstance(error, (*_AWAY, *_REFUSED_ENTRY, *CLASHES)):
         return StoreUnavailable(reason_of(error))
     if isinstance(error, pg.InternalClientError) or (
         isinstance(error, asyncpg.InterfaceError) and "clos" in str(error)
     ):  # the first: used between the server's farewell and the end of the connection
         return StoreUnavailable("the connection was lost")
-    return error
+    return None
 
 
-def at_entering(error: Exception, target: str) -> Exception:
+def at_entering(error: Exception, target: str) -> StoreError | None:
     """As `translated`, where the first connection is made. target: server and database."""
     if isinstance(error, (*_REFUSALS, ValueError)):
         return StoreMismatch(f"{target}: cannot be used: {reason_of(error)}")
     found = translated(error)
-    if isinstance(found, StoreUnavailable):
-        return StoreUnavailable(f"{target}: cannot be reached: {found}")
-    return found
+    return found and StoreUnavailable(f"{target}: cannot be reached: {found}")
 
 
 def reason_of(error: Exception) -> str:

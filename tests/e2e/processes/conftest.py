@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.nursery import Nursery
+
 #: Seconds that a start may take on a busy machine.
 _START = 60.0
 
@@ -38,9 +40,15 @@ def _value(value: Any) -> str:
 class Child:
     """One `gateway serve`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stderr: Path) -> None:
-        self.process = process
+    def __init__(self, pid: int, end: asyncio.Future[int], stderr: Path) -> None:
+        """end: its exit code to come."""
+        self.pid = pid
+        self._end = end
         self._stderr = stderr
+
+    @property
+    def is_running(self) -> bool:
+        return not self._end.done()
 
     @property
     def stderr(self) -> str:
@@ -48,24 +56,44 @@ class Child:
 
     async def kill(self) -> None:
         """As a crash does it."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
 
     async def ended(self) -> int:
         """Its exit code."""
         async with asyncio.timeout(_START):
-            return await self.process.wait()
+            return await asyncio.shield(self._end)
+
+
+async def _spawn(words: Sequence[str], stderr: Path) -> tuple[int, asyncio.Future[int]]:
+    """A process: its id, and its exit code to come."""
+    with stderr.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=log,
+            env={**os.environ, "PYTHONWARNINGS": "default"},
+        )
+    return process.pid, asyncio.ensure_future(process.wait())
 
 
 class Served:
     """Gateways on the stand's file and ports, one after another."""
 
-    def __init__(self, stand: Any, api: Any, folder: Path, free_port: int) -> None:
+    def __init__(
+        self, stand: Any, api: Any, folder: Path, free_port: int, nursery: Nursery
+    ) -> None:
         self.stand = stand
+        self._nursery = nursery
         self.folder = folder
         self.file = folder / "gateway.toml"
         self.children: list[Child] = []
@@ -85,16 +113,13 @@ class Served:
     async def launch(self, *options: str, before: Sequence[str] = ()) -> Child:
         """Start one and return at once. before: words of a program to run it under."""
         stderr = self.folder / f"stderr.{len(self.children)}"
-        with stderr.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *before,
-                *(sys.executable, "-m", "gateway", "serve", "--config", str(self.file), *options),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=log,
-                env={**os.environ, "PYTHONWARNINGS": "default"},
-            )
-        child = Child(process, stderr)
+        words = ["serve", "--config", str(self.file), *options]
+        if before:
+            pid, end = await _spawn([*before, sys.executable, "-m", "gateway", *words], stderr)
+        else:
+            born = self._nursery.bear(words, out=self.folder / "stdout", err=stderr)
+            pid, end = born.pid, asyncio.wrap_future(born.end)
+        child = Child(pid, end, stderr)
         self.children.append(child)
         return child
 
@@ -103,7 +128,7 @@ class Served:
         child = await self.launch(*options)
         async with asyncio.timeout(_START):
             while await self.readiness() != 200:
-                assert child.process.returncode is None, child.stderr
+                assert child.is_running, child.stderr
                 await asyncio.sleep(0.05)
         return child
 
@@ -117,12 +142,13 @@ class Served:
 
     async def end(self) -> None:
         for child in self.children:
-            if child.process.returncode is None:
-                await child.kill()
+            await child.kill()
 
 
 @pytest.fixture
-async def served(stand: Any, api: Any, tmp_path: Path, free_port: int) -> AsyncIterator[Served]:
-    made = Served(stand, api, tmp_path, free_port)
+async def served(
+    stand: Any, api: Any, tmp_path: Path, free_port: int, nursery: Nursery
+) -> AsyncIterator[Served]:
+    made = Served(stand, api, tmp_path, free_port, nursery)
     yield made
     await made.end()

@@ -33,7 +33,7 @@ class Load:
         self.acknowledged: set[str] = set()
 
     async def run(self, child: Any) -> None:
-        while child.process.returncode is None:
+        while child.is_running:
             try:
                 status, answer = await self.api.call("POST", "/v1/messages/batch", BATCH)
             except (aiohttp.ClientError, OSError):

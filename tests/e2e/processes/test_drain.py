@@ -31,7 +31,7 @@ async def loaded(served: Any, eventually: Any) -> Any:
 async def post_until_the_end(served: Any, child: Any) -> set[str]:
     """Ids that a gateway acknowledges while it drains, if it does so at all."""
     acknowledged = set()
-    while child.process.returncode is None:
+    while child.is_running:
         try:
             status, answer = await served.api.call("POST", "/v1/messages", ITEM)
         except (aiohttp.ClientError, OSError):

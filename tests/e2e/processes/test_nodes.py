@@ -78,7 +78,7 @@ def shared(served: Any, databases: Databases) -> Iterator[Shared]:
 
 def children(child: Any) -> list[int]:
     """Process ids of a supervisor's children (proc(5))."""
-    pid = child.process.pid
+    pid = child.pid
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 

@@ -22,7 +22,7 @@ async def test_second_gateway_on_the_same_file_is_refused(served: Any, free_port
     (line,) = child.stderr.strip().splitlines()
     assert str(served.stand.database.path) in line
     assert "in use" in line
-    assert first.process.returncode is None
+    assert first.is_running
     assert await served.readiness() == 200
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -165,6 +166,29 @@ async def test_server_that_is_away_is_not_asked_each_time(
         await in_the_end(store.keys)
 
     assert 1 <= tries < 10
+
+
+async def test_database_that_was_taken_away_is_used_again_when_it_is_back(
+    database: str, databases: Databases
+) -> None:
+    name = urlsplit(database).path.removeprefix("/")
+
+    async with PostgresStore(database, owner="n1") as store:
+        databases.run(TERMINATE, name)
+        databases.run(f"ALTER DATABASE {name} RENAME TO {name}_aside")
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.keys()
+        databases.run(f"ALTER DATABASE {name}_aside RENAME TO {name}")
+
+        assert await in_the_end(store.keys) == []
+
+
+async def test_fault_of_ours_is_not_its_own_cause(store: PostgresStore) -> None:
+    with pytest.raises(asyncpg.UndefinedTableError) as caught:
+        await store._engine.run(lambda session: session.connection.execute("TABLE nowhere"))
+
+    assert caught.value.__cause__ is None
 
 
 async def test_waiting_for_a_connection_has_an_end(
