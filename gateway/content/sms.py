@@ -62,6 +62,14 @@ def measure(text: str, *, china: bool = False) -> SmsText:
     return _measured(text, Alphabet.UCS2, _ASTRAL if _ASTRAL.search(text) else None)
 
 
+def count(text: str, *, china: bool = False) -> int:
+    """Segments alone, which most texts show at a glance: 70 characters of ASCII are one segment in
+    any alphabet."""
+    if len(text) <= _LIMITS[Alphabet.UCS2][0] and text.isascii():
+        return 1
+    return len(measure(text, china=china).parts)
+
+
 def _measured(text: str, alphabet: Alphabet, wide: re.Pattern[str] | None) -> SmsText:
     """`wide` matches the characters that take two units; None when the text has none."""
     units = len(text) if wide is None else len(text) + len(wide.findall(text))

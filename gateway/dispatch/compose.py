@@ -5,7 +5,7 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.content import addresses, sms
@@ -72,6 +72,7 @@ class Composer:
             name: frozenset(settings.providers[one].kind for one in lane.providers)
             for name, lane in settings.lanes.items()
         }
+        self._chains = {name: _chain(category) for name, category in settings.categories.items()}
         self._reports = {
             name: frozenset().union(*(reports[one] for one in lane.providers))
             for name, lane in settings.lanes.items()
@@ -86,7 +87,7 @@ class Composer:
         life = submission.expires_in or category.expires_in
         if life > _LONGEST_LIFE:
             raise _invalid("expires_in", "is longer than 30 days")
-        steps, skipped = self._steps(submission, name, category, to)
+        steps, skipped = self._steps(submission, name, to)
         message = Message(
             category=name,
             priority=category.priority if submission.priority is None else submission.priority,
@@ -147,11 +148,11 @@ class Composer:
         return max(at_ms, now_ms)
 
     def _steps(
-        self, submission: Submission, name: str, category: Category, to: To
+        self, submission: Submission, name: str, to: To
     ) -> tuple[tuple[Step, ...], tuple[Skipped, ...]]:
         steps: list[Step] = []
         skipped: list[Skipped] = []
-        for place, asked in enumerate(_chain(submission, category)):
+        for place, asked in enumerate(submission.chain or self._chains[name]):
             field = f"chain[{place}]" if submission.chain else "category"
             made = self._step(asked, field, submission, name, to)
             if isinstance(made, Step):
@@ -167,7 +168,7 @@ class Composer:
         self, asked: StepRequest, field: str, submission: Submission, category: str, to: To
     ) -> Step | Skipped:
         channel = wire.Channel(asked.channel)
-        parts = tuple(_parts(to, channel))
+        parts = _parts(to, channel)
         if not parts:
             return Skipped(channel=channel, reason="no address")
         lane = lane_rules.match(
@@ -231,24 +232,20 @@ class Composer:
             raise _invalid("data", str(fault)) from None
 
 
+def _chain(category: Category) -> Sequence[StepRequest]:
+    return [
+        StepRequest(channel=step.channel, until=step.until, within=step.within)
+        for step in category.chain
+    ]
+
+
 #: Stands for content that has not been rendered.
 _UNSEEN = wire.Content()
 
 
 def _units(address: wire.Address, content: wire.Content) -> int:
     """SMS segments that a text takes."""
-    if not content.text:
-        return 1
-    return len(sms.measure(content.text, china=address.phone.startswith("+86")).parts)
-
-
-def _chain(submission: Submission, category: Category) -> Sequence[StepRequest]:
-    if submission.chain:
-        return submission.chain
-    return [
-        StepRequest(channel=step.channel, until=step.until, within=step.within)
-        for step in category.chain
-    ]
+    return sms.count(content.text, china=address.phone.startswith("+86"))
 
 
 def _invalid(field: str, detail: str) -> InvalidMessage:
@@ -300,11 +297,13 @@ _FIELD = {
 }
 
 
-def _parts(to: To, channel: wire.Channel) -> Iterator[wire.Address]:
+def _parts(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
     if channel is wire.Channel.PUSH:
-        for device in to.push:
-            yield wire.Address(app=device.app, token=device.token, recipient=to.recipient)
-        return
+        return tuple(
+            wire.Address(app=device.app, token=device.token, recipient=to.recipient)
+            for device in to.push
+        )
     field = _FIELD[channel]
     if value := getattr(to, field):
-        yield wire.Address(**{field: value}, recipient=to.recipient)
+        return (wire.Address(**{field: value}, recipient=to.recipient),)
+    return ()

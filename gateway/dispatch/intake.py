@@ -20,7 +20,7 @@ from gateway.dispatch.screen import Judged, Screen
 from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage
+from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage, QueueRow
 from gateway.model.errors import (
     Fault,
     InvalidMessage,
@@ -158,6 +158,18 @@ class Intake:
     ) -> NewMessage:
         plan = judged.plan
         id_ = new_id(now_ms, os.urandom(10))
+        rows: Sequence[QueueRow] = ()
+        dedupe = None  # what ends at once stands in nobody's way: it takes no dedupe key
+        if not judged.suppressed:
+            rows = first_rows(
+                plan.message,
+                id=id_,
+                flow=caller.tenant,
+                weight=self._weight(caller),
+                start_ms=plan.start_ms,
+                expires_ms=plan.expires_ms,
+            )
+            dedupe = _dedupe(submission, plan, now_ms)
         draft = NewMessage(
             id=id_,
             tenant=caller.tenant,
@@ -167,20 +179,11 @@ class Intake:
             expires_ms=plan.expires_ms,
             body=orjson.dumps(to_json(plan.message)).decode(),
             state=State.QUEUED,
-            rows=(),
+            rows=rows,
             idempotency=self._idempotency(submission, now_ms),
+            dedupe=dedupe,
         )
-        if judged.suppressed:  # what ends at once stands in nobody's way: it takes no dedupe key
-            return self._suppressed(draft, judged)
-        rows = first_rows(
-            plan.message,
-            id=id_,
-            flow=caller.tenant,
-            weight=self._weight(caller),
-            start_ms=plan.start_ms,
-            expires_ms=plan.expires_ms,
-        )
-        return replace(draft, rows=rows, dedupe=_dedupe(submission, plan, now_ms))
+        return self._suppressed(draft, judged) if judged.suppressed else draft
 
     def _suppressed(self, draft: NewMessage, judged: Judged) -> NewMessage:
         """It has ended before it began, and its tenant is told."""

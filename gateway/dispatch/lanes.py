@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from gateway.model import wire
 from gateway.model.state import State
-from gateway.settings import Lane
+from gateway.settings import Lane, LaneMatch
 
 #: The lane of our own reports. Each endpoint is served apart: its rows are pinned to it.
 WEBHOOK_LANE = "webhook"
@@ -23,9 +23,10 @@ def match(
     """
     best, best_fit = None, (-1, -1)
     for name, lane in lanes.items():
-        fit = _fit(lane, channel, category, address)
-        if fit is not None and fit > best_fit:
-            best, best_fit = name, fit
+        if lane.channel is channel:
+            fit = _fit(lane.match, category, address)
+            if fit is not None and fit > best_fit:
+                best, best_fit = name, fit
     return best
 
 
@@ -37,19 +38,17 @@ def can_tell(reports: frozenset[wire.ReceiptEvent], until: State) -> bool:
     return wanted[until] in reports
 
 
-def _fit(
-    lane: Lane, channel: wire.Channel, category: str, address: wire.Address
-) -> tuple[int, int] | None:
-    """How specific (prefix length, named category); None when it does not serve it."""
-    if lane.channel is not channel:
+def _fit(match: LaneMatch, category: str, address: wire.Address) -> tuple[int, int] | None:
+    """How specific (prefix length, named category); None when it does not match."""
+    if match.category and category not in match.category:
         return None
-    if lane.match.category and category not in lane.match.category:
-        return None
-    prefixes = lane.match.phone_prefix
-    lengths = [len(one) for one in prefixes if address.phone.startswith(one)]
-    if prefixes and not lengths:
-        return None
-    return max(lengths, default=0), int(bool(lane.match.category))
+    length = 0
+    if match.phone_prefix:
+        lengths = [len(one) for one in match.phone_prefix if address.phone.startswith(one)]
+        if not lengths:
+            return None
+        length = max(lengths)
+    return length, int(bool(match.category))
 
 
 class Bells:

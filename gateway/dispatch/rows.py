@@ -1,6 +1,6 @@
 """Which queue rows a message has when it starts, and when a step of it does."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from gateway.model.case import Case, QueueRow
 from gateway.model.message import Message, MessageId, Mode, OnUnknown
@@ -13,7 +13,7 @@ def first_rows(
     rows = RowMaker(message, id=id, flow=flow, weight=weight, expires_ms=expires_ms)
     if message.mode is Mode.ALL:
         return [row for step in range(len(message.chain)) for row in rows.of(step, start_ms)]
-    return list(rows.starting(0, start_ms))
+    return rows.starting(0, start_ms)
 
 
 def flow_of(case: Case) -> str:
@@ -33,11 +33,11 @@ class RowMaker:
         self._weight = weight
         self._expires_ms = expires_ms
 
-    def of(self, step: int, due_ms: int) -> Iterable[QueueRow]:
+    def of(self, step: int, due_ms: int) -> Sequence[QueueRow]:
         """One row for each part of a step."""
         plan = self._message.chain[step]
-        for part in range(len(plan.parts)):
-            yield QueueRow(
+        return [
+            QueueRow(
                 message=self._id,
                 step=step,
                 part=part,
@@ -48,19 +48,20 @@ class RowMaker:
                 due_ms=due_ms,
                 expires_ms=self._expires_ms,
                 units=plan.units,
-                pin=plan.parts[part].endpoint,
+                pin=address.endpoint,
                 once=self._message.on_unknown is OnUnknown.STOP,
             )
+            for part, address in enumerate(plan.parts)
+        ]
 
-    def starting(self, step: int, start_ms: int) -> Iterable[QueueRow]:
+    def starting(self, step: int, start_ms: int) -> list[QueueRow]:
         """Rows of a step that starts, and of those that follow by time limit alone."""
         chain = self._message.chain
-        while True:
-            yield from self.of(step, start_ms)
-            within = chain[step].within
-            if within is None or step + 1 >= len(chain):
-                return
+        rows = [*self.of(step, start_ms)]
+        while (within := chain[step].within) is not None and step + 1 < len(chain):
             start_ms += int(within * 1000)
             if start_ms >= self._expires_ms:
-                return
+                break
             step += 1
+            rows += self.of(step, start_ms)
+        return rows

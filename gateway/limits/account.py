@@ -154,7 +154,8 @@ class Account:
     def start(self, count: int) -> None:
         """`count` sends are on their way."""
         self.in_flight += count
-        self._watching(lambda now: self.breaker.start(now))
+        if self.breaker.state is BreakerState.OPEN:
+            self._watching(self.breaker.start)
 
     def end(self, count: int) -> None:
         self.in_flight -= count
@@ -164,7 +165,7 @@ class Account:
         """The provider answered sensibly, whatever it said of the message."""
         self._pause = _FIRST_PAUSE
         self._regain()
-        self._watching(lambda now: self.breaker.succeed(now))
+        self._watching(self.breaker.succeed)
 
     def fail(self, *, connect: bool) -> None:
         """The provider did not answer, or only of its own trouble."""
@@ -186,7 +187,7 @@ class Account:
 
     def abandon(self) -> None:
         """What was tried says nothing about whether the provider is well."""
-        self._watching(lambda now: self.breaker.abandon(now))
+        self._watching(self.breaker.abandon)
 
     def _slow_down(self, now: float) -> None:
         if self.limiter is not None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import IntEnum, StrEnum
+from operator import attrgetter
 from typing import Any, NewType
 
 from gateway.model import wire
@@ -107,6 +108,7 @@ def to_json(message: Message) -> dict[str, Any]:
 
 
 _ADDRESS_FIELDS = tuple(wire.Address.__dataclass_fields__)
+_address = attrgetter(*_ADDRESS_FIELDS)
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:
@@ -114,7 +116,11 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         "channel": step.channel,
         "lane": step.lane,
         "parts": [
-            {name: value for name in _ADDRESS_FIELDS if (value := getattr(part, name))}
+            {
+                name: value
+                for name, value in zip(_ADDRESS_FIELDS, _address(part), strict=True)
+                if value
+            }
             for part in step.parts
         ],
     }
@@ -192,8 +198,10 @@ def new_id(now_ms: int, entropy: bytes) -> MessageId:
 
     entropy: ten random bytes.
     """
-    value = (now_ms & (2**48 - 1)) << 80 | int.from_bytes(entropy[:10], "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    digits = f"{value:032x}"
-    return MessageId(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
+    time, rest = f"{now_ms & (2**48 - 1):012x}", entropy.hex()
+    variant = _VARIANT[rest[4]]
+    return MessageId(f"{time[:8]}-{time[8:]}-7{rest[1:4]}-{variant}{rest[5:8]}-{rest[8:20]}")
+
+
+#: By hexadecimal digit: the same with its upper two bits 1 and 0 (RFC 9562 §4.1).
+_VARIANT = {digit: f"{int(digit, 16) & 0x3 | 0x8:x}" for digit in "0123456789abcdef"}

@@ -71,6 +71,11 @@ def test_a_combining_accent_is_composed_so_that_the_text_stays_gsm() -> None:
     assert sms.measure(text) == sms.SmsText(alphabet=sms.Alphabet.GSM7, units=4, parts=(4,))
 
 
+@given(st.text(alphabet=st.sampled_from("ab€{中😀é`"), max_size=200), st.booleans())
+def test_count_is_that_of_the_segments(text: str, china: bool) -> None:
+    assert sms.count(text, china=china) == len(sms.measure(text, china=china).parts)
+
+
 @given(st.text(alphabet=st.sampled_from("ab€{中😀é`"), max_size=500), st.booleans())
 def test_segments_hold_every_unit_and_none_is_short_without_reason(text: str, china: bool) -> None:
     measured = sms.measure(text, china=china)
