@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: run benchmarks, print a table, write JSON."""
+"""`python -m benchmarks [NAME …]`: run benchmarks, print a table, write JSON and a page."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,11 +11,23 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import backlog, nodes, rate, receivers, report, store, throughput, urgent
+from benchmarks import (
+    accept,
+    backlog,
+    nodes,
+    page,
+    rate,
+    receivers,
+    report,
+    store,
+    throughput,
+    urgent,
+)
 from benchmarks.load import Progress as Note
 
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
     "http": throughput.run,
+    "accept": accept.run,
     "urgent": urgent.run,
     "rate": rate.run,
     "webhooks": receivers.run,
@@ -31,9 +43,9 @@ app = typer.Typer(add_completion=False)
 def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"of {', '.join(_ALL)}")] = None,
     scale: Annotated[float, typer.Option(help="size of everything; 0.02 for a short look")] = 1.0,
-    out: Annotated[Path, typer.Option(help="where the figures go as JSON")] = Path(
-        "benchmarks/results/latest.json"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="where the figures go as JSON, and as a page beside it")
+    ] = Path("benchmarks/results/latest.json"),
     json: Annotated[bool, typer.Option(help="print the figures as JSON, no table")] = False,
 ) -> None:
     """Run benchmarks, all without names. Exit code 1 when a goal was missed at full scale."""
@@ -44,13 +56,17 @@ def main(
     results = uvloop.run(
         _run([name for name in _ALL if not names or name in names], scale, console)
     )
-    figures = orjson.dumps(results, option=orjson.OPT_INDENT_2)
+    about = page.machine()
+    figures = orjson.dumps({"machine": about, "results": results}, option=orjson.OPT_INDENT_2)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(figures)
+    seen = out.with_suffix(".html")
+    seen.write_text(page.render(results, about))
     if json:
         print(figures.decode())
     else:
         report.show(console, results)
+        console.print(f"Charts: {seen.resolve().as_uri()}", soft_wrap=True)
     if scale >= 1.0 and not all(one.reached for one in results):
         raise typer.Exit(1)
 

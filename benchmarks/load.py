@@ -7,10 +7,14 @@ from collections.abc import Callable
 import aiohttp
 import orjson
 
-from benchmarks.peers import phone
 from benchmarks.processes import Running
 
 KEY = "benchmark-key-0123456789abcdef"
+
+#: Connections to a provider, for the gateway and for its yardsticks.
+CONNECTIONS = 64
+
+TEXT = "Your parcel is on its way."
 
 #: Messages in a batch, and batches under way.
 _BATCH, _AT_ONCE = 500, 4
@@ -34,8 +38,22 @@ def provider(url: str, *, name: str = "acme", extra: str = "") -> str:
     return (
         f'[providers.{name}]\nkind = "http"\nchannel = "sms"\nurl = "{url}/v1/send"\n'
         'body = { to = "{{ to.phone }}", text = "{{ content.text }}", ref = "{{ message_id }}" }\n'
-        f'message_id = "id"\nconcurrency = 64\n{extra}\n'
+        f'message_id = "id"\nconcurrency = {CONNECTIONS}\n{extra}\n'
     )
+
+
+def phone(number: int) -> str:
+    """A mobile number for each message."""
+    return f"+86138{number:08d}"
+
+
+def message(number: int, category: str = "service") -> dict[str, object]:
+    """A message as it is posted."""
+    return {
+        "to": {"phone": phone(number)},
+        "content": {"text": TEXT},
+        "category": category,
+    }
 
 
 async def post(
@@ -66,14 +84,7 @@ async def post_batch(
     client: aiohttp.ClientSession, gateway: Running, first: int, count: int, category: str
 ) -> list[str]:
     """The ids of one batch."""
-    body = [
-        {
-            "to": {"phone": phone(number)},
-            "content": {"text": "Your parcel is on its way."},
-            "category": category,
-        }
-        for number in range(first, first + count)
-    ]
+    body = [message(number, category) for number in range(first, first + count)]
     url = f"{gateway.api}/v1/messages/batch"
     headers = {"Content-Type": "application/json"}
     async with client.post(url, data=orjson.dumps(body), headers=headers) as answer:

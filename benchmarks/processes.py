@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +49,35 @@ def free_port() -> int:
         return port
 
 
+@contextmanager
+def apart() -> Iterator[int | None]:
+    """A core for what is measured; this process, and what it starts without a core, has the others.
+
+    None where there is one core only, which all share.
+    """
+    cores = os.sched_getaffinity(0)
+    if len(cores) == 1:
+        yield None
+        return
+    chosen = min(cores)
+    os.sched_setaffinity(0, cores - {chosen})
+    try:
+        yield chosen
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 @asynccontextmanager
 async def process(
-    *words: str, environ: Mapping[str, str] | None = None, quiet: bool = True
+    *words: str,
+    environ: Mapping[str, str] | None = None,
+    quiet: bool = True,
+    core: int | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process with these arguments, ended by SIGTERM and then by force."""
+    """A Python process with these arguments, ended by SIGTERM and then by force.
+
+    core: the only one that it runs on; None: those of this process.
+    """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *words,
@@ -61,6 +85,8 @@ async def process(
         stderr=asyncio.subprocess.DEVNULL if quiet else None,
         env={**os.environ, **(environ or {})},
     )
+    if core is not None:
+        os.sched_setaffinity(child.pid, {core})
     try:
         yield child
     finally:
@@ -74,14 +100,21 @@ async def process(
 
 
 @asynccontextmanager
-async def simulator(kind: str = "fast") -> AsyncIterator[str]:
-    """A provider simulator; its URL."""
-    async with process("-m", "benchmarks.peers", kind) as child:
+async def started(
+    *words: str, core: int | None = None, patience: float = _START
+) -> AsyncIterator[str]:
+    """A process that prints a line, when it is ready or done: that line."""
+    async with process(*words, quiet=False, core=core) as child:
         assert child.stdout is not None
-        line = await asyncio.wait_for(child.stdout.readline(), _START)
+        line = await asyncio.wait_for(child.stdout.readline(), patience)
         if not line:
-            raise RuntimeError(f"the {kind} simulator did not start")
+            raise RuntimeError(f"{' '.join(words)} did not start")
         yield line.decode().strip()
+
+
+def simulator() -> AbstractAsyncContextManager[str]:
+    """A cheap provider; its URL."""
+    return started("-m", "benchmarks.simulator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +144,11 @@ class Running:
 
 @asynccontextmanager
 async def gateway(
-    folder: Path, config: str, *, store: str = "", processes: int = 1
+    folder: Path, config: str, *, store: str = "", processes: int = 1, core: int | None = None
 ) -> AsyncIterator[Running]:
     """A gateway on free ports. config: TOML without [api] and [store].
 
-    store: URL of a database; without one a file in `folder`.
+    store: URL of a database; without one a file in `folder`. core: as for `process`.
     """
     port, internal = free_port(), free_port()
     file = folder / "gateway.toml"
@@ -124,7 +157,7 @@ async def gateway(
         f'[api]\nlisten = "127.0.0.1:{port}"\ninternal = "127.0.0.1:{internal}"\n{config}'
     )
     words = ["-m", "gateway", "serve", "--config", str(file), "--processes", str(processes)]
-    async with process(*words, quiet=False) as child:
+    async with process(*words, quiet=False, core=core) as child:
         running = Running(child.pid, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{internal}")
         await _until_ready(child, running)
         yield running

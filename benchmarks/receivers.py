@@ -20,7 +20,7 @@ import orjson
 from aiohttp import web
 
 from benchmarks import load
-from benchmarks.peers import phone
+from benchmarks.load import phone
 from benchmarks.processes import Running, gateway, simulator
 from benchmarks.report import Result, spread
 

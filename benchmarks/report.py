@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,22 @@ class Result:
     reached: bool
     #: figure by name, with its unit in the name
     figures: Mapping[str, float | int | str]
+    charts: Sequence["Chart"] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """What is better seen than read."""
+
+    #: with the unit
+    title: str
+    #: by who was measured, the values of the rounds
+    bars: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    #: by who was measured, points (x, y); y on a logarithmic scale where `logarithmic`
+    lines: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    #: what the x of lines is
+    across: str = ""
+    logarithmic: bool = False
 
 
 def spread(values: Sequence[float]) -> str:
@@ -31,11 +47,12 @@ def show(console: Console, results: Sequence[Result]) -> None:
     for heading in ("name", "figures", "goal", "reached"):
         table.add_column(heading)
     for one in results:
-        figures = "\n".join(f"{name}: {_figure(value)}" for name, value in one.figures.items())
+        figures = "\n".join(f"{name}: {shown(value)}" for name, value in one.figures.items())
         verdict = "[green]yes[/]" if one.reached else "[red]no[/]"
         table.add_row(one.name, figures, one.goal, verdict)
     console.print(table)
 
 
-def _figure(value: float | str) -> str:
+def shown(value: float | str) -> str:
+    """A figure in at most four digits."""
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
