@@ -14,6 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from benchmarks import (
     accept,
     backlog,
+    latency,
     nodes,
     page,
     rate,
@@ -28,6 +29,7 @@ from benchmarks.load import Progress as Note
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
     "http": throughput.run,
     "accept": accept.run,
+    "latency": latency.run,
     "urgent": urgent.run,
     "rate": rate.run,
     "webhooks": receivers.run,

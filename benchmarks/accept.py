@@ -20,8 +20,6 @@ from benchmarks.report import Chart, Result, spread
 from gateway.model import wire
 from gateway.transport.lean import LeanHttpTransport
 
-_BATCH = 500
-
 #: Requests under way, in batches and one by one.
 _BATCHES_AT_ONCE, _SINGLES_AT_ONCE = 4, 64
 
@@ -34,7 +32,7 @@ Shape = Callable[[LeanHttpTransport, str, int], Awaitable[float]]
 
 
 async def run(scale: float, progress: load.Progress) -> Result:
-    counts = {"batch": max(_BATCH, int(50_000 * scale)), "single": max(100, int(8_000 * scale))}
+    counts = {"batch": max(load.BATCH, int(50_000 * scale)), "single": max(100, int(8_000 * scale))}
     shapes: dict[str, Shape] = {"batch": _post_batches, "single": _post_singles}
     rounds = 5 if scale >= 1 else 3
     rates = defaultdict[tuple[str, str], list[float]](list)
@@ -101,8 +99,10 @@ async def _measured(
 
 async def _post_batches(client: LeanHttpTransport, url: str, count: int) -> float:
     bodies = [
-        orjson.dumps([load.message(number) for number in range(first, min(first + _BATCH, count))])
-        for first in range(0, count, _BATCH)
+        orjson.dumps(
+            [load.message(number) for number in range(first, min(first + load.BATCH, count))]
+        )
+        for first in range(0, count, load.BATCH)
     ]
     return await _post(client, f"{url}/v1/messages/batch", bodies, _BATCHES_AT_ONCE)
 

@@ -17,7 +17,7 @@ CONNECTIONS = 64
 TEXT = "Your parcel is on its way."
 
 #: Messages in a batch, and batches under way.
-_BATCH, _AT_ONCE = 500, 4
+BATCH, _AT_ONCE = 500, 4
 
 #: Shortest and longest time between looks at the gateway's metrics, in seconds.
 _LOOK, _LONGEST_LOOK = 0.02, 2.0
@@ -66,13 +66,13 @@ async def post(
     first: int = 0,
 ) -> None:
     """Post `count` messages in batches; returns when all were acknowledged."""
-    batches = iter(range(first, first + count, _BATCH))
+    batches = iter(range(first, first + count, BATCH))
     done = 0
 
     async def send() -> None:
         nonlocal done
         for start in batches:
-            size = min(_BATCH, first + count - start)
+            size = min(BATCH, first + count - start)
             await post_batch(client, gateway, start, size, category)
             done += size
             progress(done, count)

@@ -89,7 +89,7 @@ def draw(chart: Chart) -> str:
 def _bars(chart: Chart) -> Iterator[str]:
     top = max((max(values) for values in chart.bars.values() if values), default=0.0) or 1.0
     room = (_HEIGHT - _TOP - _BOTTOM) / max(1, len(chart.bars))
-    scale = (_WIDTH - _LEFT - 70) / top
+    scale = (_WIDTH - _LEFT - 90) / top
     for number, (who, values) in enumerate(chart.bars.items()):
         y, middle = _TOP + number * room, statistics.median(values or [0.0])
         colour = _COLOURS[number % len(_COLOURS)]

@@ -157,6 +157,7 @@ async def gateway(
         f'[api]\nlisten = "127.0.0.1:{port}"\ninternal = "127.0.0.1:{internal}"\n{config}'
     )
     words = ["-m", "gateway", "serve", "--config", str(file), "--processes", str(processes)]
+    words += ["--log-level", "WARNING"]
     async with process(*words, quiet=False, core=core) as child:
         running = Running(child.pid, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{internal}")
         await _until_ready(child, running)

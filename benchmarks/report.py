@@ -39,7 +39,7 @@ class Chart:
 def spread(values: Sequence[float]) -> str:
     """Median, lowest and highest."""
     middle = statistics.median(values)
-    return f"{middle:.3g} ({min(values):.3g}…{max(values):.3g})"
+    return f"{shown(middle)} ({shown(min(values))}…{shown(max(values))})"
 
 
 def show(console: Console, results: Sequence[Result]) -> None:
@@ -54,5 +54,7 @@ def show(console: Console, results: Sequence[Result]) -> None:
 
 
 def shown(value: float | str) -> str:
-    """A figure in at most four digits."""
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    """A figure in three digits, or all of a whole number's."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:.3g}"

@@ -1,0 +1,126 @@
+"""`latency`: from when a message should have been posted to its arrival at the provider.
+
+Arrivals keep their own time whatever the gateway does (an open loop): what is posted late counts
+from when it was due, so that nothing hides behind a slow answer. Each level is a share of what the
+gateway carried at full load just before.
+"""
+
+import asyncio
+import math
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from benchmarks import load
+from benchmarks.processes import Running, apart, gateway, started
+from benchmarks.report import Chart, Result
+
+_LEVELS = (0.5, 0.8, 0.95)
+
+#: Seconds between posts; what arrives in between goes as one batch.
+_TICK = 0.01
+
+_SHARES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+
+
+async def run(scale: float, progress: load.Progress) -> Result:
+    seconds = max(1.0, 20 * scale)
+    with apart() as core, tempfile.TemporaryDirectory() as folder:
+        capacity = await _capacity(Path(folder), core, int(max(1_000, 10_000 * scale)))
+        waits = {}
+        for number, level in enumerate(_LEVELS):
+            waits[level] = await _level(Path(folder), core, capacity * level, seconds)
+            progress(number + 1, len(_LEVELS))
+    figures: dict[str, float | int | str] = {"capacity, messages/s": capacity}
+    for level, found in waits.items():
+        for share in (0.5, 0.99):
+            figures[f"at {level:.0%}, p{share * 100:g} in ms"] = percentile(found, share) * 1000
+    ratio = percentile(waits[0.8], 0.99) / percentile(waits[0.8], 0.5)
+    return Result(
+        name="latency",
+        goal="at 80% of capacity p99 from accept to provider is under 10 times p50",
+        reached=ratio < 10.0,
+        figures={**figures, "p99 ÷ p50 at 80%": ratio},
+        charts=[
+            Chart(
+                title="latency: ms from due to the provider, by percentile",
+                lines={
+                    f"{level:.0%} of capacity": [
+                        (-math.log10(1 - share), percentile(found, share) * 1000)
+                        for share in _SHARES
+                    ]
+                    for level, found in waits.items()
+                },
+                across="nines: 1 is p90, 2 is p99, 3 is p99.9",
+                logarithmic=True,
+            )
+        ],
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least so large a share does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+async def _capacity(folder: Path, core: int | None, count: int) -> float:
+    """Messages a second, all posted as fast as they are taken."""
+    rates = []
+    for number in range(3):
+        place = folder / f"capacity{number}"
+        place.mkdir()
+        async with (
+            started("-m", "benchmarks.sink", str(place / "times")) as url,
+            gateway(place, _config(url), core=core) as running,
+            load.session() as client,
+        ):
+            begun = time.perf_counter()
+            await load.post(client, running, count, lambda done, of: None)
+            ended = await load.until_sent(client, running, count, lambda done, of: None)
+            rates.append(count / (ended - begun))
+    return statistics.median(rates)
+
+
+async def _level(folder: Path, core: int | None, rate: float, seconds: float) -> list[float]:
+    """Seconds that each message took, of those that arrived after the first tenth."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    times = place / "times"
+    async with (
+        started("-m", "benchmarks.sink", str(times)) as url,
+        gateway(place, _config(url), core=core) as running,
+    ):
+        due = await _arrive(running, rate, seconds)
+    arrived = dict(orjson.loads(times.read_bytes()))
+    if missing := len(due) - len(arrived):
+        raise RuntimeError(f"{missing} messages never arrived")
+    return [arrived[number] - at for number, at in enumerate(due) if number >= len(due) // 10]
+
+
+async def _arrive(running: Running, rate: float, seconds: float) -> list[float]:
+    """Post messages at random moments; when each was due. Returns when all have been sent."""
+    chance, due, begun = random.Random(1), list[float](), time.monotonic()
+    async with load.session() as client, asyncio.TaskGroup() as group:
+        at, posted = begun, 0
+        for tick in range(1, int(seconds / _TICK) + 1):
+            while at < begun + tick * _TICK:
+                due.append(at)
+                at += chance.expovariate(rate)
+            await asyncio.sleep(begun + tick * _TICK - time.monotonic())
+            for first in range(posted, len(due), load.BATCH):
+                size = min(load.BATCH, len(due) - first)
+                group.create_task(load.post_batch(client, running, first, size, "service"))
+            posted = len(due)
+    async with load.session() as client:
+        await load.until_sent(client, running, len(due), lambda done, of: None)
+    return due
+
+
+def _config(url: str) -> str:
+    lane = '[lanes.sms]\nchannel = "sms"\nproviders = ["acme"]\n'
+    return load.TENANT + load.provider(url) + lane

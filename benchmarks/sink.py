@@ -1,0 +1,71 @@
+"""A provider that notes when each message came: `python -m benchmarks.sink FILE`. Prints its URL.
+
+A message is known by the number in its recipient (`load.phone`). When it is told to stop it writes
+the times, seconds of the machine's monotonic clock, to FILE: a JSON array of [number, time].
+"""
+
+import asyncio
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import uvloop
+
+_PHONE = re.compile(rb'"\+86138(\d{8})"')
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_BODY = b'{"id":"0123456789"}'
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(_BODY),
+    _BODY,
+)
+
+
+class _Connection(asyncio.Protocol):
+    """Requests one after another; each is answered as soon as it is whole."""
+
+    def __init__(self, times: list[tuple[int, float]]) -> None:
+        self._times = times
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        self._rest += data
+        while (end := self._end()) is not None:
+            request, self._rest = self._rest[:end], self._rest[end:]
+            if found := _PHONE.search(request):
+                self._times.append((int(found[1]), now))
+            self._transport.write(_ANSWER)  # type: ignore[attr-defined]  # uvloop's is no subclass
+
+    def _end(self) -> int | None:
+        """Where the first request ends, if it is all here."""
+        head = self._rest.find(b"\r\n\r\n")
+        if head < 0:
+            return None
+        found = _LENGTH.search(self._rest, 0, head)
+        end = head + 4 + (int(found[1]) if found else 0)
+        return end if len(self._rest) >= end else None
+
+
+async def serve(times: list[tuple[int, float]]) -> None:
+    """Until it is told to stop."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    server = await loop.create_server(lambda: _Connection(times), "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await stop.wait()
+
+
+def main(file: Path) -> None:
+    times: list[tuple[int, float]] = []
+    uvloop.run(serve(times))
+    file.write_bytes(orjson.dumps(times))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
