@@ -6,7 +6,6 @@ that nothing was.
 """
 
 import re
-import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TypeAlias
@@ -17,7 +16,7 @@ from aiohttp import web
 from gateway.api import problems
 from gateway.api.services import SERVICES
 from gateway.api.throttle import THROTTLE
-from gateway.model import errors
+from gateway.model import entropy, errors
 from gateway.model.submission import Caller, Scope
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,7 +40,7 @@ _REFUSALS = {
 
 def new_id() -> str:
     """An id for a request that brings none."""
-    return uuid.uuid4().hex
+    return entropy.draw(16).hex()
 
 
 @web.middleware

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from gateway.dispatch.rows import first_rows
 from gateway.dispatch.screen import Judged, Screen
 from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
-from gateway.model import wire
+from gateway.model import entropy, wire
 from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage, QueueRow
 from gateway.model.errors import (
     Fault,
@@ -76,8 +75,9 @@ class Intake:
         now_ms = self._clock.now_ms()
         plans: list[Plan | RequestError] = []
         for start in range(0, len(readings), _AT_ONCE):
+            if start:  # a large batch must not hold up everybody else
+                await asyncio.sleep(0)
             plans += [self._plan(one, now_ms) for one in readings[start : start + _AT_ONCE]]
-            await asyncio.sleep(0)  # a large batch must not hold up everybody else
         judged = await self._screen.judge(caller, plans)
         drafts = [
             self._draft(caller, reading, one, now_ms)
@@ -157,7 +157,7 @@ class Intake:
         self, caller: Caller, submission: Submission, judged: Judged, now_ms: int
     ) -> NewMessage:
         plan = judged.plan
-        id_ = new_id(now_ms, os.urandom(10))
+        id_ = new_id(now_ms, entropy.draw(10))
         rows: Sequence[QueueRow] = ()
         dedupe = None  # what ends at once stands in nobody's way: it takes no dedupe key
         if not judged.suppressed:

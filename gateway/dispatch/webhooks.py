@@ -5,7 +5,6 @@ endpoint. Body as Standard Webhooks recommends: `type`, `timestamp`, `data`. The
 message's id, so it stays the same at every try.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 import orjson
@@ -13,7 +12,7 @@ import orjson
 from gateway.clock import isoformat
 from gateway.dispatch.lanes import WEBHOOK_LANE
 from gateway.dispatch.rows import first_rows
-from gateway.model import view, wire
+from gateway.model import entropy, view, wire
 from gateway.model.case import NewMessage
 from gateway.model.message import Message, MessageId, Priority, Step, new_id, to_json
 from gateway.model.state import State
@@ -95,7 +94,7 @@ def new_webhook(endpoint: view.Endpoint, body: str, *, now_ms: int) -> NewMessag
         life_ms=LIFETIME_MS,
         content={"text": body},
     )
-    id_ = new_id(now_ms, os.urandom(10))
+    id_ = new_id(now_ms, entropy.draw(10))
     return NewMessage(
         id=id_,
         tenant=endpoint.tenant,

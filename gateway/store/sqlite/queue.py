@@ -31,10 +31,10 @@ class SqliteQueue:
         )
 
     async def accept(self, messages: Sequence[NewMessage]) -> Sequence[base.Acceptance]:
-        self._engine.require_space()
         return await self._acceptor.submit(messages)
 
     async def _accept(self, messages: Sequence[NewMessage]) -> Sequence[base.Acceptance]:
+        self._engine.require_space()
         return await self._engine.write(lambda connection: accept(connection, messages))
 
     async def claim(self, request: base.ClaimRequest) -> Sequence[Claimed]:
