@@ -23,7 +23,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 )
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """Requests one after another; each is answered as soon as it is whole."""
 
     def __init__(self, times: list[tuple[int, float]]) -> None:
@@ -56,7 +56,7 @@ async def serve(times: list[tuple[int, float]]) -> None:
     """Until it is told to stop."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    server = await loop.create_server(lambda: _Connection(times), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(times), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await stop.wait()
 
