@@ -17,17 +17,17 @@ from benchmarks import (
     latency,
     nodes,
     page,
+    race,
     rate,
     receivers,
     report,
     store,
-    throughput,
     urgent,
 )
 from benchmarks.load import Progress as Note
 
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
-    "http": throughput.run,
+    **{name: one.run for name, one in race.RACES.items()},
     "accept": accept.run,
     "latency": latency.run,
     "urgent": urgent.run,

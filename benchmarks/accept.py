@@ -16,7 +16,7 @@ import orjson
 
 from benchmarks import load
 from benchmarks.processes import Running, apart, gateway, simulator, started, usage
-from benchmarks.report import Chart, Result, spread
+from benchmarks.report import Chart, Result, rounds, spread
 from gateway.model import wire
 from gateway.transport.lean import LeanHttpTransport
 
@@ -34,7 +34,6 @@ Shape = Callable[[LeanHttpTransport, str, int], Awaitable[float]]
 async def run(scale: float, progress: load.Progress) -> Result:
     counts = {"batch": max(load.BATCH, int(50_000 * scale)), "single": max(100, int(8_000 * scale))}
     shapes: dict[str, Shape] = {"batch": _post_batches, "single": _post_singles}
-    rounds = 5 if scale >= 1 else 3
     rates = defaultdict[tuple[str, str], list[float]](list)
     cpu = defaultdict[str, list[float]](list)
     with apart() as core, tempfile.TemporaryDirectory() as folder:
@@ -45,7 +44,7 @@ async def run(scale: float, progress: load.Progress) -> Result:
                 gateway(Path(folder), config, core=core) as ours,
                 started("-m", "benchmarks.yardsticks.http_server", core=core) as theirs,
             ):
-                for number in range(rounds + 1):
+                for number in range(rounds(scale) + 1):
                     for name, post in shapes.items():
                         count = counts[name] if number else counts[name] // 10 or 1
                         took, cpu_us = await _measured(ours, post, client, count)
@@ -54,7 +53,7 @@ async def run(scale: float, progress: load.Progress) -> Result:
                             rates[name, "gateway"].append(count / took)
                             rates[name, "bare"].append(count / bare)
                             cpu[name].append(cpu_us)
-                    progress(number, rounds)
+                    progress(number, rounds(scale))
     ratios = {
         name: [
             mine / theirs

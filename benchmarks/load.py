@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import orjson
@@ -14,6 +14,10 @@ KEY = "benchmark-key-0123456789abcdef"
 #: Connections to a provider, for the gateway and for its yardsticks.
 CONNECTIONS = 64
 
+#: The same to a mail server.
+SMTP_CONNECTIONS = 16
+
+SUBJECT = "Your parcel"
 TEXT = "Your parcel is on its way."
 
 #: Messages in a batch, and batches under way.
@@ -28,16 +32,31 @@ TENANT = f'[tenants.bench]\nkeys = ["{KEY}"]\nscopes = ["send", "read", "admin"]
 #: Called with (done, of) as work goes on.
 Progress = Callable[[int, int], None]
 
+#: Number and category to a message as it is posted.
+Make = Callable[[int, str], Mapping[str, object]]
+
+
+def unseen(done: int, of: int) -> None:
+    """A progress that nobody watches."""
+
 
 def session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"})
 
 
-def provider(url: str, *, name: str = "acme", extra: str = "") -> str:
+def provider(
+    url: str,
+    *,
+    name: str = "acme",
+    channel: str = "sms",
+    to: str = "to.phone",
+    extra: str = "",
+) -> str:
     """TOML of an `http` provider account at a simulator."""
     return (
-        f'[providers.{name}]\nkind = "http"\nchannel = "sms"\nurl = "{url}/v1/send"\n'
-        'body = { to = "{{ to.phone }}", text = "{{ content.text }}", ref = "{{ message_id }}" }\n'
+        f'[providers.{name}]\nkind = "http"\nchannel = "{channel}"\nurl = "{url}/v1/send"\n'
+        f'body = {{ to = "{{{{ {to} }}}}", '
+        'text = "{{ content.text }}", ref = "{{ message_id }}" }\n'
         f'message_id = "id"\nconcurrency = {CONNECTIONS}\n{extra}\n'
     )
 
@@ -47,7 +66,12 @@ def phone(number: int) -> str:
     return f"+86138{number:08d}"
 
 
-def message(number: int, category: str = "service") -> dict[str, object]:
+def email(number: int) -> str:
+    """A mailbox for each message."""
+    return f"user{number:08d}@example.org"
+
+
+def message(number: int, category: str = "service") -> Mapping[str, object]:
     """A message as it is posted."""
     return {
         "to": {"phone": phone(number)},
@@ -60,10 +84,11 @@ async def post(
     client: aiohttp.ClientSession,
     gateway: Running,
     count: int,
-    progress: Progress,
+    progress: Progress = unseen,
     *,
     category: str = "service",
     first: int = 0,
+    make: Make = message,
 ) -> None:
     """Post `count` messages in batches; returns when all were acknowledged."""
     batches = iter(range(first, first + count, BATCH))
@@ -73,7 +98,7 @@ async def post(
         nonlocal done
         for start in batches:
             size = min(BATCH, first + count - start)
-            await post_batch(client, gateway, start, size, category)
+            await post_batch(client, gateway, start, size, category, make)
             done += size
             progress(done, count)
 
@@ -81,10 +106,15 @@ async def post(
 
 
 async def post_batch(
-    client: aiohttp.ClientSession, gateway: Running, first: int, count: int, category: str
+    client: aiohttp.ClientSession,
+    gateway: Running,
+    first: int,
+    count: int,
+    category: str,
+    make: Make = message,
 ) -> list[str]:
     """The ids of one batch."""
-    body = [message(number, category) for number in range(first, first + count)]
+    body = [make(number, category) for number in range(first, first + count)]
     url = f"{gateway.api}/v1/messages/batch"
     headers = {"Content-Type": "application/json"}
     async with client.post(url, data=orjson.dumps(body), headers=headers) as answer:
@@ -98,7 +128,7 @@ async def until_sent(
     client: aiohttp.ClientSession,
     gateway: Running,
     count: float,
-    progress: Progress,
+    progress: Progress = unseen,
     *,
     category: str = "service",
     timeout: float = 600.0,

@@ -82,11 +82,11 @@ async def _throughput(databases: Databases, processes: int, count: int) -> float
             ):
                 await asyncio.sleep(1.0)  # the others start a little later than the first
                 warm = max(500, count // 20)
-                await load.post(client, api, warm, lambda done, of: None)
-                await load.until_sent(client, api, warm, lambda done, of: None)
+                await load.post(client, api, warm)
+                await load.until_sent(client, api, warm)
                 started = time.perf_counter()
-                await load.post(client, api, count, lambda done, of: None, first=warm)
-                ended = await load.until_sent(client, api, warm + count, lambda done, of: None)
+                await load.post(client, api, count, first=warm)
+                ended = await load.until_sent(client, api, warm + count)
     databases.drop(name)
     return count / (ended - started)
 
@@ -105,7 +105,7 @@ async def _rate(databases: Databases, seconds: float, *, kill: bool) -> tuple[fl
             ):
                 await asyncio.sleep(2.0)
                 count = int(_RATE * seconds * 1.5)
-                await load.post(client, running, count, lambda done, of: None)
+                await load.post(client, running, count)
                 begin = time.perf_counter()
                 while (now := time.perf_counter()) < begin + seconds:
                     await asyncio.sleep(min(1.0, begin + seconds - now))

@@ -23,7 +23,7 @@ async def run(scale: float, progress: load.Progress) -> Result:
         config += '[lanes.sms]\nchannel = "sms"\nproviders = ["acme"]\n'
         with tempfile.TemporaryDirectory() as folder:
             async with gateway(Path(folder), config) as running, load.session() as client:
-                await load.post(client, running, count, lambda done, of: None)
+                await load.post(client, running, count)
                 await load.until_sent(client, running, count, progress)
     used = (len(arrivals) - _BURST) / (arrivals[-1] - arrivals[0]) / _RATE
     excess = worst_excess(arrivals, _RATE, _BURST)

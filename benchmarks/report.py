@@ -36,6 +36,11 @@ class Chart:
     logarithmic: bool = False
 
 
+def rounds(scale: float) -> int:
+    """How often to measure: often enough for a median, or once to see that it runs."""
+    return 5 if scale >= 1 else 2 if scale >= 0.01 else 1
+
+
 def spread(values: Sequence[float]) -> str:
     """Median, lowest and highest."""
     middle = statistics.median(values)

@@ -1,13 +1,13 @@
-"""A provider that notes when each message came: `python -m benchmarks.sink FILE`. Prints its URL.
+"""A provider that notes when each message came. Prints its URL.
 
 A message is known by the number in its recipient (`load.phone`). When it is told to stop it writes
-the times, seconds of the machine's monotonic clock, to FILE: a JSON array of [number, time].
+the times, seconds of the machine's monotonic clock, to a file: a JSON array of [number, time].
 """
 
+import argparse
 import asyncio
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -17,17 +17,18 @@ import uvloop
 _PHONE = re.compile(rb'"\+86138(\d{8})"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _BODY = b'{"id":"0123456789"}'
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(_BODY),
-    _BODY,
+_ANSWER = (
+    b"HTTP/1.1 %%d Answer\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(_BODY), _BODY)
 )
 
 
 class Connection(asyncio.Protocol):
     """Requests one after another; each is answered as soon as it is whole."""
 
-    def __init__(self, times: list[tuple[int, float]]) -> None:
+    def __init__(self, times: list[tuple[int, float]], status: int = 200) -> None:
         self._times = times
+        self._answer = _ANSWER % status
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -40,7 +41,7 @@ class Connection(asyncio.Protocol):
             request, self._rest = self._rest[:end], self._rest[end:]
             if found := _PHONE.search(request):
                 self._times.append((int(found[1]), now))
-            self._transport.write(_ANSWER)  # type: ignore[attr-defined]  # uvloop's is no subclass
+            self._transport.write(self._answer)  # type: ignore[attr-defined]  # uvloop's is no subclass
 
     def _end(self) -> int | None:
         """Where the first request ends, if it is all here."""
@@ -52,20 +53,25 @@ class Connection(asyncio.Protocol):
         return end if len(self._rest) >= end else None
 
 
-async def serve(times: list[tuple[int, float]]) -> None:
+async def serve(times: list[tuple[int, float]], status: int) -> None:
     """Until it is told to stop."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    server = await loop.create_server(lambda: Connection(times), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(times, status), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await stop.wait()
 
 
-def main(file: Path) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--times", type=Path, help="where the times go")
+    parser.add_argument("--status", type=int, default=200, help="of each answer")
+    asked = parser.parse_args()
     times: list[tuple[int, float]] = []
-    uvloop.run(serve(times))
-    file.write_bytes(orjson.dumps(times))
+    uvloop.run(serve(times, asked.status))
+    if asked.times is not None:
+        asked.times.write_bytes(orjson.dumps(times))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -28,9 +28,7 @@ async def run(scale: float, progress: load.Progress) -> Result:
                 waits: list[float] = []
                 for number in range(urgent):
                     (id_,) = await load.post_batch(client, running, number, 1, "otp")
-                    await load.until_sent(
-                        client, running, number + 1, lambda done, of: None, category="otp"
-                    )
+                    await load.until_sent(client, running, number + 1, category="otp")
                     async with client.get(f"{running.api}/v1/messages/{id_}") as answer:
                         waits.append(_wait(orjson.loads(await answer.read())))
     return Result(

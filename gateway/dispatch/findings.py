@@ -52,6 +52,8 @@ class Findings:
 
         A receipt that came before its attempt's result counts as well.
         """
+        if not self.receipts:
+            return False
         until = self._chain[step].until
         wanted = until if until is not State.SENT else State.DELIVERED
         return succeeded(self._of(step), self.receipts, until=wanted) or any(

@@ -314,6 +314,8 @@ class Worker:
         """What a result says of the account."""
         self.account.tally.add(OUTCOMES[type(result)], self._clock.monotonic())
         match result:
+            case wire.Accepted():
+                self.account.succeed()
             case wire.Deferred(cause=wire.Cause.THROTTLED):
                 self.account.throttle(result.retry_after)
             case wire.Deferred(cause=wire.Cause.CREDENTIAL):

@@ -155,11 +155,14 @@ def is_promising(attempt: AttemptEvidence, receipts: Iterable[ReceiptEvidence]) 
     return attempt_rank(attempt, receipts) in (_SENT, _DELIVERED, _READ)
 
 
+_NEEDED = {State.SENT: _SENT, State.DELIVERED: _DELIVERED, State.READ: _READ}
+
+
 def succeeded(
     attempts: Iterable[AttemptEvidence], receipts: Iterable[ReceiptEvidence], *, until: State
 ) -> bool:
     """Whether some attempt has got as far as `until` (`sent`, `delivered` or `read`)."""
-    needed = {State.SENT: _SENT, State.DELIVERED: _DELIVERED, State.READ: _READ}[until]
+    needed = _NEEDED[until]
     receipts = tuple(receipts)
     for attempt in attempts:
         rank = attempt_rank(attempt, receipts)
