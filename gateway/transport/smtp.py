@@ -20,6 +20,7 @@ import aiosmtplib
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.transport import base
+from gateway.transport.smtp_pipeline import PipeliningSession
 from gateway.transport.smtp_session import CONTENT_TIMEOUT, Session, Stale
 
 Security: TypeAlias = Literal["none", "starttls", "tls"]
@@ -237,7 +238,8 @@ class PooledSmtpTransport:
             raise _GivenUp("closed")
         if not client.is_connected or client.transport is None:
             raise aiosmtplib.SMTPServerDisconnected("closed")
-        session = Session(
+        kind = PipeliningSession if "pipelining" in client.esmtp_extensions else Session
+        session = kind(
             cast(asyncio.Transport, client.transport),  # uvloop's are not of that class
             extensions=dict(client.esmtp_extensions),
             opened_at=self._clock.monotonic(),

@@ -1,6 +1,6 @@
 """One message at a time over one SMTP connection, in lock-step.
 
-A session that pipelines takes this one's place by offering `objection` and `transact`.
+Where the relay offers it, `smtp_pipeline` takes its place.
 
 RFC 5321 (commands), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3461 (DSN).
 """
@@ -21,7 +21,7 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f<>]")
 _OPTION = re.compile(r"[!-~]+")
 
 #: Codes of RCPT after which content may follow (RFC 5321 §3.3, §3.4, §3.5.3).
-_TAKES_RCPT = frozenset({250, 251, 252})
+TAKES_RCPT = frozenset({250, 251, 252})
 
 #: Keyword of MAIL or RCPT to the extension that defines it.
 _DEFINED_BY = {
@@ -118,7 +118,7 @@ class Session(ReplyStream):
         if reply.code != 250:
             return reply, "mail"
         reply = await self._command(self._rcpt(envelope, recipient), timeout)
-        if reply.code not in _TAKES_RCPT:
+        if reply.code not in TAKES_RCPT:
             return reply, "rcpt"
         reply = await self._command("DATA", timeout)
         return reply, "content" if reply.code == 354 else "data"

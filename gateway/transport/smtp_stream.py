@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: RFC 5321 §4.5.3.1.5 asks servers for 512 octets a line; this is for all lines of a reply.
@@ -25,6 +26,26 @@ class Reply:
     text: str
 
 
+class Cut(ConnectionError):
+    """The connection ended before all that was asked for had been answered."""
+
+    def __init__(self, reason: str, replies: Sequence[Reply]) -> None:
+        super().__init__(reason)
+        #: what was answered before
+        self.replies = replies
+
+
+class _Waiter:
+    """Who waits for the next replies."""
+
+    __slots__ = ("future", "replies", "wanted")
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.replies: list[Reply] = []
+        self.future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+
+
 class ReplyStream(asyncio.Protocol):
     """Takes over a transport that is connected and secured."""
 
@@ -36,7 +57,7 @@ class ReplyStream(asyncio.Protocol):
         self._transport = transport
         self._buffer = bytearray()
         self._lines: list[str] = []
-        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._waiting: deque[_Waiter] = deque()
         transport.set_protocol(self)
 
     @property
@@ -61,9 +82,9 @@ class ReplyStream(asyncio.Protocol):
             self._transport.abort()
         while self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(ConnectionError(self.broken))
-                waiter.exception()  # perhaps nobody is left to hear of it
+            if not waiter.future.done():
+                waiter.future.set_exception(Cut(self.broken, waiter.replies))
+                waiter.future.exception()  # perhaps nobody is left to hear of it
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -89,9 +110,13 @@ class ReplyStream(asyncio.Protocol):
         self._deliver(reply)
 
     def _deliver(self, reply: Reply) -> None:
-        waiter = self._waiting.popleft() if self._waiting else None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(reply)
+        waiter = self._waiting[0] if self._waiting else None
+        if waiter is not None:
+            waiter.replies.append(reply)
+            if len(waiter.replies) == waiter.wanted or reply.code == CLOSING:
+                self._waiting.popleft()
+                if not waiter.future.done():
+                    waiter.future.set_result(waiter.replies)
         if reply.code == CLOSING:
             self.broken = "closed by relay"
             self._transport.close()
@@ -108,18 +133,22 @@ class ReplyStream(asyncio.Protocol):
             self.closed.set_result(None)
 
     async def ask(self, data: bytes, timeout: float) -> Reply:
-        """Write, and wait for one reply. Raises ConnectionError; then `broken` says why.
+        """`ask_all` for one reply."""
+        (reply,) = await self.ask_all(data, 1, timeout)
+        return reply
 
-        Whatever ends the wait but the reply, cancellation included, ends the connection too.
+    async def ask_all(self, data: bytes, wanted: int, timeout: float) -> list[Reply]:
+        """Write, and wait for so many replies; a 421 is the last. Raises Cut; `broken` says why.
+
+        Whatever ends the wait but the replies, cancellation included, ends the connection too.
         """
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Reply] = loop.create_future()
+        waiter = _Waiter(wanted)
         self._waiting.append(waiter)
         self._transport.write(data)
-        timer = loop.call_later(timeout, self.abort, "timeout")
+        timer = asyncio.get_running_loop().call_later(timeout, self.abort, "timeout")
         try:
-            return await waiter
+            return await waiter.future
         finally:
             timer.cancel()
-            if waiter.cancelled():
+            if waiter.future.cancelled():
                 self.abort("abandoned")
