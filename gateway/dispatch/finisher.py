@@ -75,11 +75,14 @@ class Finisher:
             if verdict is None:
                 self._after(case, change, transition)
                 return transition
+            fresh = (await self._store.cases([case.id])).get(case.id)
+            if verdict is base.Staleness.EPOCH and fresh is not None and _has(fresh, transition):
+                self._after(case, change, transition)
+                return transition
             if verdict is base.Staleness.EPOCH and not stale_news:
                 stale_news = True
                 for record in transition.attempts:
                     self._metrics.stale.labels(record.evidence.provider).inc()
-            fresh = (await self._store.cases([case.id])).get(case.id)
             if fresh is None:
                 return None
             case = fresh
@@ -114,6 +117,17 @@ class Finisher:
                 self._metrics.note_first_success(category, took)
         if transition.state in (State.FAILED, State.EXPIRED, State.UNKNOWN):
             _log.info("dead_letter message=%s state=%s", case.id, transition.state)
+
+
+def _has(case: Case, transition: Transition) -> bool:
+    """Whether it was written before, and only the store's answer was lost.
+
+    An attempt with its answer cannot be anybody else's: who takes over writes it off as unknown.
+    """
+    known = [one.evidence for one in transition.attempts]
+    return bool(known) and all(
+        one in case.attempts and one.outcome is not Outcome.UNKNOWN for one in known
+    )
 
 
 def _keep_as_evidence(change: Change) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -579,6 +580,33 @@ async def test_nothing_is_lost_while_the_store_is_away(
 
     assert {await world.state(id_) for id_ in ids} == {"sent"}
     assert max(Counter(world.senders["a"].sent).values()) == 1
+
+
+async def test_result_whose_commit_lost_its_answer_counts_once(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, lost = world.store.commit, 0
+
+    async def lose_first(transitions: Sequence[Any]) -> Any:
+        nonlocal lost
+        verdicts = await commit(transitions)
+        if any(one.attempts for one in transitions) and not lost:
+            lost += 1
+            raise StoreUnavailable("the answer is lost")
+        return verdicts
+
+    monkeypatch.setattr(world.store, "commit", lose_first)
+    world.start()
+    id_ = await world.post()
+    await world.settle()
+    await world.sleep(2.0)  # for the result to be told again
+
+    assert lost == 1
+    assert await world.timeline(id_) == ["attempt.accepted"]
+    assert await world.sql("SELECT count(*) FROM receipt") == [(0,)]
+    assert world.metrics.stale.labels("a")._value.get() == 0
+    assert await world.state(id_) == "sent"
+    assert world.metrics.ended.labels("service", "sent")._value.get() == 1
 
 
 async def test_results_that_wait_for_the_store_are_bounded(

@@ -142,7 +142,8 @@ def _failing_disk(chance: random.Random, form: Form) -> Sequence[Moment]:
     moments = []
     for _ in range(10):
         first = chance.randrange(10, 60)
-        words = strace(f"error=EIO:when={first}..{first + chance.randrange(1, 40)}")
+        # So many that some are a client's: results that cannot be written are only tried again.
+        words = strace(f"error=EIO:when={first}..{first + chance.randrange(20, 60)}")
         moments += [
             Moment(Seconds(0.0), f"under {' '.join(words[-2:])}", _launch(words)),
             Moment(Status(503), "EIO", wait),
