@@ -9,7 +9,7 @@ from gateway.dispatch.lanes import Bells
 from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import Case, Guard, NewMessage, ReceiptRecord, Transition
+from gateway.model.case import WRITTEN_OFF, Case, Guard, NewMessage, ReceiptRecord, Transition
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import REPORTED, SUCCESSES, Outcome, ReceiptEvidence, State
 from gateway.store import base
@@ -122,11 +122,13 @@ class Finisher:
 def _has(case: Case, transition: Transition) -> bool:
     """Whether it was written before, and only the store's answer was lost.
 
-    An attempt with its answer cannot be anybody else's: who takes over writes it off as unknown.
+    An attempt with its answer is nobody else's: who takes over a claim writes it off as unknown,
+    and then is the only one who does.
     """
-    known = [one.evidence for one in transition.attempts]
-    return bool(known) and all(
-        one in case.attempts and one.outcome is not Outcome.UNKNOWN for one in known
+    return bool(transition.attempts) and all(
+        one.evidence in case.attempts
+        and (one.evidence.outcome is not Outcome.UNKNOWN or one.code == WRITTEN_OFF)
+        for one in transition.attempts
     )
 
 

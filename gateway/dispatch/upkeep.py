@@ -14,7 +14,7 @@ from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.webhooks import SCHEDULE
 from gateway.metrics import Metrics
-from gateway.model.case import AttemptRecord, Claimed, Guard
+from gateway.model.case import WRITTEN_OFF, AttemptRecord, Claimed, Guard
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import AttemptEvidence, Outcome
 from gateway.model.values import value
@@ -165,7 +165,7 @@ class Upkeep:
             evidence=AttemptEvidence(
                 row.case.redrive, row.step, row.part, row.epoch, provider, Outcome.UNKNOWN
             ),
-            code="process_died",
+            code=WRITTEN_OFF,
             detail="the process that had claimed it ended",
             started_ms=now_ms,
             ended_ms=now_ms,

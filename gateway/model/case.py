@@ -95,6 +95,10 @@ class Claimed:
     taker: str = ""
 
 
+#: Code of an attempt whose claim was taken over from a process that died.
+WRITTEN_OFF = "process_died"
+
+
 @value()
 class AttemptRecord:
     """An attempt with what came of it, as it is kept."""

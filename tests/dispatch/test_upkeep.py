@@ -125,6 +125,30 @@ async def test_work_of_a_dead_process_goes_the_way_of_its_unknown_outcome(
     assert (first.provider, first.number, first.outcome) == ("a", 1, "unknown")
 
 
+async def test_write_off_whose_commit_lost_its_answer_is_no_stale_result(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, heir = await make_world(), await make_world(owner="n2")
+    id_ = await dead.post(chain=SMS_ONLY, on_unknown=OnUnknown.STOP)
+    await claim(dead)
+    commit, lost = heir.store.commit, list[Any]()
+
+    async def lose_first(transitions: Any) -> Any:
+        verdicts = await commit(transitions)
+        if not lost:
+            lost.append(verdicts)
+            raise StoreUnavailable("the answer is lost")
+        return verdicts
+
+    monkeypatch.setattr(heir.store, "commit", lose_first)
+    await heir.upkeep.adopt_orphans()
+
+    assert lost == [[None]]
+    assert await heir.timeline(id_) == ["attempt.unknown"]
+    assert heir.metrics.stale.labels("a")._value.get() == 0
+    assert heir.metrics.ended.labels("service", "unknown")._value.get() == 1
+
+
 async def test_many_orphans_are_adopted(make_world: Any) -> None:
     dead, heir = await make_world(), await make_world(owner="n2")
     await dead.post_all([{"on_unknown": OnUnknown.STOP}] * 1000)
