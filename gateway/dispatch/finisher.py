@@ -9,7 +9,15 @@ from gateway.dispatch.lanes import Bells
 from gateway.dispatch.webhooks import Report
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import WRITTEN_OFF, Case, Guard, NewMessage, ReceiptRecord, Transition
+from gateway.model.case import (
+    WRITTEN_OFF,
+    AttemptRecord,
+    Case,
+    Guard,
+    NewMessage,
+    ReceiptRecord,
+    Transition,
+)
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import REPORTED, SUCCESSES, Outcome, ReceiptEvidence, State
 from gateway.store import base
@@ -65,6 +73,7 @@ class Finisher:
         of it was written.
         """
         stale_news = False
+        stale: Sequence[AttemptRecord] = ()
         while True:
             change = self._change(case)
             news(change)
@@ -73,6 +82,7 @@ class Finisher:
             transition = change.transition(self._webhooks, None if stale_news else guard)
             verdict = (await self._store.commit([transition]))[0]
             if verdict is None:
+                self._count_stale(stale)
                 self._after(case, change, transition)
                 return transition
             fresh = (await self._store.cases([case.id])).get(case.id)
@@ -80,12 +90,15 @@ class Finisher:
                 self._after(case, change, transition)
                 return transition
             if verdict is base.Staleness.EPOCH and not stale_news:
-                stale_news = True
-                for record in transition.attempts:
-                    self._metrics.stale.labels(record.evidence.provider).inc()
+                stale_news, stale = True, transition.attempts
             if fresh is None:
+                self._count_stale(stale)
                 return None
             case = fresh
+
+    def _count_stale(self, records: Sequence[AttemptRecord]) -> None:
+        for record in records:
+            self._metrics.stale.labels(record.evidence.provider).inc()
 
     def _change(self, case: Case) -> Change:
         weight = self._weights.get(case.tenant, 1.0)

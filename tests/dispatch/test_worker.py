@@ -14,6 +14,7 @@ from gateway.model import wire
 from gateway.model.errors import StoreUnavailable
 from gateway.model.message import OnUnknown, Priority
 from gateway.model.submission import Device, StepRequest, To
+from gateway.store.base import ClaimRequest
 
 BUSY = wire.Deferred(code="busy")
 REFUSED = wire.Deferred(code="refused", cause=wire.Cause.CONNECT)
@@ -607,6 +608,31 @@ async def test_result_whose_commit_lost_its_answer_counts_once(
     assert world.metrics.stale.labels("a")._value.get() == 0
     assert await world.state(id_) == "sent"
     assert world.metrics.ended.labels("service", "sent")._value.get() == 1
+
+
+async def test_stale_result_counts_once_however_often_it_is_told(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, heir = await make_world(), await make_world(owner="n2")
+    commit, told = world.store.commit, 0
+
+    async def lose_some(transitions: Sequence[Any]) -> Any:
+        nonlocal told
+        told += 1
+        if told in (2, 4):
+            raise StoreUnavailable("no connection")
+        return await commit(transitions)
+
+    id_ = await world.post()
+    request = ClaimRequest(lane="sms", provider="a", limit=1, startable=1)
+    (row,) = await world.store.claim(request)
+    await heir.upkeep.adopt_orphans()
+    monkeypatch.setattr(world.store, "commit", lose_some)
+    await world.workers["a"]._attempter.finish(row, OK)
+
+    assert told == 6
+    assert await world.timeline(id_) == ["attempt.unknown", "receipt.accepted"]
+    assert world.metrics.stale.labels("a")._value.get() == 1
 
 
 async def test_results_that_wait_for_the_store_are_bounded(
