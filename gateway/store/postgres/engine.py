@@ -174,13 +174,19 @@ class Engine:
         return result
 
     async def _committed(self, transaction: str) -> bool:
-        """Whether it was stored; asked until the server knows. Unknown for too long: no."""
+        """Whether it was stored; asked until the server knows. Unknown, or for too long: no.
+
+        transaction: as `Session` has it.
+        """
+        number, life = transaction.split("/", 1)
         with suppress(TimeoutError):
             async with asyncio.timeout(_DOUBT):
                 while True:
                     with suppress(StoreUnavailable):
                         async with self._session() as (_, session):
-                            end = await session.value("transaction_end", transaction=transaction)
+                            end = await session.value(
+                                "transaction_end", transaction=number, life=life
+                            )
                             if end != "in progress":
                                 return bool(end == "committed")
                     await asyncio.sleep(_PAUSE)

@@ -18,7 +18,7 @@ class Session:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        #: number of the transaction, once it has written
+        #: the transaction, once it has written: its number, `/`, and the server's life
         self.transaction: str | None = None
 
     async def rows(self, name: str, **values: Any) -> list[asyncpg.Record]:

@@ -33,7 +33,18 @@ _PHASE = """s.version > 0 OR (SELECT true FROM queue r
     (SELECT true FROM queue r
      WHERE r.message = m.id AND r.owner IS NOT NULL LIMIT 1) IS NOT NULL"""
 
-FRAGMENTS: Mapping[str, str] = {"claimed": _CLAIMED, "listed": _LISTED, "phase": _PHASE}
+#: Differs after every crash and on every other server. Numbers of transactions that had not come to
+#: the log are given again after a crash, so a number alone may be somebody else's by then. The
+#: second half is for a crash of a server process, after which the first starts the rest anew.
+_LIFE = """(extract(epoch FROM pg_postmaster_start_time())::text || '/'
+    || coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())::text, ''))"""
+
+FRAGMENTS: Mapping[str, str] = {
+    "claimed": _CLAIMED,
+    "life": _LIFE,
+    "listed": _LISTED,
+    "phase": _PHASE,
+}
 
 QUERIES = queries.load("postgres", FRAGMENTS)
 
@@ -69,13 +80,13 @@ def single(name: str) -> Statement:
 @cache
 def joined(names: tuple[str, ...]) -> str:
     """Queries that write, as one statement, whose parameters are theirs in turn; gives the number
-    of the transaction. They all see the tables as they were before it."""
+    of the transaction and the server's life. They all see the tables as they were before it."""
     parts, count = [], 0
     for name in names:
         one = _numbered(QUERIES[name], first=count + 1)
         parts.append(f"{name} AS ({one.sql})")
         count += len(one.names)
-    return f"WITH {', '.join(parts)} SELECT pg_current_xact_id()::text"
+    return f"WITH {', '.join(parts)} SELECT pg_current_xact_id()::text || '/' || {_LIFE}"
 
 
 def _numbered(sql: str, *, first: int) -> Statement:

@@ -284,6 +284,28 @@ async def test_commit_without_an_answer_counts_by_what_became_of_it(
     assert await store.read("billing", refused.id) is None
 
 
+async def test_number_of_a_transaction_says_nothing_after_a_crash(make: Any) -> None:
+    server = Server()
+    server.start()
+    try:
+        async with PostgresStore(Databases(server.url).at("postgres"), owner="n1") as store:
+            seen: list[str] = []
+
+            async def work(session: Session) -> None:
+                await session.write({"drop_queue": [(make.message().id, 0, 0)]})
+                seen.append(session.transaction or "")
+
+            await store._engine.transact(work)
+            before = await store._engine._committed(seen[0])
+            server.stop()
+            server.start()
+            after = await in_the_end(lambda: store._engine._committed(seen[0]))
+
+            assert (before, after) == (True, False)
+    finally:
+        server.remove()
+
+
 async def test_result_without_an_answer_is_written_once(
     store: PostgresStore, make: Any, end_of_commit: list[str]
 ) -> None:

@@ -105,9 +105,11 @@ ON CONFLICT (tenant, key) DO UPDATE
 SET message = excluded.message, until_ms = excluded.until_ms;
 
 -- name: transaction_end
--- What became of a transaction: 'committed', 'aborted' or 'in progress'.
+-- What became of a transaction: 'committed', 'aborted' or 'in progress'; 'unknown' when the server
+-- has crashed since or is another, for then its number may be that of another transaction.
 -- Only PostgreSQL: as `undo_claims`.
-SELECT pg_xact_status(:transaction::text::xid8);
+SELECT CASE WHEN :life::text = {life} THEN pg_xact_status(:transaction::text::xid8)
+            ELSE 'unknown' END;
 
 -- name: states
 -- (message, state) of those that exist. :first and :last as for `cases`.
