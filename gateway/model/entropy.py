@@ -17,11 +17,11 @@ _used = 0
 
 
 def draw(count: int) -> bytes:
-    """So many random bytes, at most 64, that nobody else gets."""
+    """So many random bytes, which nobody else gets."""
     global _stock, _used
     with _lock:
         if _used + count > len(_stock):
-            _stock, _used = os.urandom(_DRAWN), 0
+            _stock, _used = os.urandom(max(_DRAWN, count)), 0
         start = _used
         _used += count
         return _stock[start : start + count]

@@ -12,6 +12,10 @@ def test_nothing_is_drawn_twice() -> None:
     assert len(set(drawn)) == len(drawn)
 
 
+def test_as_many_are_drawn_as_were_asked_for() -> None:
+    assert [len(entropy.draw(count)) for count in (0, 1, 4096, 5000)] == [0, 1, 4096, 5000]
+
+
 def test_fork_draws_its_own() -> None:
     entropy.draw(1)
     receiving, sending = os.pipe()

@@ -1,6 +1,8 @@
 """Connections that break, a server that goes away, and answers that never come."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -284,24 +286,39 @@ async def test_commit_without_an_answer_counts_by_what_became_of_it(
     assert await store.read("billing", refused.id) is None
 
 
-async def test_number_of_a_transaction_says_nothing_after_a_crash(make: Any) -> None:
+def life_of(transaction: str) -> str:
+    """Of the server, from what a session has of its transaction."""
+    return transaction.partition("/")[2]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the server", "one of its processes"])
+async def test_number_of_a_transaction_says_nothing_after_a_crash(make: Any, whole: bool) -> None:
     server = Server()
     server.start()
+    seen: list[str] = []
+
+    async def work(session: Session) -> None:
+        await session.write({"drop_queue": [(make.message().id, 0, 0)]})
+        seen.append(session.transaction or "")
+
     try:
         async with PostgresStore(Databases(server.url).at("postgres"), owner="n1") as store:
-            seen: list[str] = []
-
-            async def work(session: Session) -> None:
-                await session.write({"drop_queue": [(make.message().id, 0, 0)]})
-                seen.append(session.transaction or "")
-
             await store._engine.transact(work)
             before = await store._engine._committed(seen[0])
-            server.stop()
-            server.start()
-            after = await in_the_end(lambda: store._engine._committed(seen[0]))
+            if whole:
+                server.stop()
+                server.start()
+            else:  # after which the first process starts the others anew
+                victim = await asyncpg.connect(server.url)
+                os.kill(victim.get_server_pid(), signal.SIGKILL)
+                victim.terminate()
+            async with asyncio.timeout(30.0):
+                while life_of(seen[-1]) == life_of(seen[0]):  # until the crash is noticed
+                    await in_the_end(lambda: store._engine.transact(work))
+            after = await store._engine._committed(seen[0])
 
             assert (before, after) == (True, False)
+            assert await store._engine._committed(seen[-1])
     finally:
         server.remove()
 
