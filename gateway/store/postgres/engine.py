@@ -167,7 +167,7 @@ class Engine:
             async with self._session() as (connection, session):
                 result = await _in_transaction(connection, session, work)
         except _InDoubt as doubt:
-            if doubt.transaction is not None and not await self._committed(doubt.transaction):
+            if doubt.transaction is None or not await self._committed(doubt.transaction):
                 raise StoreUnavailable("the connection was lost") from doubt
             result = doubt.result
         self._on_commit(perf_counter() - started, 1)

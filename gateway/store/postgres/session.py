@@ -18,7 +18,8 @@ class Session:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        #: the transaction, once it has written: its number, `/`, and the server's life
+        #: the transaction, once `write` was called: its number, `/`, and the server's life; without
+        #: it, nobody can tell what became of a commit that lost its answer
         self.transaction: str | None = None
 
     async def rows(self, name: str, **values: Any) -> list[asyncpg.Record]:

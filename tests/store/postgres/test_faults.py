@@ -323,6 +323,17 @@ async def test_number_of_a_transaction_says_nothing_after_a_crash(make: Any, who
         server.remove()
 
 
+async def test_quota_is_not_granted_by_a_commit_that_nobody_knows_of(
+    store: PostgresStore, end_of_commit: list[str]
+) -> None:
+    end_of_commit.append("before")
+
+    with pytest.raises(StoreUnavailable, match="lost"):
+        await store.take_quota("acme", "2026-11-22", amount=5, limit=8)
+
+    assert await store.take_quota("acme", "2026-11-22", amount=8, limit=8) == 8
+
+
 async def test_result_without_an_answer_is_written_once(
     store: PostgresStore, make: Any, end_of_commit: list[str]
 ) -> None:
