@@ -1,19 +1,17 @@
-"""Each of the short benchmarks runs, so that none rots: what it finds is nobody's business here."""
+"""The shortest benchmarks run, which use most of what all do: what they find is not judged here."""
 
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from benchmarks import accept, latency, race, report
+from benchmarks import accept, race, report
 from benchmarks.load import Progress, unseen
 
 Run = Callable[[float, Progress], Awaitable[report.Result]]
 
 RUNS: dict[str, Run] = {
-    "fallback": race.RACES["fallback"].run,  # does all that `http` does
     "smtp": race.RACES["smtp"].run,
     "accept": accept.run,
-    "latency": latency.run,
 }
 
 

@@ -118,10 +118,14 @@ class Chaos:
 
 
 async def evidence(world: Any) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """(attempts as (evidence, started, ended), receipts as (evidence, at)) by message."""
+    """(attempts as (evidence, started, ended), receipts as (evidence, at)) by message.
+
+    When an attempt started that was written off, nobody knows any more: 0.
+    """
     attempts, receipts = defaultdict(list), defaultdict(list)
     for row in await world.sql(
-        "SELECT message, redrive, step, part, number, provider, outcome, started_ms, ended_ms "
+        "SELECT message, redrive, step, part, number, provider, outcome, "
+        "CASE code WHEN 'process_died' THEN 0 ELSE started_ms END, ended_ms "
         "FROM attempt"
     ):
         redrive, step, part, number, provider, outcome = row[1:7]
