@@ -135,8 +135,12 @@ class _Connection(asyncio.Protocol):
         run, numbers = simulator.run, simulator.numbers
         answers = b"".join([_ANSWER % (run, next(numbers)) for _ in range(count)])
         if latency := simulator.knobs.latency:
-            asyncio.get_running_loop().call_later(latency, self._transport.write, answers)
+            asyncio.get_running_loop().call_later(latency, self._write, answers)
         else:
+            self._transport.write(answers)
+
+    def _write(self, answers: bytes) -> None:
+        if not self._transport.is_closing():  # the client may have gone meanwhile
             self._transport.write(answers)
 
     def _refuse(self, status: bytes) -> int:
