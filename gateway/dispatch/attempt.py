@@ -1,13 +1,15 @@
 """One attempt: gate, render, send, and what follows from the result."""
 
+import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
 from gateway.dispatch import gate, policy
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import OUTCOMES, Change
-from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.finisher import Entry, Finisher
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.senders import Sender
 from gateway.metrics import Metrics
@@ -34,6 +36,16 @@ class Ready:
 
     row: Claimed
     message: wire.Message
+
+
+@value(kw_only=False)
+class Ended:
+    """An attempt that has a result. Times in UTC epoch milliseconds."""
+
+    row: Claimed
+    result: wire.AttemptResult
+    started_ms: int
+    ended_ms: int
 
 
 class Attempter:
@@ -100,35 +112,68 @@ class Attempter:
     async def finish(
         self, row: Claimed, result: wire.AttemptResult, started_ms: int | None = None
     ) -> None:
-        """Write what came of it. Returns when it is on disk."""
-        ended_ms = self._clock.now_ms()
-        outcome = OUTCOMES[type(result)]
-        self._counts[outcome].inc()
+        """Write what came of one now. started_ms: None when it was not sent."""
+        await self.finish_all([self.ended(row, result, started_ms)])
+
+    def ended(
+        self, row: Claimed, result: wire.AttemptResult, started_ms: int | None = None
+    ) -> Ended:
+        """It has come to this now."""
+        now_ms = self._clock.now_ms()
+        return Ended(row, result, now_ms if started_ms is None else started_ms, now_ms)
+
+    async def finish_all(self, ended: Sequence[Ended]) -> None:
+        """Write what came of attempts, in one commit. Returns when it is on disk.
+
+        A fault of ours in working out what one of them means ends that one as unknown.
+        """
+        self._count(ended)
+        await asyncio.gather(*[self._ban(one) for one in ended if _is_ban(one)])
+        faults = await self._finisher.record_all([self._entry(one) for one in ended])
+        for one, fault in zip(ended, faults, strict=True):
+            if fault is not None:
+                _log.error(
+                    "attempt_failed provider=%s message=%s",
+                    self.account,
+                    one.row.case.id,
+                    exc_info=fault,
+                )
+                if not isinstance(one.result, wire.Unknown):
+                    await self.finish(one.row, wire.Unknown(code="internal_error"))
+
+    def _count(self, ended: Sequence[Ended]) -> None:
+        for outcome, count in Counter([OUTCOMES[type(one.result)] for one in ended]).items():
+            self._counts[outcome].inc(count)
+
+    def _entry(self, one: Ended) -> Entry:
+        row, result = one.row, one.result
         record = AttemptRecord(
             evidence=AttemptEvidence(
-                row.case.redrive, row.step, row.part, row.epoch, self.account, outcome
+                row.case.redrive,
+                row.step,
+                row.part,
+                row.epoch,
+                self.account,
+                OUTCOMES[type(result)],
             ),
             code=_code(result),
             detail=result.detail[:_DETAIL],
-            started_ms=ended_ms if started_ms is None else started_ms,
-            ended_ms=ended_ms,
+            started_ms=one.started_ms,
+            ended_ms=one.ended_ms,
         )
         provider_id = result.provider_id if isinstance(result, wire.Accepted) else ""
 
         def news(change: Change) -> None:
             tried = change.tried(row.step, row.part)
             change.add_attempt(record, provider_id if self._reports else "")
-            change.follow(row, self._move(row, result, tried, ended_ms, change))
+            change.follow(row, self._move(row, result, tried, one.ended_ms, change))
 
-        if isinstance(result, wire.Rejected) and result.suppress and not row.case.internal:
-            await self._ban(row, result.code)
-        guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
-        await self._finisher.record(row.case, news, guard)
+        return Entry(case=row.case, news=news, guard=_guard(row))
 
-    async def _ban(self, row: Claimed, reason: str) -> None:
+    async def _ban(self, one: Ended) -> None:
         """Before the result is written, so that whoever sees it finds the address banned."""
         try:
-            await self._bans.add(row, reason=reason, source=self.account)
+            await self._bans.add(one.row, reason=_code(one.result), source=self.account)
         except StoreUnavailable as error:  # the next refusal bans it; the result must not be lost
             _log.warning("ban_not_written provider=%s reason=%s", self.account, error)
 
@@ -159,8 +204,7 @@ class Attempter:
         def news(change: Change) -> None:
             refuse(change, row, decision)
 
-        guard = Guard(step=row.step, part=row.part, epoch=row.epoch)
-        await self._finisher.record(row.case, news, guard)
+        await self._finisher.record(row.case, news, _guard(row))
 
 
 def refuse(change: Change, row: Claimed, decision: gate.Decision) -> None:
@@ -184,6 +228,16 @@ def expire(change: Change) -> None:
     change.stop_all()
     if change.ending is None:
         change.end(State.EXPIRED, "its time was over before it could be sent")
+
+
+def _guard(row: Claimed) -> Guard:
+    return Guard(step=row.step, part=row.part, epoch=row.epoch)
+
+
+def _is_ban(one: Ended) -> bool:
+    """Whether the provider says that the address will never take anything."""
+    result = one.result
+    return isinstance(result, wire.Rejected) and result.suppress and not one.row.case.internal
 
 
 def _code(result: wire.AttemptResult) -> str:

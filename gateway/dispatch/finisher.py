@@ -1,7 +1,9 @@
 """Writes changes: decides on a case, commits, and decides again when the case was out of date."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.dispatch.change import Change
@@ -36,6 +38,14 @@ _EVENT_OF_OUTCOME = {
 }
 
 
+class Entry(NamedTuple):
+    """What `Finisher.record` takes."""
+
+    case: Case
+    news: News
+    guard: Guard | None
+
+
 class Finisher:
     """The one road by which a message changes after it was accepted."""
 
@@ -65,8 +75,57 @@ class Finisher:
             try:
                 return await self.apply(case, news, guard)
             except StoreUnavailable as error:
-                _log.warning("result_waits_for_store reason=%s", error)
-                await self._clock.sleep(_RETRY)
+                await self._wait_for_store(error)
+
+    async def record_all(self, entries: Sequence[Entry]) -> Sequence[Exception | None]:
+        """`record` for many with one commit; for each None, or the fault of ours that kept it from
+        being written."""
+        faults: list[Exception | None] = [None] * len(entries)
+
+        async def record(place: int) -> None:
+            try:
+                await self.record(*entries[place])
+            except Exception as error:  # the others must not suffer from it
+                faults[place] = error
+
+        while True:
+            try:
+                left = await self._apply_together(entries)
+                break
+            except StoreUnavailable as error:
+                await self._wait_for_store(error)
+        await asyncio.gather(*map(record, left))
+        return faults
+
+    async def _apply_together(self, entries: Sequence[Entry]) -> Sequence[int]:
+        """Write what can be written at the first try; the places of the others, which need a look
+        of their own. Raises StoreUnavailable."""
+        decided: list[tuple[int, Change, Transition]] = []
+        for place, (case, news, guard) in enumerate(entries):
+            change = self._change(case)
+            try:
+                news(change)
+                decided.append((place, change, change.transition(self._webhooks, guard)))
+            except Exception:  # `record` meets it again
+                _log.debug("undecided message=%s", case.id)
+        if not decided:
+            return range(len(entries))
+        try:
+            verdicts = await self._store.commit([transition for *_, transition in decided])
+        except StoreUnavailable:
+            raise
+        except Exception:  # of one of them: `record` finds out of which
+            return range(len(entries))
+        left = set(range(len(entries)))
+        for (place, change, transition), verdict in zip(decided, verdicts, strict=True):
+            if verdict is None:
+                left.discard(place)
+                self._after(change.case, change, transition)
+        return sorted(left)
+
+    async def _wait_for_store(self, error: StoreUnavailable) -> None:
+        _log.warning("result_waits_for_store reason=%s", error)
+        await self._clock.sleep(_RETRY)
 
     async def apply(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """The same for somebody who waits for an answer. Raises StoreUnavailable, and then nothing

@@ -8,12 +8,12 @@ other work at the most.
 import asyncio
 import heapq
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, ClaimLost, Ready
+from gateway.dispatch.attempt import Attempter, ClaimLost, Ended, Ready
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import OUTCOMES
 from gateway.dispatch.claims import Claimer
@@ -35,6 +35,9 @@ _POLL = 1.0
 
 #: Results that wait for the store, beyond which nothing new is claimed.
 _MOST_UNFINISHED = 2_000
+
+#: Results that are decided on in one go, while which nothing else runs.
+_SETTLED_AT_ONCE = 128
 
 #: How long an account whose credential is refused is left alone, in seconds.
 _CREDENTIAL_PAUSE = 30.0
@@ -87,11 +90,16 @@ class Worker:
         self._order = count()
         self._unadmitted = 0
         self._unfinished = 0
+        self._ended: deque[Ended] = deque()
+        self._settling: asyncio.Task[None] | None = None
         #: rows that wait for a slot or a token, by priority
         self._waiting: Counter[int] = Counter()
         self._urgent_may_wait = True
         self._stopping = False
+        #: slots in use
         self._tasks: set[asyncio.Task[None]] = set()
+        #: releases until there may be room worth a claim
+        self._wanted = 0
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
 
     async def run(self) -> None:
@@ -101,8 +109,8 @@ class Worker:
                 await self._turn()
         finally:
             await self._give_back()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while under_way := [*self._tasks, *filter(None, [self._settling])]:
+            await asyncio.wait(under_way)
         await self._claimer.close()
 
     def stop(self) -> None:
@@ -115,8 +123,11 @@ class Worker:
         """Abandon what is in flight: its outcome is unknown."""
         for task in self._tasks:
             task.cancel()
+        if self._settling is not None:
+            self._settling.cancel()
 
     async def _turn(self) -> None:
+        self._wanted = 0
         self._urgent_may_wait |= self._bell.is_set()
         self._bell.clear()
         self._freed.clear()
@@ -195,6 +206,7 @@ class Worker:
             await self._wait(self._freed, min(self.account.paused_for(), _POLL))
             return
         limit, _ = self.account.room(*self._held)
+        self._wanted = self._enough(limit) - limit
         until = self.account.next_room(self._enough(limit), *self._held) or _POLL
         await self._wait(self._bell if self.account.limits.reserve else self._freed, until)
 
@@ -222,37 +234,76 @@ class Worker:
                 await self._clock.sleep(_POLL)
 
     def _start_some(self) -> None:
-        while self._buffer and self.account.in_flight < self.account.limits.concurrency:
-            *_, row, ban = heapq.heappop(self._buffer)
-            self.account.start(1)
-            self._unadmitted += 1
-            self._unfinished += 1
-            task = asyncio.create_task(self._attempt(row, ban))
+        """A task for each free slot that has a row to send."""
+        while (first := self._next()) is not None:
+            task = asyncio.create_task(self._serve(*first))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _next(self) -> tuple[Claimed, str] | None:
+        """The most urgent row, now on its way, and its ban; None without a row or a slot."""
+        if not self._buffer or self.account.in_flight >= self.account.limits.concurrency:
+            return None
+        *_, row, ban = heapq.heappop(self._buffer)
+        self.account.start(1)
+        self._unadmitted += 1
+        self._unfinished += 1
+        return row, ban
+
+    async def _serve(self, row: Claimed, ban: str) -> None:
+        """One slot: sends one row after another, while there are any."""
+        following: tuple[Claimed, str] | None = (row, ban)
+        while following is not None:
+            await self._attempt(*following)
+            following = self._next()
+
     async def _attempt(self, row: Claimed, ban: str) -> None:
+        ended = None
         try:
-            await self._carry_out(row, ban)
+            ended = await self._carry_out(row, ban)
         except Exception:  # a fault of ours must not leave the row claimed for ever
             _log.exception("attempt_failed provider=%s message=%s", self.name, row.case.id)
-            await self._attempter.finish(row, wire.Unknown(code="internal_error"))
+            ended = self._attempter.ended(row, wire.Unknown(code="internal_error"))
         finally:
-            self._unfinished -= 1
-            if self._unfinished == _MOST_UNFINISHED - 1:
-                self._freed.set()
+            if ended is None:
+                self._finished(1)
+        if ended is not None:
+            self._settle(ended)
 
-    async def _carry_out(self, row: Claimed, ban: str) -> None:
+    async def _carry_out(self, row: Claimed, ban: str) -> Ended | None:
+        """What came of it; None when it was not sent, and that has been written."""
         ready = await self._prepare(row, ban)
         if ready is None:
-            return
+            return None
         try:
             started_ms, result = await self._send(ready)
         except ClaimLost:
             await self._claimer.give_back([row])
-            return
+            return None
         self._judge(result)
-        await self._attempter.finish(row, result, started_ms)
+        return self._attempter.ended(row, result, started_ms)
+
+    # What has ended is written together: as much as comes while a commit is on its way.
+
+    def _settle(self, ended: Ended) -> None:
+        self._ended.append(ended)
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle_all())
+
+    async def _settle_all(self) -> None:
+        try:
+            while self._ended:
+                count = min(len(self._ended), _SETTLED_AT_ONCE)
+                await self._attempter.finish_all([self._ended.popleft() for _ in range(count)])
+                self._finished(count)
+        finally:
+            self._settling = None
+
+    def _finished(self, count: int) -> None:
+        was_full = self._unfinished >= _MOST_UNFINISHED
+        self._unfinished -= count
+        if was_full and self._unfinished < _MOST_UNFINISHED:
+            self._freed.set()
 
     async def _prepare(self, row: Claimed, ban: str) -> Ready | None:
         """The message to send; without one the slot is free again, and a probe has told nothing."""
@@ -307,8 +358,9 @@ class Worker:
         if not admitted:
             self._goes(row)
         self.account.end(1)
-        self._start_some()
-        self._freed.set()
+        self._wanted -= 1
+        if self._wanted <= 0 or not self._buffer:
+            self._freed.set()
 
     def _judge(self, result: wire.AttemptResult) -> None:
         """What a result says of the account."""

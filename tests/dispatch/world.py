@@ -348,7 +348,7 @@ class World:
             task.cancel()
         for worker in self.workers.values():
             worker.cancel()
-            tasks += worker._tasks
+            tasks += [*worker._tasks, *([worker._settling] if worker._settling else [])]
         self.postman.cancel()
         await asyncio.wait([*tasks, *self.postman._tasks])
 
