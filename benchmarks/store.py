@@ -13,13 +13,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import orjson
-
 from benchmarks import load
 from benchmarks.report import Result, spread
 from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Guard, NewMessage, QueueRow, Transition
-from gateway.model.message import Message, Priority, Step, new_id, to_json
+from gateway.model.message import Message, Priority, Step, encode, new_id
 from gateway.model.state import AttemptEvidence, Outcome, State
 from gateway.store import base
 from gateway.store.postgres.store import PostgresStore
@@ -132,7 +130,7 @@ def _message() -> NewMessage:
         internal=False,
         created_ms=now_ms,
         expires_ms=expires_ms,
-        body=orjson.dumps(to_json(body)).decode(),
+        body=encode(body),
         state=State.QUEUED,
         rows=[row],
     )

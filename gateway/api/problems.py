@@ -10,7 +10,7 @@ from aiohttp import web
 from typing_extensions import TypedDict
 
 from gateway.model import errors
-from gateway.model.values import value
+from gateway.model.values import Value
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -61,8 +61,7 @@ class MethodNotAllowed(errors.RequestError):
     title = "Method not allowed"
 
 
-@value()
-class Kind:
+class Kind(Value):
     """What all problems of one type have in common."""
 
     status: int

@@ -17,7 +17,7 @@ from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Guard
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import AttemptEvidence, Outcome, State
-from gateway.model.values import value
+from gateway.model.values import Value
 from gateway.transport.base import Admit
 
 _log = logging.getLogger(__name__)
@@ -30,16 +30,14 @@ class ClaimLost(Exception):
     """This node may count as dead, and others may have taken over what it claimed: not sent."""
 
 
-@value()
-class Ready:
+class Ready(Value):
     """A row that may go, as the provider will see it."""
 
     row: Claimed
     message: wire.Message
 
 
-@value(kw_only=False)
-class Ended:
+class Ended(Value, kw_only=False):
     """An attempt that has a result. Times in UTC epoch milliseconds."""
 
     row: Claimed

@@ -6,7 +6,6 @@ import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import accumulate
 
 from gateway.clock import Clock
@@ -15,7 +14,7 @@ from gateway.limits.account import Account
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
 from gateway.model.message import Priority
-from gateway.model.values import value
+from gateway.model.values import Value, replace
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -33,8 +32,7 @@ _LEAST_SHARE = 0.02
 _UNPIN = 500
 
 
-@value()
-class ServedLane:
+class ServedLane(Value):
     """A lane as one account sees it."""
 
     name: str

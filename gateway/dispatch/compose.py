@@ -6,7 +6,6 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from gateway.content import addresses, sms
 from gateway.content.templates import (
@@ -23,7 +22,7 @@ from gateway.model.errors import Fault, InvalidMessage
 from gateway.model.message import Message, Skipped, Step
 from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
-from gateway.model.values import value
+from gateway.model.values import Value, replace
 from gateway.settings import Category, Settings
 
 #: Category of messages that name none, and whose template names none.
@@ -44,8 +43,7 @@ _RETENTION_MARGIN = 7 * 86400.0
 _LONGEST_LIFE = 30 * 86400.0
 
 
-@value()
-class Plan:
+class Plan(Value):
     """A submission that can be done, as far as it says itself."""
 
     message: Message
@@ -260,7 +258,7 @@ def _check_addresses(to: To) -> To:
         if value := getattr(to, field):
             canonical = _check(field, value, check, faults)
             if canonical != value:
-                checked = replace(checked, **{field: canonical})  # type: ignore[arg-type]
+                checked = replace(checked, **{field: canonical})
     for place, device in enumerate(to.push):
         _check(f"push[{place}].token", device.token, addresses.check_token, faults)
     if faults:

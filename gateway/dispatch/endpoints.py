@@ -6,7 +6,6 @@ import logging
 import os
 import secrets as randomness
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.dispatch.change import Change
@@ -16,6 +15,7 @@ from gateway.model import view
 from gateway.model.errors import Fault, InvalidMessage, NotFound, StateConflict
 from gateway.model.message import new_id
 from gateway.model.submission import Caller
+from gateway.model.values import replace
 from gateway.settings import Tenant, TenantWebhook
 from gateway.store import base
 

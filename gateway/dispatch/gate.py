@@ -7,28 +7,24 @@ from typing import TypeAlias
 from gateway.model.case import Claimed
 from gateway.model.message import Mode
 from gateway.model.state import SUCCESSES, State, succeeded
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
-@value(kw_only=False)
-class Send:
+class Send(Value, kw_only=False):
     """Go."""
 
 
-@value(kw_only=False)
-class Suppress:
+class Suppress(Value, kw_only=False):
     """Not to this address; the next step may be possible."""
 
     reason: str
 
 
-@value(kw_only=False)
-class Expire:
+class Expire(Value, kw_only=False):
     """Too late for the whole message."""
 
 
-@value(kw_only=False)
-class Obsolete:
+class Obsolete(Value, kw_only=False):
     """It is not needed any more: another step succeeded, or it was cancelled."""
 
 

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
+import msgspec
 import orjson
 
 from gateway.clock import Clock
@@ -28,7 +28,7 @@ from gateway.model.errors import (
     StoreUnavailable,
     TooManyRequests,
 )
-from gateway.model.message import Step, new_id, to_json
+from gateway.model.message import Step, encode, new_id
 from gateway.model.state import State
 from gateway.model.submission import (
     Caller,
@@ -39,6 +39,7 @@ from gateway.model.submission import (
     Ticket,
     Verdict,
 )
+from gateway.model.values import replace
 from gateway.settings import Settings
 from gateway.store import base
 
@@ -177,7 +178,7 @@ class Intake:
             internal=False,
             created_ms=now_ms,
             expires_ms=plan.expires_ms,
-            body=orjson.dumps(to_json(plan.message)).decode(),
+            body=encode(plan.message),
             state=State.QUEUED,
             rows=rows,
             idempotency=self._idempotency(submission, now_ms),
@@ -298,7 +299,7 @@ def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None
     key = standing.key if asked is None and standing is not None else ""
     message = plan.message
     about: object = key or [message.template, message.data, message.content]
-    whom = [step["parts"] for step in to_json(message)["chain"]]
+    whom = [msgspec.to_builtins(step.parts) for step in message.chain]
     text = orjson.dumps([message.category, whom, about], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.blake2b(text, digest_size=16).hexdigest()
     return DedupeKey(key=f"content:{digest}", until_ms=now_ms + int(window * 1000))

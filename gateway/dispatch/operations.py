@@ -7,12 +7,11 @@ from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import view
 from gateway.model.errors import StoreUnavailable
-from gateway.model.values import value
+from gateway.model.values import Value
 from gateway.store import base
 
 
-@value()
-class Known:
+class Known(Value):
     """A provider account with what does not change about it."""
 
     account: Account

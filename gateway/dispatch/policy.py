@@ -10,11 +10,10 @@ from typing import TypeAlias, assert_never
 from gateway.model import wire
 from gateway.model.message import OnUnknown
 from gateway.model.state import State
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
-@value()
-class RetryRules:
+class RetryRules(Value):
     """How often and how fast to repeat; times in seconds."""
 
     attempts: int = 5
@@ -29,8 +28,7 @@ class RetryRules:
         return len(self.schedule) + 1 if self.schedule else self.attempts
 
 
-@value()
-class Situation:
+class Situation(Value):
     """What `next_move` may know. Times are UTC epoch milliseconds."""
 
     #: how far the step must get
@@ -47,18 +45,15 @@ class Situation:
     expires_ms: int
 
 
-@value(kw_only=False)
-class Done:
+class Done(Value, kw_only=False):
     """The step has got as far as it must: nothing else is to be started."""
 
 
-@value(kw_only=False)
-class Await:
+class Await(Value, kw_only=False):
     """Taken; receipts or the time limit decide the rest."""
 
 
-@value()
-class Retry:
+class Retry(Value):
     """The same step again."""
 
     due_ms: int
@@ -68,16 +63,14 @@ class Retry:
     counts: bool = True
 
 
-@value()
-class GiveUp:
+class GiveUp(Value):
     """This part will not make it: the next step is due, if no other part can."""
 
     #: only because there is no time left for another try
     late: bool = False
 
 
-@value(kw_only=False)
-class Stop:
+class Stop(Value, kw_only=False):
     """Nobody knows whether it arrived, and it must not arrive twice."""
 
 

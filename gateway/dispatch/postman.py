@@ -5,7 +5,6 @@ breaker and pauses of its own, so one dead receiver among thousands stalls nobod
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ready
@@ -15,6 +14,7 @@ from gateway.dispatch.rounds import Round, Stop
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
+from gateway.model.values import replace
 from gateway.store import base
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from gateway.model.case import Case, Parked, ReceiptRecord
 from gateway.model.errors import BadSignature, NotFound, UnreadableReceipt
 from gateway.model.message import MessageId, read_reference
 from gateway.model.state import ReceiptEvidence
-from gateway.model.values import value
+from gateway.model.values import Value
 from gateway.providers import base as providers
 from gateway.store import base
 
@@ -38,8 +38,7 @@ _PARKED = 500
 _BANNING = frozenset({wire.ReceiptEvent.COMPLAINED, wire.ReceiptEvent.OPTED_OUT})
 
 
-@value()
-class _Found:
+class _Found(Value):
     """A receipt with the part it is about. `number` None: any attempt of the part."""
 
     message: MessageId

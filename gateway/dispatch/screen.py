@@ -4,18 +4,16 @@ After claim `gate.decide` asks again, because both change while a message waits.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed
 from gateway.dispatch.compose import Plan
 from gateway.model.errors import Fault, InvalidMessage, RequestError
 from gateway.model.message import Skipped, Step
 from gateway.model.submission import Caller
-from gateway.model.values import value
+from gateway.model.values import Value, replace
 
 
-@value()
-class Judged:
+class Judged(Value):
     """A plan after the gate: what is left of it, and why nothing is if so."""
 
     plan: Plan

@@ -17,7 +17,7 @@ from gateway.metrics import Metrics
 from gateway.model.case import WRITTEN_OFF, AttemptRecord, Claimed, Guard
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import AttemptEvidence, Outcome
-from gateway.model.values import value
+from gateway.model.values import Value
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -47,8 +47,7 @@ _ADOPT_EVERY = 2.0
 _PAUSE_AFTER_COUNTING, _LONGEST_PAUSE = 20.0, 60.0
 
 
-@value()
-class UpkeepRules:
+class UpkeepRules(Value):
     """Times in seconds."""
 
     retention: float

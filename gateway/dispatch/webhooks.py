@@ -14,9 +14,9 @@ from gateway.dispatch.lanes import WEBHOOK_LANE
 from gateway.dispatch.rows import first_rows
 from gateway.model import entropy, view, wire
 from gateway.model.case import NewMessage
-from gateway.model.message import Message, MessageId, Priority, Step, new_id, to_json
+from gateway.model.message import Message, MessageId, Priority, Step, encode, new_id
 from gateway.model.state import State
-from gateway.model.values import value
+from gateway.model.values import Value
 
 #: Category of reports, in metrics and in the store; no configured category may have this name.
 CATEGORY = "webhook"
@@ -28,8 +28,7 @@ SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 8640
 LIFETIME_MS = 76 * 3_600_000
 
 
-@value()
-class Report:
+class Report(Value):
     """A state that a message has entered, as its tenant is told."""
 
     id: MessageId
@@ -102,7 +101,7 @@ def new_webhook(endpoint: view.Endpoint, body: str, *, now_ms: int) -> NewMessag
         internal=True,
         created_ms=now_ms,
         expires_ms=now_ms + LIFETIME_MS,
-        body=orjson.dumps(to_json(message)).decode(),
+        body=encode(message),
         state=State.QUEUED,
         rows=first_rows(
             message,

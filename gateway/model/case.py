@@ -6,15 +6,13 @@ was read, so a decision never rests on evidence that is out of date.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 
 from gateway.model.message import Message, MessageId
 from gateway.model.state import AttemptEvidence, ReceiptEvidence, State
-from gateway.model.values import value
+from gateway.model.values import Value, field
 
 
-@value()
-class QueueRow:
+class QueueRow(Value):
     """Work to put into the queue: one part of a step."""
 
     message: MessageId
@@ -40,8 +38,7 @@ class QueueRow:
     retry: bool = False
 
 
-@value(kw_only=False)
-class LiveRow:
+class LiveRow(Value, kw_only=False, array_like=True):
     """A row of the message that is in the queue."""
 
     step: int
@@ -51,8 +48,7 @@ class LiveRow:
     epoch: int
 
 
-@value()
-class Case:
+class Case(Value):
     """One message with all that is known about it."""
 
     id: MessageId
@@ -71,8 +67,7 @@ class Case:
     receipts: Sequence[ReceiptEvidence]
 
 
-@value()
-class Claimed:
+class Claimed(Value):
     """A queue row that this node holds, with its case."""
 
     case: Case
@@ -99,8 +94,7 @@ class Claimed:
 WRITTEN_OFF = "process_died"
 
 
-@value()
-class AttemptRecord:
+class AttemptRecord(Value):
     """An attempt with what came of it, as it is kept."""
 
     evidence: AttemptEvidence
@@ -110,8 +104,7 @@ class AttemptRecord:
     ended_ms: int
 
 
-@value()
-class ReceiptRecord:
+class ReceiptRecord(Value):
     """A receipt as it is kept."""
 
     evidence: ReceiptEvidence
@@ -120,8 +113,7 @@ class ReceiptRecord:
     at_ms: int
 
 
-@value()
-class EventRecord:
+class EventRecord(Value):
     """A decision, and why."""
 
     at_ms: int
@@ -131,8 +123,7 @@ class EventRecord:
     detail: str = ""
 
 
-@value()
-class Reference:
+class Reference(Value):
     """A provider's id for one attempt."""
 
     provider: str
@@ -143,8 +134,7 @@ class Reference:
     number: int
 
 
-@value()
-class Guard:
+class Guard(Value):
     """The claim that a transition ends; it must still be ours."""
 
     step: int
@@ -152,8 +142,7 @@ class Guard:
     epoch: int
 
 
-@value()
-class NewMessage:
+class NewMessage(Value):
     """A message to store, with its first queue rows."""
 
     id: MessageId
@@ -162,7 +151,7 @@ class NewMessage:
     internal: bool
     created_ms: int
     expires_ms: int
-    #: model.message.to_json, serialised
+    #: model.message.encode
     body: str
     state: State
     rows: Sequence[QueueRow]
@@ -175,22 +164,19 @@ class NewMessage:
     webhooks: Sequence["NewMessage"] = ()
 
 
-@value()
-class IdempotencyKey:
+class IdempotencyKey(Value):
     key: str
     #: of the request's body, to notice a key that is used for another
     fingerprint: str
     until_ms: int
 
 
-@value()
-class DedupeKey:
+class DedupeKey(Value):
     key: str
     until_ms: int
 
 
-@value()
-class Transition:
+class Transition(Value):
     """One atomic change of a message: its evidence, queue rows, status, and what these cause."""
 
     message: MessageId
@@ -216,8 +202,7 @@ class Transition:
     free_dedupe: bool = False
 
 
-@value(kw_only=False)
-class Parked:
+class Parked(Value, kw_only=False):
     """Receipts for one attempt, found by its provider's id, as they are parked."""
 
     provider: str

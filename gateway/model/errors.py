@@ -23,7 +23,7 @@ GatewayError
 
 from collections.abc import Sequence
 
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
 class GatewayError(Exception):
@@ -41,8 +41,7 @@ class SettingsError(GatewayError):
         self.faults = tuple(faults)
 
 
-@value(kw_only=False)
-class Fault:
+class Fault(Value, kw_only=False):
     """One thing wrong with a request."""
 
     #: JSON path from the body's root, such as `to.phone` or `chain[1].channel`

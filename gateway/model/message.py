@@ -1,18 +1,18 @@
 """A message as it was accepted: checked, complete, and never changed after that.
 
-Its JSON form (`to_json`, `from_json` work on plain dicts) is what the store keeps as `body`.
+Its JSON form (`encode`, `decode`) is what the store keeps as `body`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import field
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
-from operator import attrgetter
 from typing import Any, NewType
+
+import msgspec
 
 from gateway.model import wire
 from gateway.model.state import State
-from gateway.model.values import value
+from gateway.model.values import Value, field
 
 MessageId = NewType("MessageId", str)
 
@@ -42,8 +42,7 @@ class Mode(StrEnum):
     ALL = "all"  # every step at once
 
 
-@value()
-class Step:
+class Step(Value):
     """One channel of a chain, with where it goes."""
 
     channel: wire.Channel
@@ -58,16 +57,14 @@ class Step:
     units: int = 1
 
 
-@value()
-class Skipped:
+class Skipped(Value, array_like=True):
     """A step of the chain that this message cannot take, and why."""
 
     channel: str
     reason: str
 
 
-@value()
-class Message:
+class Message(Value):
     """What was asked for, after the gate: steps that cannot be taken are gone from `chain`."""
 
     category: str
@@ -86,91 +83,18 @@ class Message:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def to_json(message: Message) -> dict[str, Any]:
-    """A dict of JSON values; fields at their default are left out to keep rows small."""
-    out: dict[str, Any] = {
-        "category": message.category,
-        "priority": int(message.priority),
-        "chain": [_step_to_json(step) for step in message.chain],
-    }
-    if message.skipped:
-        out["skipped"] = [[one.channel, one.reason] for one in message.skipped]
-    if message.mode is not Mode.CHAIN:
-        out["mode"] = message.mode
-    if message.on_unknown is not OnUnknown.RESEND:
-        out["on_unknown"] = message.on_unknown
-    if message.life_ms != DAY_MS:
-        out["life_ms"] = message.life_ms
-    for name in ("template", "data", "content", "metadata"):
-        if value := getattr(message, name):
-            out[name] = value
-    return out
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Message)
 
 
-_ADDRESS_FIELDS = tuple(wire.Address.__dataclass_fields__)
-_address = attrgetter(*_ADDRESS_FIELDS)
+def encode(message: Message) -> str:
+    """As the store keeps it: JSON without the fields that are at their defaults."""
+    return _ENCODER.encode(message).decode()
 
 
-def _step_to_json(step: Step) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "channel": step.channel,
-        "lane": step.lane,
-        "parts": [
-            {
-                name: value
-                for name, value in zip(_ADDRESS_FIELDS, _address(part), strict=True)
-                if value
-            }
-            for part in step.parts
-        ],
-    }
-    if step.until is not State.SENT:
-        out["until"] = step.until
-    if step.within is not None:
-        out["within"] = step.within
-    if step.units != 1:
-        out["units"] = step.units
-    return out
-
-
-# Enums are looked up, not called: a call costs three times as much, and this runs for every claim.
-_PRIORITY = {int(one): one for one in Priority}
-_MODE = {one.value: one for one in Mode}
-_ON_UNKNOWN = {one.value: one for one in OnUnknown}
-_CHANNEL = {one.value: one for one in wire.Channel}
-_STATE = {one.value: one for one in State}
-
-
-def from_json(value: Mapping[str, Any]) -> Message:
-    """The inverse of `to_json`."""
-    return Message(
-        category=value["category"],
-        priority=_PRIORITY[value["priority"]],
-        chain=tuple([_step_from_json(step) for step in value["chain"]]),
-        skipped=_skipped_from_json(value["skipped"]) if "skipped" in value else (),
-        mode=_MODE[value["mode"]] if "mode" in value else Mode.CHAIN,
-        on_unknown=_ON_UNKNOWN[value["on_unknown"]] if "on_unknown" in value else OnUnknown.RESEND,
-        life_ms=value.get("life_ms", DAY_MS),
-        template=value.get("template", ""),
-        data=value.get("data", {}),
-        content=value.get("content", {}),
-        metadata=value.get("metadata", {}),
-    )
-
-
-def _step_from_json(value: Mapping[str, Any]) -> Step:
-    return Step(
-        channel=_CHANNEL[value["channel"]],
-        lane=value["lane"],
-        parts=tuple([wire.Address(**part) for part in value["parts"]]),
-        until=_STATE[value["until"]] if "until" in value else State.SENT,
-        within=value.get("within"),
-        units=value.get("units", 1),
-    )
-
-
-def _skipped_from_json(values: Sequence[Sequence[str]]) -> tuple[Skipped, ...]:
-    return tuple(Skipped(channel=channel, reason=reason) for channel, reason in values)
+def decode(body: str | bytes) -> Message:
+    """The inverse of `encode`."""
+    return _DECODER.decode(body)
 
 
 def reference(message: str, *, redrive: int, step: int, part: int) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from gateway.model import wire
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
 class State(StrEnum):
@@ -51,8 +51,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@value(kw_only=False)
-class AttemptEvidence:
+class AttemptEvidence(Value, kw_only=False, array_like=True):
     """One attempt that has a result."""
 
     redrive: int
@@ -63,8 +62,7 @@ class AttemptEvidence:
     outcome: Outcome
 
 
-@value(kw_only=False)
-class ReceiptEvidence:
+class ReceiptEvidence(Value, kw_only=False, array_like=True):
     """One receipt. `number` is None when it named our reference, which a part's attempts share."""
 
     redrive: int

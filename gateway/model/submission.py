@@ -1,7 +1,6 @@
 """What a caller asks for, read and type-checked but not yet judged, and what it is told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -9,7 +8,7 @@ from typing import Any, TypeAlias
 from gateway.model.errors import RequestError
 from gateway.model.message import MessageId, Mode, OnUnknown, Priority
 from gateway.model.state import State
-from gateway.model.values import value
+from gateway.model.values import Value, field
 
 
 class Scope(StrEnum):
@@ -20,24 +19,21 @@ class Scope(StrEnum):
     ADMIN = "admin"  # webhooks, redrive, providers' health
 
 
-@value()
-class Caller:
+class Caller(Value):
     """Who is calling: a tenant and what its key allows."""
 
     tenant: str
     scopes: frozenset[Scope]
 
 
-@value()
-class Device:
+class Device(Value):
     """One app installation that takes pushes."""
 
     app: str
     token: str
 
 
-@value()
-class To:
+class To(Value):
     """The addresses of one person, by channel; empty where unknown."""
 
     phone: str = ""
@@ -51,8 +47,7 @@ class To:
     recipient: str = ""
 
 
-@value()
-class StepRequest:
+class StepRequest(Value):
     """One step as asked for; `until` None means the default."""
 
     channel: str
@@ -61,8 +56,7 @@ class StepRequest:
     within: float | None = None
 
 
-@value()
-class Dedupe:
+class Dedupe(Value):
     """Send the same thing once within the window, whoever asks. Empty key: by content."""
 
     key: str = ""
@@ -70,8 +64,7 @@ class Dedupe:
     window: float = 0.0
 
 
-@value()
-class Submission:
+class Submission(Value):
     """One message as posted. None and empty mean: as the category says."""
 
     to: To
@@ -95,8 +88,7 @@ class Submission:
     fingerprint: bytes = b""
 
 
-@value()
-class Ticket:
+class Ticket(Value):
     """The answer to an accepted submission."""
 
     id: MessageId
@@ -113,8 +105,7 @@ Reading: TypeAlias = Submission | RequestError
 Verdict: TypeAlias = Ticket | RequestError
 
 
-@value()
-class PreviewStep:
+class PreviewStep(Value):
     """What one step of the chain would send."""
 
     channel: str
@@ -130,8 +121,7 @@ class PreviewStep:
     skipped: str = ""
 
 
-@value()
-class Preview:
+class Preview(Value):
     """What would happen to a submission. Nothing is stored or sent."""
 
     #: `send`, `defer` or `suppress`

@@ -1,10 +1,9 @@
 """What a node asks of a bucket that all nodes share, and what it gets."""
 
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
-@value()
-class Grant:
+class Grant(Value):
     """What the shared row gave."""
 
     #: whole tokens; 0: none now
@@ -15,8 +14,7 @@ class Grant:
     wait: float = 0.0
 
 
-@value()
-class Demand:
+class Demand(Value):
     """What a node asks of the shared row."""
 
     #: tokens a second, over all nodes

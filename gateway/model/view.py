@@ -1,16 +1,14 @@
 """What readers are shown: messages with their timelines, endpoints, providers' health."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
 from gateway.model.message import MessageId
 from gateway.model.state import State
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
-@value()
-class TimelineEntry:
+class TimelineEntry(Value):
     """Something that happened, or was decided, and why."""
 
     #: UTC epoch milliseconds
@@ -23,8 +21,7 @@ class TimelineEntry:
     detail: str = ""
 
 
-@value()
-class MessageView:
+class MessageView(Value):
     """A message as its tenant may see it. A list leaves the timeline empty."""
 
     id: MessageId
@@ -36,8 +33,7 @@ class MessageView:
     timeline: Sequence[TimelineEntry] = ()
 
 
-@value()
-class MessageFilter:
+class MessageFilter(Value):
     """Which messages of a tenant; newest first."""
 
     state: State | None = None
@@ -51,22 +47,20 @@ class MessageFilter:
     limit: int = 50
 
 
-@value()
-class MessagePage:
+class MessagePage(Value):
     messages: Sequence[MessageView]
     #: pass it on to read further; empty at the end
     next_cursor: str = ""
 
 
-@value()
-class Endpoint:
+class Endpoint(Value):
     """Where a tenant wants its webhooks."""
 
     id: str
     tenant: str
     url: str
     #: `whsec_…`; shown once, when it was made by the gateway
-    secrets: Sequence[str] = field(repr=False)
+    secrets: Sequence[str]
     #: event types, such as `message.failed`; empty: all
     events: Sequence[str] = ()
     #: set in the configuration file, hence read-only
@@ -77,9 +71,12 @@ class Endpoint:
     reason: str = ""
     created_ms: int = 0
 
+    def __repr__(self) -> str:
+        """Without the secrets, wherever it is logged."""
+        return f"Endpoint(id={self.id!r}, tenant={self.tenant!r})"
 
-@value()
-class ProviderHealth:
+
+class ProviderHealth(Value):
     """One provider account, now."""
 
     account: str

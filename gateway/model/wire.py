@@ -5,12 +5,11 @@ a transport moves the bytes. Neither knows the other, nor the store.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from gateway.model.values import value
+from gateway.model.values import Value, field
 
 
 class Channel(StrEnum):
@@ -47,8 +46,7 @@ FAILURES = frozenset(
 )
 
 
-@value()
-class Address:
+class Address(Value):
     """Where one part of a message goes. Only the fields of its channel are set."""
 
     #: E.164, with `+`
@@ -67,8 +65,7 @@ class Address:
     recipient: str = ""
 
 
-@value()
-class Content:
+class Content(Value):
     """What is said on one channel, rendered. Absent texts are empty."""
 
     text: str = ""
@@ -83,8 +80,7 @@ class Content:
     provider_templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@value()
-class Message:
+class Message(Value):
     """One part of one step of a message, as a provider sees it."""
 
     id: str
@@ -105,8 +101,7 @@ class Message:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@value()
-class HttpRequest:
+class HttpRequest(Value):
     """One HTTP request: ours to a provider, or a provider's receipt to us.
 
     Inbound, `url` is the public URL as the provider called it, with the query, and the keys of
@@ -119,8 +114,7 @@ class HttpRequest:
     body: bytes = b""
 
 
-@value()
-class HttpResponse:
+class HttpResponse(Value):
     """A whole answer. Keys of `headers` are in lower case."""
 
     status: int
@@ -128,8 +122,7 @@ class HttpResponse:
     body: bytes = b""
 
 
-@value()
-class Envelope:
+class Envelope(Value):
     """One SMTP transaction (RFC 5321 §3.3)."""
 
     sender: str
@@ -142,8 +135,7 @@ class Envelope:
     rcpt_options: Sequence[str] = ()
 
 
-@value()
-class SmtpReply:
+class SmtpReply(Value):
     """The reply that decided one recipient's fate, and the stage at which it came."""
 
     code: int
@@ -171,8 +163,7 @@ class Scope(StrEnum):
     PROVIDER = "provider"  # this account cannot send it, another one might
 
 
-@value()
-class Accepted:
+class Accepted(Value):
     """The provider took it."""
 
     #: the provider's own id, by which its receipts name the message; may be empty
@@ -180,8 +171,7 @@ class Accepted:
     detail: str = ""
 
 
-@value()
-class Rejected:
+class Rejected(Value):
     """Permanent: never send this again this way."""
 
     code: str
@@ -191,8 +181,7 @@ class Rejected:
     suppress: bool = False
 
 
-@value()
-class Deferred:
+class Deferred(Value):
     """Not taken, and safe to repeat."""
 
     code: str
@@ -202,8 +191,7 @@ class Deferred:
     retry_after: float | None = None
 
 
-@value()
-class Unknown:
+class Unknown(Value):
     """The request left and there is no readable answer: it may or may not have been taken."""
 
     code: str
@@ -213,8 +201,7 @@ class Unknown:
 AttemptResult: TypeAlias = Accepted | Rejected | Deferred | Unknown
 
 
-@value()
-class DeliveryReceipt:
+class DeliveryReceipt(Value):
     """What a provider reports about one message. At least one of the two names is set."""
 
     event: ReceiptEvent
@@ -231,8 +218,7 @@ class DeliveryReceipt:
     suppress: bool = False
 
 
-@value()
-class Token:
+class Token(Value):
     """An access token and how long it may be used, in seconds from now."""
 
     value: str

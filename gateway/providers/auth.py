@@ -9,7 +9,6 @@ import binascii
 import hmac
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from gateway.clock import Clock
 from gateway.model import wire
+from gateway.model.values import replace
 from gateway.providers import base
 
 #: Seconds by which a signed timestamp may be off, either way; as in the reference libraries.

@@ -11,7 +11,7 @@ reserves are left out and counted in the result's detail.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import errors, wire
+from gateway.model.values import replace
 from gateway.providers import auth, base
 
 Json: TypeAlias = Mapping[str, Any]

@@ -9,10 +9,11 @@ address is suppressed only for a reply to its RCPT or to the content.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.model import wire
+from gateway.model.values import replace
 
 #: Longest part of a reply that is looked at, against patterns whose time grows as its square.
 _MAX_TEXT = 1000

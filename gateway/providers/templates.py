@@ -9,7 +9,6 @@ lands. Known weakness: a template that fails on the data of one message leaves i
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from html import escape
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -41,7 +40,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _GETTERS: Mapping[str, Tree] = {
     "message_id": attrgetter("id"),
     **{name: attrgetter(name) for name in ("reference", "callback_url", "category")},
-    **{f"to.{one.name}": attrgetter(f"to.{one.name}") for one in fields(wire.Address)},
+    **{f"to.{one}": attrgetter(f"to.{one}") for one in wire.Address.__struct_fields__},
     **{
         f"content.{name}": attrgetter(f"content.{name}")
         for name in ("text", "subject", "title", "html")

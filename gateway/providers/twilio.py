@@ -13,7 +13,7 @@ import hmac
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import ClassVar
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, parse_qsl, quote, quote_plus, urlencode, urls
 
 from gateway.clock import Clock
 from gateway.model import errors, wire
+from gateway.model.values import replace
 from gateway.providers import auth, base
 
 #: Bounds of ValidityPeriod, seconds (Message resource).

@@ -14,19 +14,17 @@ from gateway.model.case import Case, Claimed, NewMessage, Parked, Transition
 from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
-@value()
-class Stored:
+class Stored(Value):
     """The message is on disk."""
 
     id: MessageId
     state: State
 
 
-@value()
-class Existing:
+class Existing(Value):
     """An earlier message stands for it; nothing was stored."""
 
     id: MessageId
@@ -35,16 +33,14 @@ class Existing:
     by_key: bool
 
 
-@value(kw_only=False)
-class KeyTaken:
+class KeyTaken(Value, kw_only=False):
     """The idempotency key belongs to a request with another body."""
 
 
 Acceptance: TypeAlias = Stored | Existing | KeyTaken
 
 
-@value()
-class ClaimRequest:
+class ClaimRequest(Value):
     """What a provider account can take from one lane."""
 
     lane: str
@@ -69,8 +65,7 @@ class Staleness(StrEnum):
     EPOCH = "epoch"  # the claim is no longer ours: keep the result as evidence
 
 
-@value()
-class LaneOverview:
+class LaneOverview(Value):
     """How a lane stands at one priority."""
 
     lane: str
@@ -133,8 +128,7 @@ class Queue(Protocol):
         ...
 
 
-@value()
-class Named:
+class Named(Value):
     """A receipt with the provider account that it came from."""
 
     provider: str
@@ -189,8 +183,7 @@ class Ledger(Protocol):
         ...
 
 
-@value()
-class TenantKey:
+class TenantKey(Value):
     """An API key as it is kept: never the key itself."""
 
     id: str
@@ -201,8 +194,7 @@ class TenantKey:
     revoked_ms: int | None = None
 
 
-@value()
-class EndpointRecord:
+class EndpointRecord(Value):
     """A webhook endpoint with its health."""
 
     endpoint: view.Endpoint

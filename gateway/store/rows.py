@@ -3,76 +3,125 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.model import case, wire
+import msgspec
+
+from gateway.model import case
 from gateway.model import message as messages
-from gateway.model.state import AttemptEvidence, Outcome, ReceiptEvidence, State
-
-# Enums are looked up, not called: this runs for every claim.
-_STATE = {one.value: one for one in State}
-_OUTCOME = {one.value: one for one in Outcome}
-_EVENT = {one.value: one for one in wire.ReceiptEvent}
+from gateway.model.state import AttemptEvidence, ReceiptEvidence, State
+from gateway.model.values import Value
 
 
-def read_case(row: Sequence[Any]) -> case.Case:
-    """row: [head, body, live rows, attempts, receipts].
+class _Head(Value, kw_only=False, array_like=True):
+    """What a case says of its message and status."""
 
-    head: (id, tenant, internal, created_ms, state, version, redrive, ending, expires_ms).
-    """
-    head, body, live, attempts, receipts = row
-    return case.Case(
-        id=head[0],
-        tenant=head[1],
-        internal=bool(head[2]),
-        created_ms=head[3],
-        state=_STATE[head[4]],
-        version=head[5],
-        redrive=head[6],
-        ending=None if head[7] is None else _STATE[head[7]],
-        expires_ms=head[8],
-        message=messages.from_json(body),
-        live=[case.LiveRow(one[0], one[1], bool(one[2]), one[3], one[4]) for one in live],
-        attempts=[
-            AttemptEvidence(one[0], one[1], one[2], one[3], one[4], _OUTCOME[one[5]])
-            for one in attempts
-        ],
-        receipts=[
-            ReceiptEvidence(
-                one[0],
-                one[1],
-                one[2],
-                None if one[3] < 0 else one[3],
-                one[4],
-                _EVENT[one[5]],
-            )
-            for one in receipts
-        ],
+    id: messages.MessageId
+    tenant: str
+    internal: bool | int
+    created_ms: int
+    state: State
+    version: int
+    redrive: int
+    ending: State | None
+    expires_ms: int
+
+
+class _Queued(Value, kw_only=False, array_like=True):
+    """A queue row beside its case."""
+
+    step: int
+    part: int
+    lane: str
+    pin: str
+    priority: int
+    rank: float | None
+    flow: str
+    weight: float
+    due_ms: int
+    expires_ms: int
+    attempts: int
+    units: int
+    once: bool | int
+    epoch: int
+    taker: str | None
+
+
+_Live = list[case.LiveRow]
+_Attempts = list[AttemptEvidence]
+_Receipts = list[ReceiptEvidence]
+
+_LIVE, _ATTEMPTS, _RECEIPTS = map(msgspec.json.Decoder, (_Live, _Attempts, _Receipts))
+_CASES = msgspec.json.Decoder(list[tuple[_Head, messages.Message, _Live, _Attempts, _Receipts]])
+_CLAIMED = msgspec.json.Decoder(
+    list[tuple[_Queued, _Head, messages.Message, _Live, _Attempts, _Receipts]]
+)
+
+
+def read_cases(text: str) -> Sequence[case.Case]:
+    """text: a JSON list of [head, body, live rows, attempts, receipts]."""
+    return [_case(*one) for one in _CASES.decode(text)]
+
+
+def read_claimed(text: str, *, taken: bool) -> Sequence[case.Claimed]:
+    """text: a JSON list of [queue row, then as for a case]. taken: the claim came after the reading
+    and counts one more."""
+    return [_claimed(one[0], _case(*one[1:]), taken) for one in _CLAIMED.decode(text)]
+
+
+def read_case(
+    head: Sequence[Any], body: str, live: str | None, attempts: str | None, receipts: str | None
+) -> case.Case:
+    """The same from columns of which only the last four are JSON; None for an empty list."""
+    return _case(
+        msgspec.convert(head, _Head),
+        messages.decode(body),
+        _LIVE.decode(live) if live is not None else [],
+        _ATTEMPTS.decode(attempts) if attempts is not None else [],
+        _RECEIPTS.decode(receipts) if receipts is not None else [],
     )
 
 
-def read_claimed(row: Sequence[Any], *, taken: bool) -> case.Claimed:
-    """row: [queue row, *case]. taken: the claim came after the reading and counts one more."""
-    return join_claimed(row[0], read_case(row[1:]), taken=taken)
+def join_claimed(queued: Sequence[Any], its_case: case.Case) -> case.Claimed:
+    """queued: the columns of a row that has been taken."""
+    return _claimed(msgspec.convert(queued, _Queued), its_case, taken=False)
 
 
-def join_claimed(queued: Sequence[Any], its_case: case.Case, *, taken: bool) -> case.Claimed:
-    """queued: (step, part, lane, pin, priority, rank, flow, weight, due_ms, expires_ms, attempts,
-    units, once, epoch, taker)."""
+def _case(
+    head: _Head, message: messages.Message, live: _Live, attempts: _Attempts, receipts: _Receipts
+) -> case.Case:
+    return case.Case(
+        id=head.id,
+        tenant=head.tenant,
+        internal=bool(head.internal),
+        created_ms=head.created_ms,
+        state=head.state,
+        version=head.version,
+        redrive=head.redrive,
+        ending=head.ending,
+        expires_ms=head.expires_ms,
+        message=message,
+        live=live,
+        attempts=attempts,
+        receipts=receipts,
+    )
+
+
+def _claimed(queued: _Queued, its_case: case.Case, taken: bool) -> case.Claimed:
     return case.Claimed(
         case=its_case,
-        step=queued[0],
-        part=queued[1],
-        lane=queued[2],
-        pin=queued[3],
-        priority=queued[4],
-        rank=queued[5] if queued[5] is not None else 0.0,
-        flow=queued[6],
-        weight=queued[7],
-        due_ms=queued[8],
-        attempts=queued[10] + taken,
-        units=queued[11],
-        once=bool(queued[12]),
-        epoch=queued[13] + taken,
-        taker=queued[14] or "",
+        step=queued.step,
+        part=queued.part,
+        lane=queued.lane,
+        pin=queued.pin,
+        priority=queued.priority,
+        rank=queued.rank if queued.rank is not None else 0.0,
+        flow=queued.flow,
+        weight=queued.weight,
+        due_ms=queued.due_ms,
+        attempts=queued.attempts + taken,
+        units=queued.units,
+        once=bool(queued.once),
+        epoch=queued.epoch + taken,
+        taker=queued.taker or "",
     )
 
 

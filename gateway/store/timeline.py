@@ -5,11 +5,10 @@ from typing import Any
 
 from gateway.model import view
 from gateway.model.state import State
-from gateway.model.values import value
+from gateway.model.values import Value
 
 
-@value()
-class Records:
+class Records(Value):
     """What the store has about a message."""
 
     #: (id, state, category, created_ms, expires_ms, body, started, claimed)

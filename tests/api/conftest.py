@@ -5,7 +5,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
@@ -25,6 +25,7 @@ from gateway.model.submission import (
     Ticket,
     Verdict,
 )
+from gateway.model.values import replace
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KNOWN = "01989f3c-7b1e-7a52-9d0f-3c1d5f6b8a21"

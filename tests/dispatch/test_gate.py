@@ -1,6 +1,5 @@
 """May it go now: time, bans, and whether it is still needed."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from gateway.model import wire
 from gateway.model.case import Case, Claimed
 from gateway.model.message import Message, MessageId, Mode, Priority, Step
 from gateway.model.state import AttemptEvidence, Outcome, ReceiptEvidence, State
+from gateway.model.values import replace
 
 TAKEN = AttemptEvidence(0, 0, 0, 1, "a", Outcome.ACCEPTED)
 FAILED = ReceiptEvidence(0, 0, 0, 1, "a", wire.ReceiptEvent.FAILED)

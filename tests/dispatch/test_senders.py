@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from gateway.clock import LoopClock
 from gateway.dispatch.senders import HttpSender, SmtpSender, TokenKeeper
 from gateway.model import wire
 from gateway.model.errors import AnswerLost, NotSent
+from gateway.model.values import replace
 from gateway.providers import base as providers
 from gateway.transport.base import Admit
 

@@ -1,7 +1,6 @@
 """The configurable provider against recorded bytes and the Standard Webhooks library."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import standardwebhooks
 
 from gateway.model import errors, wire
+from gateway.model.values import replace
 from gateway.providers import http
 
 Make = Callable[..., http.Provider]

@@ -1,7 +1,6 @@
 """Twilio against recorded bytes, its published vectors and its own SDK's validator."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlencode
 
@@ -13,6 +12,7 @@ from twilio.request_validator import RequestValidator
 
 from gateway.clock import Clock, SystemClock
 from gateway.model import errors, wire
+from gateway.model.values import replace
 from gateway.providers import twilio
 
 Make = Callable[..., twilio.Provider]

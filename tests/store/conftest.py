@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
 import pytest
 
 from gateway.model import wire
@@ -23,7 +22,7 @@ from gateway.model.case import (
     QueueRow,
     Transition,
 )
-from gateway.model.message import Message, MessageId, Priority, Step, new_id, to_json
+from gateway.model.message import Message, MessageId, Priority, Step, encode, new_id
 from gateway.model.state import AttemptEvidence, Outcome, State
 from gateway.store.base import ClaimRequest, Store
 from gateway.store.postgres.store import PostgresStore
@@ -174,7 +173,7 @@ class Make:
             internal=internal,
             created_ms=self.now_ms,
             expires_ms=expires_ms,
-            body=orjson.dumps(to_json(body)).decode(),
+            body=encode(body),
             state=state,
             rows=[
                 QueueRow(

@@ -1,13 +1,13 @@
 """Storing messages once, whoever asks and how often."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.model.case import EventRecord
 from gateway.model.state import Outcome, State
+from gateway.model.values import replace
 from gateway.model.view import MessageFilter
 from gateway.store.base import Existing, KeyTaken, Store, Stored
 

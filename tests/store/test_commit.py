@@ -1,11 +1,11 @@
 """Transitions are written whole, and only while what they rest on still holds."""
 
-from dataclasses import replace
 from typing import Any
 
 from gateway.model.case import EventRecord, Guard, ReceiptRecord, Reference
 from gateway.model.message import MessageId
 from gateway.model.state import Outcome, ReceiptEvidence, State
+from gateway.model.values import replace
 from gateway.model.wire import ReceiptEvent
 from gateway.store.base import Named, Staleness, Store, Stored
 

@@ -1,8 +1,8 @@
 """Keys, endpoints, bans, permissions and daily quotas."""
 
-from dataclasses import replace
 from typing import Any
 
+from gateway.model.values import replace
 from gateway.model.view import Endpoint
 from gateway.model.wire import Channel
 from gateway.store.base import EndpointRecord, Store, TenantKey

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import asyncpg
-import orjson
 
 from gateway.model.case import Case
 from gateway.model.message import MessageId
@@ -45,5 +44,4 @@ def _groups(messages: Sequence[str]) -> Sequence[Sequence[str]]:
 
 def _case(row: asyncpg.Record) -> Case:
     """row: as `cases` gives it; begins with the head."""
-    lists = [() if text is None else orjson.loads(text) for text in row[10:13]]
-    return shapes.read_case((row, orjson.loads(row[9]), *lists))
+    return shapes.read_case(row[:9], *row[9:13])

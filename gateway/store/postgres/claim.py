@@ -94,6 +94,4 @@ class Claims:
 
 def _joined(found: Sequence[asyncpg.Record], cases: dict[MessageId, Case]) -> list[Claimed]:
     """found: (place, message, then as `rows.join_claimed` takes it)."""
-    return [
-        shapes.join_claimed(row[2:], cases[row[1]], taken=False) for row in found if row[1] in cases
-    ]
+    return [shapes.join_claimed(row[2:], cases[row[1]]) for row in found if row[1] in cases]

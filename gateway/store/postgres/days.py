@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from gateway.model.values import value
+from gateway.model.values import Value
 from gateway.store.pages import first_id
 
 #: Tables by day, with the column of the message's id. The status goes first: without it nobody
@@ -53,8 +53,7 @@ _ROUGHLY = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1)"
 _HAS_WORK = "SELECT EXISTS (SELECT 1 FROM queue WHERE message >= $1 AND message < $2)"
 
 
-@value(kw_only=False)
-class Day:
+class Day(Value, kw_only=False):
     """A UTC day: the range of ids from `first` on and before `end`."""
 
     name: str

@@ -8,13 +8,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from gateway.model.case import Claimed, QueueRow
-from gateway.model.values import value
+from gateway.model.values import Value
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.session import Session
 
 
-@value(kw_only=False)
-class Turn:
+class Turn(Value, kw_only=False):
     """A row's place in line: at the end of its flow, or at the lane's clock for a retry."""
 
     lane: str

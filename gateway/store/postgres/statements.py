@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from gateway.model.values import value
+from gateway.model.values import Value
 from gateway.store import queries
 from gateway.store.postgres import literals
 
@@ -52,8 +52,7 @@ QUERIES = queries.load("postgres", FRAGMENTS)
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)(?:::(\w+)\[\])?")
 
 
-@value()
-class Statement:
+class Statement(Value):
     """SQL as the driver takes it, with the names of its parameters in their order."""
 
     sql: str

@@ -23,9 +23,9 @@ def claim(connection: apsw.Connection, request: base.ClaimRequest, owner: str) -
     if not call(connection, "any_ready", **where):
         return []
     unpinned = request.limit if _may_help(connection, request) else 0
-    found = call_json(connection, "heads", **where, limit=request.limit, unpinned=unpinned)
-    rows = [shapes.read_claimed(row, taken=True) for row in found]
-    claimed = rows[: request.startable]
+    found = call(connection, "heads", **where, limit=request.limit, unpinned=unpinned)
+    rows = shapes.read_claimed(found, taken=True)
+    claimed = [*rows[: request.startable]]
     claimed += takewhile(lambda row: not row.once, rows[request.startable :])
     take(connection, claimed, owner, request.provider)
     return claimed

@@ -26,15 +26,15 @@ T = TypeVar("T")
 _CASE = """json_array(m.id, m.tenant, m.internal, m.created_ms, s.state, s.version, s.redrive,
                       s.ending, s.expires_ms)
     || ',' || m.body
-    || ',' || (SELECT json_group_array(json_array(l.step, l.part, l.owner IS NOT NULL, l.due_ms,
-                                                  l.epoch))
+    || ',' || (SELECT json_group_array(json_array(l.step, l.part,
+                         json(iif(l.owner IS NULL, 'false', 'true')), l.due_ms, l.epoch))
                FROM queue l WHERE l.message = m.id)
     || ',' || CASE WHEN s.version = 0 THEN '[],[]' ELSE
               (SELECT json_group_array(json_array(a.redrive, a.step, a.part, a.number, a.provider,
                                                   a.outcome))
                FROM attempt a WHERE a.message = m.id)
-    || ',' || (SELECT json_group_array(json_array(c.redrive, c.step, c.part, c.number, c.provider,
-                                                  c.event))
+    || ',' || (SELECT json_group_array(json_array(c.redrive, c.step, c.part, nullif(c.number, -1),
+                                                  c.provider, c.event))
                FROM receipt c WHERE c.message = m.id) END"""
 
 #: Messages as lists show them, of rows of message and status: id, state, category, created_ms,

@@ -24,9 +24,9 @@ class SqliteLedger:
 
     async def cases(self, messages: Sequence[MessageId]) -> Mapping[MessageId, Case]:
         found = await self._engine.read(
-            lambda connection: call_json(connection, "cases", rows=dump(messages))
+            lambda connection: call(connection, "cases", rows=dump(messages))
         )
-        return {one.id: one for one in map(shapes.read_case, found)}
+        return {one.id: one for one in shapes.read_cases(found)}
 
     async def find_attempts(
         self, receipts: Sequence[base.Named], *, now_ms: int

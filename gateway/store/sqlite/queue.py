@@ -48,11 +48,10 @@ class SqliteQueue:
         pins, most = dump(list(wanted)), max(wanted.values())
 
         def work(connection: apsw.Connection) -> Sequence[Claimed]:
-            found = call_json(connection, "heads_of_pins", lane=lane, pins=pins, most=most)
+            found = call(connection, "heads_of_pins", lane=lane, pins=pins, most=most)
             left = dict(wanted)
             claimed = []
-            for row in found:
-                one = shapes.read_claimed(row, taken=True)
+            for one in shapes.read_claimed(found, taken=True):
                 if left[one.pin] > 0:
                     left[one.pin] -= 1
                     claimed.append(one)
@@ -91,8 +90,8 @@ class SqliteQueue:
 
     async def claim_expired(self, *, now_ms: int, limit: int) -> Sequence[Claimed]:
         def work(connection: apsw.Connection) -> Sequence[Claimed]:
-            found = call_json(connection, "expired", now_ms=now_ms, limit=limit)
-            claimed = [shapes.read_claimed(row, taken=True) for row in found]
+            found = call(connection, "expired", now_ms=now_ms, limit=limit)
+            claimed = shapes.read_claimed(found, taken=True)
             claims.take(connection, claimed, self._owner, taker="")
             return claimed
 
@@ -100,8 +99,8 @@ class SqliteQueue:
 
     async def claim_orphans(self, *, limit: int) -> Sequence[Claimed]:
         def work(connection: apsw.Connection) -> Sequence[Claimed]:
-            found = call_json(connection, "orphans", owner=self._owner, limit=limit)
-            claimed = [shapes.read_claimed(row, taken=False) for row in found]
+            found = call(connection, "orphans", owner=self._owner, limit=limit)
+            claimed = shapes.read_claimed(found, taken=False)
             call(connection, "adopt", rows=claims.keys(claimed), owner=self._owner)
             return claimed
 

@@ -288,8 +288,8 @@ SELECT m.id::text, m.tenant, m.internal, m.created_ms, s.state, s.version, s.red
           FROM attempt a
           WHERE a.message = m.id AND a.message BETWEEN :first::uuid AND :last::uuid) END,
        CASE WHEN s.version > 0 THEN
-         (SELECT json_agg(json_build_array(c.redrive, c.step, c.part, c.number, c.provider,
-                                           c.event)
+         (SELECT json_agg(json_build_array(c.redrive, c.step, c.part, nullif(c.number, -1),
+                                           c.provider, c.event)
                           ORDER BY c.redrive, c.step, c.part, c.number, c.provider, c.event)::text
           FROM receipt c
           WHERE c.message = m.id AND c.message BETWEEN :first::uuid AND :last::uuid) END
