@@ -7,7 +7,9 @@ To watch "99% delivered within five minutes" of a provider:
 """
 
 import os
-from collections.abc import Collection, Mapping
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import Literal
 
@@ -47,6 +49,16 @@ _BREAKER_STATES = ("closed", "half_open", "open")
 Over = Literal["livemostrecent", "livemax", "livesum"]
 
 
+class Times(Histogram):
+    """A histogram that takes many observations at once: each by itself costs 3 µs."""
+
+    def observe_all(self, seconds: Sequence[float]) -> None:
+        places = Tally([bisect_left(self._upper_bounds, one) for one in seconds])
+        for place, count in places.items():
+            self._buckets[place].inc(count)
+        self._sum.inc(sum(seconds))
+
+
 class Metrics:
     """The metrics of one gateway process, in a registry of their own."""
 
@@ -57,7 +69,7 @@ class Metrics:
         if not _has_siblings():  # else it would be about whichever process was asked
             ProcessCollector(registry=self.registry)
         self._ends: dict[tuple[str, str], Counter] = {}
-        self._successes: dict[str, Histogram] = {}
+        self._successes: dict[str, Times] = {}
         self._add_messages()
         self._add_attempts()
         self._add_endings()
@@ -203,19 +215,24 @@ class Metrics:
 
     # Children are kept where each message counts: finding one takes longer than counting with it.
 
-    def count_end(self, category: str, state: str) -> None:
-        """A message entered a reported state."""
+    def count_ends(self, category: str, state: str, count: int = 1) -> None:
+        """Messages entered a reported state."""
         child = self._ends.get((category, state))
         if child is None:
             child = self._ends[category, state] = self.ended.labels(category, state)
-        child.inc()
+        child.inc(count)
 
-    def note_first_success(self, category: str, seconds: float) -> None:
-        """A message succeeded, so long after it was accepted."""
+    def note_first_successes(
+        self, category: str, seconds: Sequence[float], *, internal: bool
+    ) -> None:
+        """Messages succeeded, so long after they were accepted. internal: webhooks of ours."""
+        if internal:
+            self.webhook_lag_seconds.observe_all(seconds)
+            return
         child = self._successes.get(category)
         if child is None:
             child = self._successes[category] = self.end_to_end_seconds.labels(category)
-        child.observe(seconds)
+        child.observe_all(seconds)
 
     def set_breaker(self, provider: str, state: str) -> None:
         for one in _BREAKER_STATES:
@@ -250,9 +267,9 @@ class Metrics:
         buckets: tuple[float, ...],
         *labels: str,
         extra: tuple[float, ...] = (),
-    ) -> Histogram:
+    ) -> Times:
         bounds = sorted({*buckets, *extra})
-        return Histogram(name, text, labels, buckets=bounds, registry=self.registry)
+        return Times(name, text, labels, buckets=bounds, registry=self.registry)
 
 
 def _of_all_processes() -> CollectorRegistry | None:

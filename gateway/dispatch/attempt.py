@@ -74,6 +74,8 @@ class Attempter:
         self._lane_providers = lane_providers
         self._random = random
         self._seconds = metrics.attempt_seconds.labels(self.account)
+        #: of attempts whose results have not been written yet
+        self._took: list[float] = []
         self._counts = {
             outcome: metrics.attempts.labels(self.account, outcome) for outcome in Outcome
         }
@@ -104,7 +106,7 @@ class Attempter:
         except Exception:  # a fault in an adapter must not stop its worker
             _log.exception("adapter_failed provider=%s", self.account)
             results = [wire.Unknown(code="internal_error")] * len(messages)
-        self._seconds.observe(self._clock.monotonic() - started)
+        self._took.append(self._clock.monotonic() - started)
         return results
 
     async def finish(
@@ -140,6 +142,8 @@ class Attempter:
                     await self.finish(one.row, wire.Unknown(code="internal_error"))
 
     def _count(self, ended: Sequence[Ended]) -> None:
+        self._seconds.observe_all(self._took)
+        self._took.clear()
         for outcome, count in Counter([OUTCOMES[type(one.result)] for one in ended]).items():
             self._counts[outcome].inc(count)
 

@@ -200,6 +200,8 @@ class Change:
 
     def _look_at(self, step: int) -> None:
         """A part was taken. Receipts that came before may say that it arrived, or never will."""
+        if not self._live and len(self.case.message.chain) == 1:
+            return  # there is nothing to stop, and nothing to go on with
         if self._findings.is_reached(step) or self._findings.is_done(step):
             self.stop_rest(step)
         else:

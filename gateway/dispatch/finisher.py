@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from gateway.model.case import (
     Transition,
 )
 from gateway.model.errors import StoreUnavailable
-from gateway.model.state import REPORTED, SUCCESSES, Outcome, ReceiptEvidence, State
+from gateway.model.state import DEAD, REPORTED, SUCCESSES, Outcome, ReceiptEvidence, State
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -116,12 +117,9 @@ class Finisher:
             raise
         except Exception:  # of one of them: `record` finds out of which
             return range(len(entries))
-        left = set(range(len(entries)))
-        for (place, change, transition), verdict in zip(decided, verdicts, strict=True):
-            if verdict is None:
-                left.discard(place)
-                self._after(change.case, change, transition)
-        return sorted(left)
+        done = [one for one, verdict in zip(decided, verdicts, strict=True) if verdict is None]
+        self._after([(change, transition) for _, change, transition in done])
+        return sorted({*range(len(entries))} - {place for place, *_ in done})
 
     async def _wait_for_store(self, error: StoreUnavailable) -> None:
         _log.warning("result_waits_for_store reason=%s", error)
@@ -142,11 +140,11 @@ class Finisher:
             verdict = (await self._store.commit([transition]))[0]
             if verdict is None:
                 self._count_stale(stale)
-                self._after(case, change, transition)
+                self._after([(change, transition)])
                 return transition
             fresh = (await self._store.cases([case.id])).get(case.id)
             if verdict is base.Staleness.EPOCH and fresh is not None and _has(fresh, transition):
-                self._after(case, change, transition)
+                self._after([(change, transition)])
                 return transition
             if verdict is base.Staleness.EPOCH and not stale_news:
                 stale_news, stale = True, transition.attempts
@@ -163,32 +161,41 @@ class Finisher:
         weight = self._weights.get(case.tenant, 1.0)
         return Change(case, now_ms=self._clock.now_ms(), weight=weight)
 
-    def _after(self, case: Case, change: Change, transition: Transition) -> None:
+    def _after(self, done: Sequence[tuple[Change, Transition]]) -> None:
+        """Tell the workers what there is to do, and count."""
+        for change, transition in done:
+            self._ring(change, transition)
+            if change.is_double_success:
+                self._metrics.double_successes.labels(change.case.message.category).inc()
+            for event in transition.events:
+                if event.event == "fallback":
+                    self._metrics.fallbacks.labels(event.channel).inc()
+        self._count_ends([(one.case, end) for one, end in done if end.state is not one.case.state])
+
+    def _count_ends(self, ends: Sequence[tuple[Case, Transition]]) -> None:
+        """Cases that have entered another state."""
+        entered: Counter[tuple[str, State]] = Counter()
+        took: dict[tuple[str, bool], list[float]] = defaultdict(list)
+        for case, end in ends:
+            if end.state in REPORTED:
+                entered[case.message.category, end.state] += 1
+            if end.state in SUCCESSES and case.state not in SUCCESSES:
+                seconds = (end.at_ms - case.created_ms) / 1000
+                took[case.message.category, case.internal].append(seconds)
+            if end.state in DEAD:
+                _log.info("dead_letter message=%s state=%s", case.id, end.state)
+        for (category, state), count in entered.items():
+            self._metrics.count_ends(category, state, count)
+        for (category, internal), times in took.items():
+            self._metrics.note_first_successes(category, times, internal=internal)
+
+    def _ring(self, change: Change, transition: Transition) -> None:
         for row in transition.put:
             if row.due_ms <= change.now_ms:
                 self._bells.ring(row.lane)
         for webhook in transition.webhooks:
             for row in webhook.rows:
                 self._bells.ring(row.lane, row.pin)
-        if transition.state is not case.state and transition.state in REPORTED:
-            self._count_end(case, transition)
-        if change.is_double_success:
-            self._metrics.double_successes.labels(case.message.category).inc()
-        for event in transition.events:
-            if event.event == "fallback":
-                self._metrics.fallbacks.labels(event.channel).inc()
-
-    def _count_end(self, case: Case, transition: Transition) -> None:
-        category = case.message.category
-        self._metrics.count_end(category, transition.state)
-        took = (transition.at_ms - case.created_ms) / 1000
-        if transition.state in SUCCESSES and case.state not in SUCCESSES:
-            if case.internal:
-                self._metrics.webhook_lag_seconds.observe(took)
-            else:
-                self._metrics.note_first_success(category, took)
-        if transition.state in (State.FAILED, State.EXPIRED, State.UNKNOWN):
-            _log.info("dead_letter message=%s state=%s", case.id, transition.state)
 
 
 def _has(case: Case, transition: Transition) -> bool:

@@ -108,7 +108,7 @@ class Intake:
             self._metrics.accepted.labels(category).inc(count)
         for draft in new:
             if draft.ending is not None:
-                self._metrics.count_end(draft.category, draft.ending)
+                self._metrics.count_ends(draft.category, draft.ending)
                 for webhook in draft.webhooks:
                     for row in webhook.rows:
                         self._bells.ring(row.lane, row.pin)

@@ -138,10 +138,10 @@ def result_of_status(response: wire.HttpResponse, *, now_ms: int) -> wire.Attemp
     4xx are permanent. A redirect is never followed: the address is configured wrongly.
     """
     status = response.status
-    code = f"http_{status}"
-    wait = retry_after(response, now_ms=now_ms)
     if 200 <= status < 300:
         return wire.Accepted()
+    code = f"http_{status}"
+    wait = retry_after(response, now_ms=now_ms)
     if status == 429:
         return wire.Deferred(code=code, cause=wire.Cause.THROTTLED, retry_after=wait)
     if status in (401, 403):
