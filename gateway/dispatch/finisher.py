@@ -40,11 +40,11 @@ _EVENT_OF_OUTCOME = {
 
 
 class Entry(NamedTuple):
-    """What `Finisher.record` takes."""
+    """What `Finisher.record` and `apply` take."""
 
     case: Case
     news: News
-    guard: Guard | None
+    guard: Guard | None = None
 
 
 class Finisher:
@@ -97,6 +97,11 @@ class Finisher:
                 await self._wait_for_store(error)
         await asyncio.gather(*map(record, left))
         return faults
+
+    async def apply_all(self, entries: Sequence[Entry]) -> None:
+        """`apply` for many with one commit. Raises StoreUnavailable: some of it may be written."""
+        left = await self._apply_together(entries)
+        await asyncio.gather(*[self.apply(*entries[place]) for place in left])
 
     async def _apply_together(self, entries: Sequence[Entry]) -> Sequence[int]:
         """Write what can be written at the first try; the places of the others, which need a look

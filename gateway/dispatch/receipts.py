@@ -6,12 +6,13 @@ parked in the store, and `apply_parked` sees to it as soon as the attempt has it
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from gateway.clock import Clock, to_datetime
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
-from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.finisher import Entry, Finisher, News
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -31,8 +32,11 @@ _DETAIL = 300
 #: Receipts that one request may carry.
 _MOST = 10_000
 
-#: Parked receipts applied at once.
+#: Parked receipts looked at in one go.
 _PARKED = 500
+
+#: Receipts that share a commit.
+_AT_ONCE = 128
 
 #: Events after which the address is never written to again, whatever the provider's file says.
 _BANNING = frozenset({wire.ReceiptEvent.COMPLAINED, wire.ReceiptEvent.OPTED_OUT})
@@ -41,6 +45,7 @@ _BANNING = frozenset({wire.ReceiptEvent.COMPLAINED, wire.ReceiptEvent.OPTED_OUT}
 class _Found(Value):
     """A receipt with the part it is about. `number` None: any attempt of the part."""
 
+    account: str
     message: MessageId
     redrive: int
     step: int
@@ -94,9 +99,9 @@ class Receipts:
     async def apply_parked(self) -> int:
         """Apply receipts whose attempt has become known; how many attempts they were about."""
         parked = await self._store.parked(limit=_PARKED)
-        for one in parked:
-            for values in one.receipts:
-                await self._apply_all(one.provider, [_found(one, _unpack(values))])
+        await self._apply_all(
+            [_found(one, _unpack(values)) for one in parked for values in one.receipts]
+        )
         if parked:
             await self._store.clear_parked(parked)
         return len(parked)
@@ -104,7 +109,12 @@ class Receipts:
     async def _file(self, account: str, receipts: Sequence[wire.DeliveryReceipt]) -> None:
         for receipt in receipts:
             self._metrics.receipts.labels(account, receipt.event).inc()
-        named = [one for one in receipts if not _ours(one) and one.provider_id]
+        ours = [_ours(account, one) for one in receipts]
+        named = [
+            receipt
+            for receipt, place in zip(receipts, ours, strict=True)
+            if place is None and receipt.provider_id
+        ]
         found = await self._store.find_attempts(
             [
                 base.Named(provider=account, reference=one.provider_id, parked=_pack(one))
@@ -117,53 +127,57 @@ class Receipts:
             for place, receipt in zip(found, named, strict=True)
             if place is not None
         ]
-        await self._apply_all(account, [*filter(None, map(_ours, receipts)), *known])
+        await self._apply_all([*filter(None, ours), *known])
 
-    async def _apply_all(self, account: str, found: Sequence[_Found]) -> None:
-        by_message: dict[MessageId, list[_Found]] = {}
+    async def _apply_all(self, found: Sequence[_Found]) -> None:
+        for start in range(0, len(found), _AT_ONCE):
+            await self._apply_together(found[start : start + _AT_ONCE])
+
+    async def _apply_together(self, found: Sequence[_Found]) -> None:
+        """What is about one message is one change, and all changes are one commit."""
+        groups: dict[tuple[MessageId, str], list[_Found]] = defaultdict(list)
         for one in found:
-            by_message.setdefault(one.message, []).append(one)
-        cases = await self._store.cases(list(by_message)) if by_message else {}
-        for message, group in by_message.items():
+            groups[one.message, one.account].append(one)
+        cases = await self._store.cases(list({one.message for one in found}))
+        believed: list[tuple[Case, Sequence[_Found]]] = []
+        for (message, account), group in groups.items():
             case = cases.get(message)
-            if case is None:
+            plausible = [one for one in group if case is not None and _is_plausible(case, one)]
+            if case is None or not plausible:
                 self._metrics.receipts_refused.labels(account, "stranger").inc(len(group))
             else:
-                await self._apply(account, case, group)
+                believed.append((case, plausible))
+        await self._finisher.apply_all([Entry(case, self._news(these)) for case, these in believed])
+        for case, these in believed:
+            for one in these:
+                self._count(case, one)
+                if one.receipt.suppress or one.receipt.event in _BANNING:
+                    await self._ban(case, one)
 
-    async def _apply(self, account: str, case: Case, group: Sequence[_Found]) -> None:
-        """group: receipts about one message, applied as one change."""
-        group = [one for one in group if _is_plausible(case, account, one)]
-        if not group:
-            self._metrics.receipts_refused.labels(account, "stranger").inc()
-            return
-        records = [self._record(account, one) for one in group]
+    def _news(self, group: Sequence[_Found]) -> News:
+        records = [self._record(one) for one in group]
 
         def news(change: Change) -> None:
             for record in records:
                 change.add_receipt(record)
             change.react()
 
-        await self._finisher.apply(case, news)
-        for one in group:
-            self._count(account, case, one.receipt)
-            if one.receipt.suppress or one.receipt.event in _BANNING:
-                await self._ban(account, case, one)
+        return news
 
-    def _record(self, account: str, one: _Found) -> ReceiptRecord:
+    def _record(self, one: _Found) -> ReceiptRecord:
         receipt = one.receipt
         at_ms = self._clock.now_ms()
         return ReceiptRecord(
             evidence=ReceiptEvidence(
-                one.redrive, one.step, one.part, one.number, account, receipt.event
+                one.redrive, one.step, one.part, one.number, one.account, receipt.event
             ),
             code=receipt.code[:64],
             detail=receipt.detail[:_DETAIL],
             at_ms=at_ms,
         )
 
-    def _count(self, account: str, case: Case, receipt: wire.DeliveryReceipt) -> None:
-        now = self._clock.monotonic()
+    def _count(self, case: Case, one: _Found) -> None:
+        account, receipt, now = one.account, one.receipt, self._clock.monotonic()
         if receipt.event is wire.ReceiptEvent.DELIVERED:
             took = (self._clock.now_ms() - case.created_ms) / 1000
             self._metrics.delivery_seconds.labels(account).observe(took)
@@ -171,39 +185,47 @@ class Receipts:
         elif receipt.event in wire.FAILURES:
             self._roster[account].tally.add("undelivered", now)
 
-    async def _ban(self, account: str, case: Case, one: _Found) -> None:
+    async def _ban(self, case: Case, one: _Found) -> None:
         step = case.message.chain[one.step]
         await self._bans.add_address(
-            step.channel, step.parts[one.part], reason=str(one.receipt.event), source=account
+            step.channel, step.parts[one.part], reason=str(one.receipt.event), source=one.account
         )
 
 
-def _is_plausible(case: Case, account: str, one: _Found) -> bool:
-    """Whether this account has had this part: a provider may not report on another's work."""
+def _is_plausible(case: Case, one: _Found) -> bool:
+    """Whether its account has had this part: a provider may not report on another's work."""
     chain = case.message.chain
     if one.step >= len(chain) or one.part >= len(chain[one.step].parts):
         return False
     where = (one.redrive, one.step, one.part)
     tried = any(
-        (a.redrive, a.step, a.part) == where and a.provider == account for a in case.attempts
+        (a.redrive, a.step, a.part) == where and a.provider == one.account for a in case.attempts
     )
     return tried or any(
         row.claimed and (case.redrive, row.step, row.part) == where for row in case.live
     )
 
 
-def _ours(receipt: wire.DeliveryReceipt) -> _Found | None:
+def _ours(account: str, receipt: wire.DeliveryReceipt) -> _Found | None:
+    """The part that it names by our own reference, if it does."""
     place = read_reference(receipt.reference) if receipt.reference else None
     if place is None:
         return None
     message, redrive, step, part = place
     return _Found(
-        message=message, redrive=redrive, step=step, part=part, number=None, receipt=receipt
+        account=account,
+        message=message,
+        redrive=redrive,
+        step=step,
+        part=part,
+        number=None,
+        receipt=receipt,
     )
 
 
 def _found(place: Parked, receipt: wire.DeliveryReceipt) -> _Found:
     return _Found(
+        account=place.provider,
         message=place.message,
         redrive=place.redrive,
         step=place.step,

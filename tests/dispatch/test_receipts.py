@@ -180,3 +180,27 @@ async def test_health_counts_what_was_delivered(world: Any) -> None:
 
     counts = world.accounts["a"].tally.counts(world.clock.monotonic())
     assert (counts["accepted"], counts["delivered"], counts["undelivered"]) == (1, 1, 1)
+
+
+async def test_many_receipts_of_one_request_share_commits(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+    ids = await world.post_all([{"chain": SMS_ONLY}] * 300)
+    await world.settle()
+    commit, commits = world.store.commit, []
+
+    async def counted_commit(transitions: Any) -> Any:
+        commits.append(len(transitions))
+        return await commit(transitions)
+
+    monkeypatch.setattr(world.store, "commit", counted_commit)
+    reports = [
+        DeliveryReceipt(event=ReceiptEvent.DELIVERED, reference=call.message.reference)
+        for call in world.senders["a"].calls
+    ]
+    of_a = {call.message.id for call in world.senders["a"].calls}
+    await world.report("a", *reports, *reports)
+
+    assert {await world.state(id_) for id_ in ids if id_ in of_a} == {"delivered"}
+    assert len(commits) <= 2 * len(reports) // 128 + 1
