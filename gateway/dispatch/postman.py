@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, Ready
+from gateway.dispatch.attempt import Attempter, Ended, Ready
 from gateway.dispatch.endpoints import EndpointBook
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.rounds import Round, Stop
+from gateway.dispatch.settler import Settler
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
@@ -21,6 +22,10 @@ _log = logging.getLogger(__name__)
 
 #: Seconds between searches of the store for endpoints with work that no bell told of.
 _SEARCH_EVERY = 1.0
+
+
+#: Results that wait for the store, beyond which nothing new is claimed.
+_MOST_UNWRITTEN = 1_000
 
 
 class Postman:
@@ -48,6 +53,7 @@ class Postman:
         self._may_send = may_send
         self._round = Round(slots)
         self._semaphores: dict[str, asyncio.Semaphore] = {}
+        self._settler = Settler(attempter)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._searched = 0.0
@@ -60,8 +66,8 @@ class Postman:
             except StoreUnavailable as error:
                 _log.warning("webhooks_wait_for_store reason=%s", error)
                 await self._clock.sleep(_SEARCH_EVERY)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while under_way := [*self._tasks, *filter(None, [self._settler.task])]:
+            await asyncio.wait(under_way)
 
     def stop(self) -> None:
         self._stopping = True
@@ -71,6 +77,7 @@ class Postman:
         """Abandon what is in flight."""
         for task in self._tasks:
             task.cancel()
+        self._settler.cancel()
 
     @property
     def in_flight(self) -> int:
@@ -82,7 +89,8 @@ class Postman:
             await self._clock.sleep(_SEARCH_EVERY)
             return
         await self._find_work()
-        wanted = self._round.wanted(self._clock.monotonic())
+        has_room = self._settler.waiting < _MOST_UNWRITTEN
+        wanted = self._round.wanted(self._clock.monotonic()) if has_room else {}
         rows = await self._store.claim_pinned(WEBHOOK_LANE, wanted) if wanted else []
         self._round.settle(wanted, rows)
         for row in rows:
@@ -104,33 +112,36 @@ class Postman:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, row: Claimed, stop: Stop) -> None:
+        ended = None
         try:
             async with self._slots_of(row.pin):
-                await self._attempt(row, stop)
+                ended = await self._attempt(row, stop)
         except Exception:  # a fault of ours must not leave the row claimed for ever
             _log.exception("webhook_failed endpoint=%s message=%s", row.pin, row.case.id)
-            await self._attempter.finish(row, wire.Unknown(code="internal_error"))
+            ended = self._attempter.ended(row, wire.Unknown(code="internal_error"))
         finally:
             if self._round.end(row.pin, self._clock.monotonic()):
                 self._semaphores.pop(row.pin, None)
             self._bell.set()
+        if ended is not None:
+            self._settler.add(ended)
 
     def _slots_of(self, endpoint: str) -> asyncio.Semaphore:
         return self._semaphores.setdefault(endpoint, asyncio.Semaphore(self._slots))
 
-    async def _attempt(self, row: Claimed, stop: Stop) -> None:
+    async def _attempt(self, row: Claimed, stop: Stop) -> Ended | None:
+        """What came of it; None when it was not sent, and that has been written."""
         endpoint = self._book.get(row.pin)
         if endpoint is None or endpoint.disabled_ms is not None:
             gone = wire.Rejected(code="endpoint_gone", detail="deleted or switched off")
-            await self._attempter.finish(row, gone)
-            return
+            return self._attempter.ended(row, gone)
         failed_since = stop.wait(self._clock.monotonic()) > 0.0 and not stop.is_probing
         if failed_since or not self._may_send():  # it was claimed ahead: back, at no cost
             await self._give_back(row)
-            return
+            return None
         ready = await self._attempter.prepare(row, "")
         if ready is None:
-            return
+            return None
         started_ms = self._clock.now_ms()
         message = replace(
             ready.message,
@@ -139,8 +150,9 @@ class Postman:
         )
         results = await self._attempter.send([Ready(row=row, message=message)], None)
         self._judge(stop, results[0])
-        await self._attempter.finish(row, results[0], started_ms)
+        ended = self._attempter.ended(row, results[0], started_ms)
         await self._note(row.pin, results[0])
+        return ended
 
     async def _give_back(self, row: Claimed) -> None:
         while True:

@@ -10,8 +10,9 @@ from enum import IntEnum
 from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
 from gateway.model.case import Claimed
 
-#: Rows claimed ahead of the free slots of an endpoint that answers.
-_AHEAD = 8
+#: Rows claimed ahead of the free slots of an endpoint that answers; more, up to the most, while it
+#: has more waiting, for a claim is a transaction.
+_AHEAD, _MOST_AHEAD = 8, 64
 
 
 class Trust(IntEnum):
@@ -41,7 +42,15 @@ _MOST_REMEMBERED = 50_000
 class Stop:
     """One endpoint's part of the round."""
 
-    __slots__ = ("_heard", "_trust", "breaker", "in_flight", "paused_until", "was_probing")
+    __slots__ = (
+        "_ahead",
+        "_heard",
+        "_trust",
+        "breaker",
+        "in_flight",
+        "paused_until",
+        "was_probing",
+    )
 
     def __init__(self) -> None:
         self.breaker = Breaker(_BREAKER)
@@ -49,6 +58,7 @@ class Stop:
         self.paused_until = 0.0
         #: what is in flight is to find out whether it answers again
         self.was_probing = False
+        self._ahead = _AHEAD
         self._trust = Trust.NEW
         self._heard = 0.0
 
@@ -71,6 +81,7 @@ class Stop:
 
     def fail(self, now: float) -> None:
         self._trust = Trust.SILENT
+        self._ahead = _AHEAD
         self.breaker.fail(now, connect=True)
 
     def trust(self, now: float) -> Trust:
@@ -83,8 +94,13 @@ class Stop:
             return 0
         if self.breaker.state is not BreakerState.CLOSED:
             return int(self.in_flight == 0)
-        ahead = _AHEAD if self.trust(now) is Trust.ANSWERING else 0
-        return max(0, slots + ahead - self.in_flight)
+        ahead = self._ahead if self.trust(now) is Trust.ANSWERING else 0
+        free = slots + ahead - self.in_flight
+        return free if free > 0 and free >= ahead // 2 else 0  # worth a claim
+
+    def note_claim(self, *, has_more: bool) -> None:
+        """It got rows: all that it could take, or all that there were."""
+        self._ahead = min(self._ahead * 2, _MOST_AHEAD) if has_more else _AHEAD
 
     @property
     def is_probing(self) -> bool:
@@ -146,7 +162,10 @@ class Round:
         """What came of a claim: who got less than wanted has nothing more, until a bell says so."""
         got = Counter(row.pin for row in rows)
         for endpoint, count in wanted.items():
-            if got[endpoint] < count:
+            has_more = got[endpoint] >= count
+            if (stop := self._stops.get(endpoint)) is not None:
+                stop.note_claim(has_more=has_more)
+            if not has_more:
                 del self._turn[endpoint]
             else:
                 self._turn.move_to_end(endpoint)

@@ -8,7 +8,7 @@ other work at the most.
 import asyncio
 import heapq
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
@@ -20,6 +20,7 @@ from gateway.dispatch.claims import Claimer
 from gateway.dispatch.claims import ServedLane as ServedLane
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.quota import DailyQuota
+from gateway.dispatch.settler import Settler
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -35,9 +36,6 @@ _POLL = 1.0
 
 #: Results that wait for the store, beyond which nothing new is claimed.
 _MOST_UNFINISHED = 2_000
-
-#: Results that are decided on in one go, while which nothing else runs.
-_SETTLED_AT_ONCE = 128
 
 #: How long an account whose credential is refused is left alone, in seconds.
 _CREDENTIAL_PAUSE = 30.0
@@ -90,8 +88,7 @@ class Worker:
         self._order = count()
         self._unadmitted = 0
         self._unfinished = 0
-        self._ended: deque[Ended] = deque()
-        self._settling: asyncio.Task[None] | None = None
+        self._settler = Settler(attempter, self._finished)
         #: rows that wait for a slot or a token, by priority
         self._waiting: Counter[int] = Counter()
         self._urgent_may_wait = True
@@ -109,7 +106,7 @@ class Worker:
                 await self._turn()
         finally:
             await self._give_back()
-        while under_way := [*self._tasks, *filter(None, [self._settling])]:
+        while under_way := [*self._tasks, *filter(None, [self._settler.task])]:
             await asyncio.wait(under_way)
         await self._claimer.close()
 
@@ -123,8 +120,7 @@ class Worker:
         """Abandon what is in flight: its outcome is unknown."""
         for task in self._tasks:
             task.cancel()
-        if self._settling is not None:
-            self._settling.cancel()
+        self._settler.cancel()
 
     async def _turn(self) -> None:
         self._wanted = 0
@@ -268,7 +264,7 @@ class Worker:
             if ended is None:
                 self._finished(1)
         if ended is not None:
-            self._settle(ended)
+            self._settler.add(ended)
 
     async def _carry_out(self, row: Claimed, ban: str) -> Ended | None:
         """What came of it; None when it was not sent, and that has been written."""
@@ -283,23 +279,8 @@ class Worker:
         self._judge(result)
         return self._attempter.ended(row, result, started_ms)
 
-    # What has ended is written together: as much as comes while a commit is on its way.
-
-    def _settle(self, ended: Ended) -> None:
-        self._ended.append(ended)
-        if self._settling is None:
-            self._settling = asyncio.create_task(self._settle_all())
-
-    async def _settle_all(self) -> None:
-        try:
-            while self._ended:
-                count = min(len(self._ended), _SETTLED_AT_ONCE)
-                await self._attempter.finish_all([self._ended.popleft() for _ in range(count)])
-                self._finished(count)
-        finally:
-            self._settling = None
-
     def _finished(self, count: int) -> None:
+        """So many rows are done with, their ends written."""
         was_full = self._unfinished >= _MOST_UNFINISHED
         self._unfinished -= count
         if was_full and self._unfinished < _MOST_UNFINISHED:

@@ -9,6 +9,7 @@ import binascii
 import hmac
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -100,8 +101,16 @@ def _sign(secret: str, content: bytes) -> str:
     return _mac(keys[0], content) if keys else ""
 
 
+@lru_cache(maxsize=1024)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha256")
+
+
 def _mac(key: bytes, content: bytes) -> str:
-    return "v1," + b64encode(hmac.digest(key, content, "sha256")).decode("ascii")
+    # `hmac.digest` gives up the interpreter's lock whatever the length, and waits to get it back.
+    mac = _keyed(key).copy()
+    mac.update(content)
+    return "v1," + b64encode(mac.digest()).decode("ascii")
 
 
 def _matches(secret: str, content: bytes, offered: Sequence[str]) -> bool:

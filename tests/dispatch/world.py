@@ -348,9 +348,10 @@ class World:
             task.cancel()
         for worker in self.workers.values():
             worker.cancel()
-            tasks += [*worker._tasks, *([worker._settling] if worker._settling else [])]
+            tasks += [*worker._tasks, *filter(None, [worker._settler.task])]
         self.postman.cancel()
-        await asyncio.wait([*tasks, *self.postman._tasks])
+        tasks += [*self.postman._tasks, *filter(None, [self.postman._settler.task])]
+        await asyncio.wait(tasks)
 
     async def stop(self) -> None:
         """Drain, and raise what any part of it died of."""

@@ -11,9 +11,14 @@ from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.store import base, pages
 from gateway.store import rows as shapes
+from gateway.store.batcher import Batcher
 from gateway.store.sqlite import timeline
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 from gateway.store.timeline import listed
+
+#: Messages or receipts that share a look at the most (more when one caller brings more), and looks
+#: for messages at once.
+_LARGEST_FLUSH, _READS = 500, 2
 
 
 class SqliteLedger:
@@ -21,18 +26,35 @@ class SqliteLedger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reader: Batcher[MessageId, Case | None] = Batcher(
+            self._cases, largest=_LARGEST_FLUSH, flushes=_READS
+        )
+        self._finder: Batcher[tuple[base.Named, int], Parked | None] = Batcher(
+            self._find_attempts, largest=_LARGEST_FLUSH
+        )
 
     async def cases(self, messages: Sequence[MessageId]) -> Mapping[MessageId, Case]:
+        found = await self._reader.submit(messages) if messages else ()
+        return {one.id: one for one in found if one is not None}
+
+    async def _cases(self, messages: Sequence[MessageId]) -> Sequence[Case | None]:
         found = await self._engine.read(
             lambda connection: call(connection, "cases", rows=dump(messages))
         )
-        return {one.id: one for one in shapes.read_cases(found)}
+        by_id = {one.id: one for one in shapes.read_cases(found)}
+        return [by_id.get(one) for one in messages]
 
     async def find_attempts(
         self, receipts: Sequence[base.Named], *, now_ms: int
     ) -> Sequence[Parked | None]:
+        return await self._finder.submit([(one, now_ms) for one in receipts]) if receipts else ()
+
+    async def _find_attempts(
+        self, receipts: Sequence[tuple[base.Named, int]]
+    ) -> Sequence[Parked | None]:
+        named, now_ms = [one for one, _ in receipts], max(at_ms for _, at_ms in receipts)
         return await self._engine.write(
-            lambda connection: _find_attempts(connection, receipts, now_ms)
+            lambda connection: _find_attempts(connection, named, now_ms)
         )
 
     async def parked(self, *, limit: int) -> Sequence[Parked]:
