@@ -5,9 +5,7 @@ from when it was due, so that nothing hides behind a slow answer. Each level is 
 gateway carried at full load just before.
 """
 
-import asyncio
 import math
-import random
 import statistics
 import tempfile
 import time
@@ -17,14 +15,11 @@ from pathlib import Path
 import orjson
 
 from benchmarks import load
-from benchmarks.processes import Running, apart, gateway, started
+from benchmarks.processes import apart, gateway, started
 from benchmarks.report import Chart, Result, rounds
 
 #: The first is that of the goal.
 _LEVELS = (0.8, 0.5, 0.95)
-
-#: Seconds between posts; what arrives in between goes as one batch.
-_TICK = 0.01
 
 _SHARES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
@@ -96,31 +91,14 @@ async def _level(folder: Path, core: int | None, rate: float, seconds: float) ->
     async with (
         started("-m", "benchmarks.sink", "--times", str(times)) as url,
         gateway(place, _config(url), core=core) as running,
+        load.session() as client,
     ):
-        due = await _arrive(running, rate, seconds)
+        due = await load.arrive(client, running, rate, seconds)
+        await load.until_sent(client, running, len(due))
     arrived = dict(orjson.loads(times.read_bytes()))
     if missing := len(due) - len(arrived):
         raise RuntimeError(f"{missing} messages never arrived")
     return [arrived[number] - at for number, at in enumerate(due) if number >= len(due) // 10]
-
-
-async def _arrive(running: Running, rate: float, seconds: float) -> list[float]:
-    """Post messages at random moments; when each was due. Returns when all have been sent."""
-    chance, due, begun = random.Random(1), list[float](), time.monotonic()
-    async with load.session() as client, asyncio.TaskGroup() as group:
-        at, posted = begun, 0
-        for tick in range(1, int(seconds / _TICK) + 1):
-            while at < begun + tick * _TICK:
-                due.append(at)
-                at += chance.expovariate(rate)
-            await asyncio.sleep(begun + tick * _TICK - time.monotonic())
-            for first in range(posted, len(due), load.BATCH):
-                size = min(load.BATCH, len(due) - first)
-                group.create_task(load.post_batch(client, running, first, size, "service"))
-            posted = len(due)
-    async with load.session() as client:
-        await load.until_sent(client, running, len(due))
-    return due
 
 
 def _config(url: str) -> str:

@@ -1,6 +1,7 @@
 """Posts messages to a gateway and waits for what becomes of them."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Mapping
 
@@ -22,6 +23,9 @@ TEXT = "Your parcel is on its way."
 
 #: Messages in a batch, and batches under way.
 BATCH, _AT_ONCE = 500, 4
+
+#: Seconds between posts of an open loop; what arrives in between goes as one batch.
+_TICK = 0.01
 
 #: Shortest and longest time between looks at the gateway's metrics, in seconds.
 _LOOK, _LONGEST_LOOK = 0.02, 2.0
@@ -122,6 +126,36 @@ async def post_batch(
         if answer.status != 202:
             raise RuntimeError(f"the gateway answered {answer.status}: {results}")
     return [one["id"] for one in results["results"]]
+
+
+async def arrive(
+    client: aiohttp.ClientSession,
+    gateway: Running,
+    rate: float,
+    seconds: float,
+    *,
+    category: str = "service",
+    first: int = 0,
+    make: Make = message,
+) -> list[float]:
+    """Post messages at random moments, whatever the gateway does (an open loop).
+
+    When each was due, in seconds of the machine's monotonic clock: what is posted late counts from
+    then, so that no delay hides behind another.
+    """
+    chance, due, begun = random.Random(1), list[float](), time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        at, posted = begun + chance.expovariate(rate), 0
+        for tick in range(1, int(seconds / _TICK) + 1):
+            while at < begun + tick * _TICK:
+                due.append(at)
+                at += chance.expovariate(rate)
+            await asyncio.sleep(begun + tick * _TICK - time.monotonic())
+            for start in range(posted, len(due), BATCH):
+                size = min(BATCH, len(due) - start)
+                group.create_task(post_batch(client, gateway, first + start, size, category, make))
+            posted = len(due)
+    return due
 
 
 async def until_sent(
