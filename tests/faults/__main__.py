@@ -80,7 +80,8 @@ async def _play(runner: run.Runner, case: run.AnyCase) -> Result:
 
 def _show(console: Console, results: Sequence[Result]) -> None:
     seed = results[0].seed if results else "none"
-    table = Table(box=box.SIMPLE, caption=f"seed {seed}; seconds to recover", padding=(0, 1))
+    caption = f"seed {seed}; seconds to recover"
+    table = Table(box=box.SIMPLE, caption=caption, padding=(0, 1), show_edge=False)  # in 80 columns
     table.add_column("fault", no_wrap=True)
     for name in ("messages", "lost", "duplicated", "unknown", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
