@@ -55,6 +55,8 @@ class Request(ClientRequest):
         call.limit.reschedule(asyncio.get_running_loop().time() + call.seconds)
         if call.admit is not None:
             await self._admit(call.admit, conn)
+            if conn.transport is None or conn.transport.is_closing():
+                raise aiohttp.ServerDisconnectedError  # now, when it is certain that nothing left
         response = await super().send(conn)
         if not self.body:
             call.whole = True
