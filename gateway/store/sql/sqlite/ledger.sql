@@ -74,13 +74,14 @@ FROM (
 );
 
 -- name: list_rare
--- The same for a state that few messages are in.
+-- The same for a state that few messages are in, in the index's own words.
 SELECT {listed}
 FROM (
     SELECT m.id, s.state, m.category, m.created_ms, s.expires_ms, m.body, s.version
     FROM status s INDEXED BY status_rare JOIN message m ON m.id = s.message
     WHERE s.tenant = :tenant AND s.state = :state
-      AND s.state IN ('failed', 'expired', 'unknown', 'suppressed', 'cancelled')
+      AND (s.state = 'failed' OR s.state = 'expired' OR s.state = 'unknown'
+           OR s.state = 'suppressed' OR s.state = 'cancelled')
       AND s.message >= :first AND s.message < :before
       AND (:category = '' OR m.category = :category)
     ORDER BY s.message DESC
@@ -107,7 +108,7 @@ FROM (
 );
 
 -- name: dead_messages
--- Dead letters, oldest first. Gives [[tenant, id, state, category, created_ms, expires_ms,
+-- Dead letters, oldest first, in the index's own words. Gives [[tenant, id, state, category, created_ms, expires_ms,
 -- metadata], …]
 SELECT coalesce(json_group_array(json_array(tenant, id, state, category, created_ms, expires_ms,
                                             json(metadata))), '[]')
@@ -115,7 +116,8 @@ FROM (
     SELECT m.tenant, m.id, s.state, m.category, m.created_ms, s.expires_ms,
            coalesce(m.body -> '$.metadata', '{}') AS metadata
     FROM status s INDEXED BY status_dead JOIN message m ON m.id = s.message
-    WHERE s.state IN ('failed', 'expired', 'unknown') AND s.message > :cursor
+    WHERE (s.state = 'failed' OR s.state = 'expired' OR s.state = 'unknown')
+      AND s.message > :cursor
       AND m.internal = 0 AND (:tenant = '' OR m.tenant = :tenant)
     ORDER BY s.message
     LIMIT :limit
