@@ -108,8 +108,8 @@ FROM (
 );
 
 -- name: dead_messages
--- Dead letters, oldest first, in the index's own words. Gives [[tenant, id, state, category, created_ms, expires_ms,
--- metadata], …]
+-- Dead letters, oldest first, in the index's own words. Gives [[tenant, id, state, category,
+-- created_ms, expires_ms, metadata], …]
 SELECT coalesce(json_group_array(json_array(tenant, id, state, category, created_ms, expires_ms,
                                             json(metadata))), '[]')
 FROM (
