@@ -883,3 +883,46 @@ async def test_fault_of_ours_ends_the_attempt_as_unknown(
     assert await world.state(id_) == "unknown"
     assert world.accounts["m"].in_flight == 0
     assert "attempt_failed" in caplog.text
+
+
+async def test_what_ends_while_a_commit_is_on_its_way_is_written_together(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await world.post_all([EMAIL_ONLY] * 60)
+    commit, sizes = world.store.commit, []
+
+    async def slow(transitions: Any) -> Any:
+        sizes.append(len(transitions))
+        await world.clock.sleep(0.5)
+        return await commit(transitions)
+
+    monkeypatch.setattr(world.store, "commit", slow)
+    world.senders["m"].latency = 0.01
+    world.start("m")
+    await world.settle()
+
+    assert sum(sizes) == 60
+    assert len(sizes) <= 6
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+
+
+async def test_one_result_that_cannot_be_worked_out_ends_as_unknown_and_the_others_as_they_are(
+    world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = await world.post_all([{**EMAIL_ONLY, "on_unknown": OnUnknown.STOP}] * 5)
+    attempter = world.workers["m"]._attempter
+    move = attempter._move
+
+    def sometimes(row: Any, result: Any, *rest: Any) -> Any:
+        if row.case.id == ids[2] and isinstance(result, wire.Accepted):
+            raise ValueError("li@example.com")
+        return move(row, result, *rest)
+
+    monkeypatch.setattr(attempter, "_move", sometimes)
+    world.start("m")
+    await world.settle(60.0)
+
+    states = [await world.state(id_) for id_ in ids]
+    assert states == ["sent", "sent", "unknown", "sent", "sent"]
+    assert "attempt_failed" in caplog.text
+    assert world.accounts["m"].in_flight == 0
