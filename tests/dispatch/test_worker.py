@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dispatch import worker
+from gateway.dispatch import slots
 from gateway.model import wire
 from gateway.model.errors import StoreUnavailable
 from gateway.model.message import OnUnknown, Priority
@@ -148,7 +148,7 @@ async def test_what_must_arrive_once_is_claimed_only_when_it_can_start(make_worl
     claims, held = count_claims(world), []
     for _ in range(20):
         await world.sleep(0.1)
-        ended = world.workers["a"]._unfinished - world.accounts["a"].in_flight
+        ended = world.workers["a"]._slots._unfinished - world.accounts["a"].in_flight
         held.append(sum(row[4] is not None for row in await world.rows()) - ended)
 
     assert max(held) <= 4
@@ -629,7 +629,7 @@ async def test_stale_result_counts_once_however_often_it_is_told(
     (row,) = await world.store.claim(request)
     await heir.upkeep.adopt_orphans()
     monkeypatch.setattr(world.store, "commit", lose_some)
-    await world.workers["a"]._attempter.finish(row, OK)
+    await world.workers["a"]._slots._attempter.finish(row, OK)
 
     assert told == 6
     assert await world.timeline(id_) == ["attempt.unknown", "receipt.accepted"]
@@ -639,7 +639,7 @@ async def test_stale_result_counts_once_however_often_it_is_told(
 async def test_results_that_wait_for_the_store_are_bounded(
     make_world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_MOST_UNFINISHED", 20)
+    monkeypatch.setattr(slots, "_MOST_UNFINISHED", 20)
     world = await make_world(providers={"a": {"rate": 100}}, lanes={"sms": {"providers": ["a"]}})
     ids = await world.post_all([{}] * 60)
     commit, turn, turns = world.store.commit, world.workers["a"]._turn, []
@@ -874,7 +874,7 @@ async def test_fault_of_ours_ends_the_attempt_as_unknown(
     async def broken(row: object, ban: str) -> None:
         raise ValueError("li@example.com")
 
-    monkeypatch.setattr(world.workers["m"]._attempter, "prepare", broken)
+    monkeypatch.setattr(world.workers["m"]._slots._attempter, "prepare", broken)
     world.start("m")
     id_ = await world.post(**EMAIL_ONLY, on_unknown=OnUnknown.STOP)
 
@@ -910,7 +910,7 @@ async def test_one_result_that_cannot_be_worked_out_ends_as_unknown_and_the_othe
     world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = await world.post_all([{**EMAIL_ONLY, "on_unknown": OnUnknown.STOP}] * 5)
-    attempter = world.workers["m"]._attempter
+    attempter = world.workers["m"]._slots._attempter
     move = attempter._move
 
     def sometimes(row: Any, result: Any, *rest: Any) -> Any:

@@ -348,7 +348,7 @@ class World:
             task.cancel()
         for worker in self.workers.values():
             worker.cancel()
-            tasks += [*worker._tasks, *filter(None, [worker._settler.task])]
+            tasks += [*worker._slots._tasks, *filter(None, [worker._slots._settler.task])]
         self.postman.cancel()
         tasks += [*self.postman._tasks, *filter(None, [self.postman._settler.task])]
         await asyncio.wait(tasks)
