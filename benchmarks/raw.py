@@ -4,7 +4,8 @@ It takes little of the machine that is being measured, and looks at statuses onl
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 _END = b"\r\n\r\n"
@@ -24,13 +25,21 @@ def request(method: str, url: str, headers: Mapping[str, str], body: bytes = b""
 
 async def send(url: str, requests: Iterator[bytes], connections: int) -> None:
     """Send all to the host of a URL that names its port. Raises RuntimeError unless all succeed."""
+    async with connected(url, connections) as over:
+        await over(requests)
+
+
+@asynccontextmanager
+async def connected(
+    url: str, connections: int
+) -> AsyncIterator[Callable[[Iterator[bytes]], Awaitable[object]]]:
+    """The same over connections that are kept: call it with the requests, again and again."""
     loop, (host, port) = asyncio.get_running_loop(), urlsplit(url).netloc.split(":")
     opened = [
-        await loop.create_connection(lambda: _Connection(requests), host, int(port))
-        for _ in range(connections)
+        await loop.create_connection(_Connection, host, int(port)) for _ in range(connections)
     ]
     try:
-        await asyncio.gather(*(protocol.done for _, protocol in opened))
+        yield lambda requests: asyncio.gather(*(one.send(requests) for _, one in opened))
     finally:
         for transport, _ in opened:
             transport.close()
@@ -39,14 +48,23 @@ async def send(url: str, requests: Iterator[bytes], connections: int) -> None:
 class _Connection(asyncio.Protocol):
     """One request after another, until there is none."""
 
-    def __init__(self, requests: Iterator[bytes]) -> None:
-        self._requests = requests
+    def __init__(self) -> None:
         self._rest = b""
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests: Iterator[bytes] = iter(())
+        self._done: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._next()
+
+    def send(self, requests: Iterator[bytes]) -> asyncio.Future[None]:
+        """Share these with the other connections; done when there is none and all are answered."""
+        self._requests = requests
+        done = self._done = asyncio.get_running_loop().create_future()
+        if self._transport.is_closing():
+            self._fail("the connection was closed")
+        else:
+            self._next()
+        return done
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
@@ -66,12 +84,12 @@ class _Connection(asyncio.Protocol):
         following = next(self._requests, None)
         if following is not None:
             self._transport.write(following)  # type: ignore[attr-defined]  # uvloop's is no subclass
-        elif not self.done.done():
-            self.done.set_result(None)
+        elif self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     def _fail(self, words: str) -> None:
-        if not self.done.done():
-            self.done.set_exception(RuntimeError(words))
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(RuntimeError(words))
 
 
 def _length(head: bytes) -> int:
