@@ -18,7 +18,7 @@ from benchmarks import (
     mixed,
     nodes,
     page,
-    race,
+    races,
     rate,
     receipts,
     receivers,
@@ -29,7 +29,7 @@ from benchmarks import (
 from benchmarks.load import Progress as Note
 
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
-    **{name: one.run for name, one in race.RACES.items()},
+    **{name: one.run for name, one in races.RACES.items()},
     "accept": accept.run,
     "latency": latency.run,
     "mixed": mixed.run,
@@ -73,7 +73,7 @@ def main(
     else:
         report.show(console, results)
         console.print(f"Charts: {seen.resolve().as_uri()}", soft_wrap=True)
-    if scale >= 1.0 and not all(one.reached for one in results):
+    if scale >= 1.0 and any(one.reached is False for one in results):
         raise typer.Exit(1)
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 import aiohttp
 import orjson
 
+from benchmarks import raw
 from benchmarks.processes import Running
 
 KEY = "benchmark-key-0123456789abcdef"
 
-#: Connections to a provider, for the gateway and for its yardsticks.
+#: Connections to a provider, for the gateway and for its yardsticks; also of who posts one by one.
 CONNECTIONS = 64
 
 #: The same to a mail server.
@@ -29,6 +30,9 @@ _TICK = 0.01
 
 #: Shortest and longest time between looks at the gateway's metrics, in seconds.
 _LOOK, _LONGEST_LOOK = 0.02, 2.0
+
+#: What is taken for the time that is left while nothing is seen to move.
+_UNKNOWN = 0.2
 
 #: A tenant that may do anything, without bounds.
 TENANT = f'[tenants.bench]\nkeys = ["{KEY}"]\nscopes = ["send", "read", "admin"]\n'
@@ -158,6 +162,22 @@ async def arrive(
     return due
 
 
+async def post_singly(
+    gateway: Running, count: int, *, first: int = 0, make: Make = message
+) -> None:
+    """Post `count` messages, each in a request of its own; returns when all were acknowledged."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    url = f"{gateway.api}/v1/messages"
+    await raw.send(
+        url,
+        (
+            raw.request("POST", url, headers, orjson.dumps(make(number, "service")))
+            for number in range(first, first + count)
+        ),
+        CONNECTIONS,
+    )
+
+
 async def until_sent(
     client: aiohttp.ClientSession,
     gateway: Running,
@@ -180,6 +200,7 @@ async def until_sent(
         if done >= count:
             return time.perf_counter()
         before = done if before is None else before
-        left = passed * (count - done) / max(1.0, done - before)
+        moved = done - before
+        left = passed * (count - done) / moved if moved else _UNKNOWN
         await asyncio.sleep(min(max(_LOOK, left / 2), _LONGEST_LOOK))
     raise RuntimeError(f"{count} messages were not sent in {timeout} s")

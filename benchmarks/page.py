@@ -16,6 +16,12 @@ from benchmarks.report import Chart, Result, shown
 _WIDTH, _HEIGHT = 640, 260
 _LEFT, _BOTTOM, _TOP = 150, 34, 10
 
+_VERDICTS = {
+    True: '<span class="yes">reached</span>',
+    False: '<span class="no">missed</span>',
+    None: "left out",
+}
+
 _COLOURS = ("#1f6feb", "#d29922", "#2da44e", "#cf222e", "#8250df", "#57606a")
 
 _STYLE = """
@@ -63,14 +69,11 @@ def render(results: Sequence[Result], about: Mapping[str, str]) -> str:
 
 
 def _section(one: Result) -> str:
-    verdict = (
-        '<span class="yes">reached</span>' if one.reached else '<span class="no">missed</span>'
-    )
     rows = "".join(
         f'<tr><td>{escape(name)}<td class="n">{escape(shown(value))}'
         for name, value in one.figures.items()
     )
-    charts = "".join(map(draw, one.charts))
+    charts, verdict = "".join(map(draw, one.charts)), _VERDICTS[one.reached]
     return (
         f'<h2>{escape(one.name)}</h2><p class="goal">{escape(one.goal)}: {verdict}</p>'
         f"<table>{rows}</table>{charts}"

@@ -1,7 +1,9 @@
 """Starts what is measured as separate processes, and reads what they used from /proc."""
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,6 +18,9 @@ import aiohttp
 _START = 30.0
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+#: Where Debian has servers' programs, which the PATH of few users names.
+_SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,21 @@ def usage(pid: int) -> Usage:
         peak_bytes=int(status["VmHWM"].split()[0]) * 1024,
         resident_bytes=int(status["VmRSS"].split()[0]) * 1024,
     )
+
+
+def cpu_seconds(*pids: int) -> float:
+    """What running processes have used so far, with all that they started and that still runs."""
+    return sum(usage(pid).cpu_seconds + cpu_seconds(*_children(pid)) for pid in pids)
+
+
+def _children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for one in threads for child in (one / "children").read_text().split()]
+
+
+def find(program: str) -> str | None:
+    """Its path, if it is installed."""
+    return shutil.which(program, path=os.pathsep.join([*os.get_exec_path(), *_SYSTEM_PATHS]))
 
 
 def free_port() -> int:
@@ -67,19 +87,29 @@ def apart() -> Iterator[int | None]:
         os.sched_setaffinity(0, cores)
 
 
-@asynccontextmanager
-async def process(
+def process(
     *words: str,
     environ: Mapping[str, str] | None = None,
     quiet: bool = True,
     core: int | None = None,
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process with these arguments, ended by SIGTERM and then by force.
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """A Python process with these arguments; otherwise as `program`."""
+    return program(sys.executable, *words, environ=environ, quiet=quiet, core=core)
 
-    core: the only one that it runs on; None: those of this process.
+
+@asynccontextmanager
+async def program(
+    *words: str,
+    environ: Mapping[str, str] | None = None,
+    quiet: bool = True,
+    core: int | None = None,
+    grace: float = 20.0,
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of a program with its arguments, ended by SIGTERM and then by force.
+
+    core: the only one that it runs on; None: those of this process. grace: seconds between both.
     """
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
         *words,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL if quiet else None,
@@ -93,10 +123,12 @@ async def process(
         if child.returncode is None:
             child.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(child.wait(), 20.0)
-            except TimeoutError:
-                child.kill()
-                await child.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(child.wait(), grace)
+            finally:  # also when nobody wants to wait any longer
+                if child.returncode is None:
+                    child.kill()
+                    await child.wait()
 
 
 @asynccontextmanager
@@ -110,6 +142,19 @@ async def started(
         if not line:
             raise RuntimeError(f"{' '.join(words)} did not start")
         yield line.decode().strip()
+
+
+async def until_listening(port: int) -> None:
+    """Wait until somebody takes connections to a port of loopback."""
+    for _ in range(int(_START / 0.05)):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise RuntimeError(f"nobody listens on port {port}")
 
 
 def simulator() -> AbstractAsyncContextManager[str]:

@@ -10,13 +10,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+import aiohttp
 import orjson
 
 from benchmarks import load
-from benchmarks.processes import apart, gateway, simulator, started, usage
+from benchmarks.processes import (
+    Running,
+    apart,
+    find,
+    gateway,
+    started,
+    usage,
+)
 from benchmarks.report import Chart, Result, rounds, spread
+
+#: How the gateway is posted to.
+BATCHES, SINGLY = "in batches", "one by one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,55 +36,65 @@ class Race:
     """Who runs against whom."""
 
     name: str
-    #: the least ratio, if one was set, and the yardstick in words
-    goal: float | None
+    #: by how the gateway is posted to, the least ratio, if one was set
+    goals: Mapping[str, float | None]
+    #: the yardstick in words, and in few
     against: str
+    rival: str = "bare loop"
     messages: int
     #: what is sent to: each gives an address
     ends: Sequence[Callable[[], AbstractAsyncContextManager[str]]]
     #: module of the yardstick; it gets the addresses and how many messages
     yardstick: str
+    #: that of a cheap client, which shows what the other end can take
+    ceiling: str | None = None
+    #: programs and packages that the yardstick needs beside this project's own
+    programs: Sequence[str] = ()
+    packages: Sequence[str] = ()
+    #: who runs has one core and the other end has the others; or all share all
+    apart: bool = True
     #: addresses to TOML of providers and lanes
     config: Callable[[Sequence[str]], str]
     message: load.Make = load.message
 
     async def run(self, scale: float, progress: load.Progress) -> Result:
+        if missing := self.missing():
+            return Result(
+                name=self.name, goal=self._goal(), reached=None, figures={"missing": missing}
+            )
         count = max(100, int(self.messages * scale))
-        bare: list[float] = []
-        ours: list[_Lap] = []
-        with apart() as core:
-            async with AsyncExitStack() as stack:
-                ends = [await stack.enter_async_context(end()) for end in self.ends]
-                for _ in range(rounds(scale)):
-                    bare.append(await self._bare(ends, count, core))
-                    ours.append(await self._ours(ends, count, core, progress))
-        ratios = [mine.rate / theirs for mine, theirs in zip(ours, bare, strict=True)]
-        return Result(
-            name=self.name,
-            goal=f"at least {self.goal:g} of {self.against}" if self.goal else self.against,
-            reached=statistics.median(ratios) >= (self.goal or 0.0),
-            figures={
-                "ratio": spread(ratios),
-                "gateway messages/s": spread([one.rate for one in ours]),
-                "bare loop messages/s": spread(bare),
-                "gateway CPU µs/message": spread([one.cpu_us for one in ours]),
-                "peak memory MB": max(one.peak_bytes for one in ours) / 1e6,
-            },
-            charts=[
-                Chart(
-                    title=f"{self.name}: messages a second on one core",
-                    bars={"gateway": [one.rate for one in ours], "bare loop": bare},
-                )
-            ],
+        async with AsyncExitStack() as stack:
+            core = stack.enter_context(apart()) if self.apart else None
+            ends = [await stack.enter_async_context(end()) for end in self.ends]
+            times = [await self._round(ends, count, core, progress) for _ in range(rounds(scale))]
+            most = await _yardstick(self.ceiling, ends, count, core) if self.ceiling else None
+        return self._result(times, most)
+
+    def missing(self) -> str:
+        """The programs and packages that are not here, in words."""
+        return ", ".join(
+            [f"the program {one}" for one in self.programs if find(one) is None]
+            + [f"the package {one}" for one in self.packages if find_spec(one) is None]
         )
 
-    async def _bare(self, ends: Sequence[str], count: int, core: int | None) -> float:
-        words = ("-m", f"benchmarks.yardsticks.{self.yardstick}", *ends, str(count))
-        async with started(*words, core=core, patience=600.0) as line:
-            return float(orjson.loads(line)["rate"])
+    def _goal(self) -> str:
+        goals = [
+            f"{goal:g}" + (f" {way}" if len(self.goals) > 1 else "")
+            for way, goal in self.goals.items()
+            if goal
+        ]
+        return f"at least {' and '.join(goals)} of {self.against}" if goals else self.against
+
+    async def _round(
+        self, ends: Sequence[str], count: int, core: int | None, progress: load.Progress
+    ) -> "_Round":
+        return _Round(
+            rival=await _yardstick(self.yardstick, ends, count, core),
+            ours={way: await self._ours(way, ends, count, core, progress) for way in self.goals},
+        )
 
     async def _ours(
-        self, ends: Sequence[str], count: int, core: int | None, progress: load.Progress
+        self, way: str, ends: Sequence[str], count: int, core: int | None, progress: load.Progress
     ) -> "_Lap":
         config = load.TENANT + self.config(ends)
         with tempfile.TemporaryDirectory() as folder:
@@ -81,10 +103,10 @@ class Race:
                 load.session() as client,
             ):
                 warm = max(100, count // 20)
-                await load.post(client, running, warm, make=self.message)
+                await self._post(way, client, running, warm, 0)
                 await load.until_sent(client, running, warm)
                 before, begun = usage(running.pid), time.perf_counter()
-                await load.post(client, running, count, first=warm, make=self.message)
+                await self._post(way, client, running, count, warm)
                 ended = await load.until_sent(client, running, warm + count, progress)
                 after = usage(running.pid)
         return _Lap(
@@ -93,100 +115,77 @@ class Race:
             peak_bytes=after.peak_bytes,
         )
 
+    async def _post(
+        self, way: str, client: aiohttp.ClientSession, running: Running, count: int, first: int
+    ) -> None:
+        if way == SINGLY:
+            await load.post_singly(running, count, first=first, make=self.message)
+        else:
+            await load.post(client, running, count, first=first, make=self.message)
+
+    def _result(self, times: Sequence["_Round"], most: "_Lap | None") -> Result:
+        figures: dict[str, float | int | str] = {}
+        reached = True
+        for way, goal in self.goals.items():
+            prefix = f"{way}: " if len(self.goals) > 1 else ""
+            ours = [one.ours[way] for one in times]
+            ratios = [one.ours[way].rate / one.rival.rate for one in times]
+            reached &= statistics.median(ratios) >= (goal or 0.0)
+            figures |= {
+                f"{prefix}ratio": spread(ratios),
+                f"{prefix}gateway messages/s": spread([one.rate for one in ours]),
+                f"{prefix}gateway CPU µs/message": spread([one.cpu_us for one in ours]),
+            }
+        rivals = [one.rival for one in times]
+        figures |= {
+            f"{self.rival} messages/s": spread([one.rate for one in rivals]),
+            f"{self.rival} CPU µs/message": spread([one.cpu_us for one in rivals]),
+            "peak memory MB": max(lap.peak_bytes for one in times for lap in one.ours.values())
+            / 1e6,
+        }
+        if most is not None:
+            figures["other end takes at least, messages/s"] = most.rate
+        return Result(
+            name=self.name,
+            goal=self._goal(),
+            reached=reached,
+            figures=figures,
+            charts=[self._chart(times)],
+        )
+
+    def _chart(self, times: Sequence["_Round"]) -> Chart:
+        bars = {
+            "gateway" + (f", {way}" if len(self.goals) > 1 else ""): [
+                one.ours[way].rate for one in times
+            ]
+            for way in self.goals
+        }
+        return Chart(
+            title=f"{self.name}: messages a second" + (" on one core" if self.apart else ""),
+            bars={**bars, self.rival: [one.rival.rate for one in times]},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lap:
-    """What the gateway did once."""
+    """What somebody did once."""
 
     #: messages a second
     rate: float
     cpu_us: float
-    peak_bytes: int
+    peak_bytes: int = 0
 
 
-def _lane(channel: str, provider: str) -> str:
-    return f'[lanes.{channel}]\nchannel = "{channel}"\nproviders = ["{provider}"]\n'
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """What both did in turn."""
+
+    rival: _Lap
+    #: by how it was posted to
+    ours: Mapping[str, _Lap]
 
 
-def _http(ends: Sequence[str]) -> str:
-    return load.provider(ends[0]) + _lane("sms", "acme")
-
-
-def _fallback(ends: Sequence[str]) -> str:
-    return (
-        _http(ends)
-        + load.provider(ends[1], name="second", channel="email", to="to.email")
-        + _lane("email", "second")
-    )
-
-
-def _fallback_message(number: int, category: str = "service") -> Mapping[str, object]:
-    return {
-        **load.message(number, category),
-        "to": {"phone": load.phone(number), "email": load.email(number)},
-        "chain": [{"channel": "sms"}, {"channel": "email"}],
-    }
-
-
-def _smtp(ends: Sequence[str]) -> str:
-    host, port = ends[0].split(":")
-    return (
-        f'[providers.relay]\nkind = "smtp"\nhost = "{host}"\nport = {port}\nsecurity = "none"\n'
-        f'from = "Bench <bench@example.com>"\nconcurrency = {load.SMTP_CONNECTIONS}\n'
-        "messages_per_connection = 1000\n"
-    ) + _lane("email", "relay")
-
-
-def _smtp_message(number: int, category: str = "service") -> Mapping[str, object]:
-    return {
-        "to": {"email": load.email(number)},
-        "content": {"subject": load.SUBJECT, "text": load.TEXT},
-        "category": category,
-        "chain": [{"channel": "email"}],
-    }
-
-
-def _refusing() -> AbstractAsyncContextManager[str]:
-    """A provider that takes nothing."""
-    return started("-m", "benchmarks.sink", "--status", "422")
-
-
-def _mail() -> AbstractAsyncContextManager[str]:
-    """A mail server that takes everything; host:port."""
-    return started("-m", "benchmarks.smtp_sink")
-
-
-RACES = {
-    race.name: race
-    for race in (
-        Race(
-            name="http",
-            goal=0.5,
-            against="a bare aiohttp loop",
-            messages=20_000,
-            ends=[simulator],
-            yardstick="http_client",
-            config=_http,
-        ),
-        Race(
-            name="fallback",
-            goal=None,
-            against="beside a bare aiohttp loop that makes both calls of a message",
-            messages=10_000,
-            ends=[_refusing, simulator],
-            yardstick="http_client",
-            config=_fallback,
-            message=_fallback_message,
-        ),
-        Race(
-            name="smtp",
-            goal=2.0,
-            against="a bare aiosmtplib loop",
-            messages=5_000,
-            ends=[_mail],
-            yardstick="smtp_client",
-            config=_smtp,
-            message=_smtp_message,
-        ),
-    )
-}
+async def _yardstick(module: str, ends: Sequence[str], count: int, core: int | None) -> _Lap:
+    words = ("-m", f"benchmarks.yardsticks.{module}", *ends, str(count))
+    async with started(*words, core=core, patience=600.0) as line:
+        return _Lap(**orjson.loads(line))

@@ -15,7 +15,8 @@ class Result:
     name: str
     #: what must be reached, in words
     goal: str
-    reached: bool
+    #: None when it could not be measured here
+    reached: bool | None
     #: figure by name, with its unit in the name
     figures: Mapping[str, float | int | str]
     charts: Sequence["Chart"] = ()
@@ -36,6 +37,9 @@ class Chart:
     logarithmic: bool = False
 
 
+_VERDICTS = {True: "[green]yes[/]", False: "[red]no[/]", None: "left out"}
+
+
 def rounds(scale: float) -> int:
     """How often to measure: often enough for a median, or once to see that it runs."""
     return 5 if scale >= 1 else 2 if scale >= 0.01 else 1
@@ -53,8 +57,7 @@ def show(console: Console, results: Sequence[Result]) -> None:
         table.add_column(heading)
     for one in results:
         figures = "\n".join(f"{name}: {shown(value)}" for name, value in one.figures.items())
-        verdict = "[green]yes[/]" if one.reached else "[red]no[/]"
-        table.add_row(one.name, figures, one.goal, verdict)
+        table.add_row(one.name, figures, one.goal, _VERDICTS[one.reached])
     console.print(table)
 
 

@@ -1,10 +1,10 @@
 """The JSON service of `http.py` for benchmarks: answers all, checks and records nothing.
 
 One protocol class on bare bytes, so that the simulator takes little of the machine that is being
-measured. Every request with a Content-Length body is taken, pipelined ones in order, and answered
-with an id of constant width. Of the knobs it obeys `latency`, `hang` and `refuse`. Requests but
-POST, and those to `/_sandbox/`, are handed to the control application, whose log holds counts
-only.
+measured. Every POST with a Content-Length body is taken, pipelined ones in order, and answered
+with an id of constant width; so is every GET, for clients that put a message into its query. Of
+the knobs it obeys `latency`, `hang` and `refuse`. Other methods, and what goes to `/_sandbox/`, are
+handed to the control application, whose log holds counts only.
 """
 
 import asyncio
@@ -36,7 +36,9 @@ _REFUSAL = b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 _TAKEN = Fate.TAKEN  # finding a member of an enumeration costs more than counting it
 
-_CONTROL_POST = b"POST " + control.PREFIX.encode()
+#: How requests begin that carry messages, and which of them do not.
+_MESSAGES = (b"POST ", b"GET ")
+_CONTROL = tuple(method + control.PREFIX.encode() for method in _MESSAGES)
 
 #: Instead of the end of a request: it is not all here; answer `_refusal` and close; it is not for
 #: here.
@@ -111,7 +113,7 @@ class _Connection(asyncio.Protocol):
         head_end = data.find(b"\r\n\r\n", start)
         if head_end < 0:
             return _MORE if len(data) - start <= _HEAD_LIMIT else self._refuse(b"431 Too Large")
-        if not data.startswith(b"POST ", start) or data.startswith(_CONTROL_POST, start):
+        if not data.startswith(_MESSAGES, start) or data.startswith(_CONTROL, start):
             return _HAND_OVER
         head = data[start : head_end + 2].lower()
         at = head.find(_LENGTH)

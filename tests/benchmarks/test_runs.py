@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from benchmarks import accept, race, report
+from benchmarks import accept, races, report
 from benchmarks.load import Progress, unseen
 
 Run = Callable[[float, Progress], Awaitable[report.Result]]
 
 RUNS: dict[str, Run] = {
-    "smtp": race.RACES["smtp"].run,
+    "smtp": races.RACES["smtp"].run,
     "accept": accept.run,
 }
 

@@ -65,6 +65,16 @@ async def test_pipelined_requests_are_answered_in_order_and_counted() -> None:
         assert simulator.log.taken == 5
 
 
+async def test_message_in_a_query_is_taken() -> None:
+    request = b"GET /v1/send?to=x&text=_sandbox/ HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with FastHttpSimulator() as simulator, connect(simulator) as (reader, writer):
+        writer.write(request + post(b"x") + request)
+        found = await ids(reader, 3)
+
+        assert len(set(found)) == 3
+        assert simulator.log.taken == 3
+
+
 async def test_request_cut_at_any_byte_is_one_request() -> None:
     request = post(b"\r\n\r\nPOST / HTTP/1.1\r\n\r\n", b"cOnTeNt-LeNgTh")
     async with FastHttpSimulator() as simulator, connect(simulator) as (reader, writer):
