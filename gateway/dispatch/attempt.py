@@ -1,6 +1,5 @@
 """One attempt: gate, render, send, and what follows from the result."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,15 +14,18 @@ from gateway.dispatch.senders import Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Guard
-from gateway.model.errors import StoreUnavailable
 from gateway.model.state import AttemptEvidence, Outcome, State
-from gateway.model.values import Value
+from gateway.model.values import Value, replace
 from gateway.transport.base import Admit
 
 _log = logging.getLogger(__name__)
 
 #: What is kept of a provider's words.
 _DETAIL = 300
+
+
+#: What an attempt comes to by a fault of ours.
+_FAULT = wire.Unknown(code="internal_error")
 
 
 class ClaimLost(Exception):
@@ -100,12 +102,12 @@ class Attempter:
         messages = [one.message for one in ready]
         started = self._clock.monotonic()
         try:
-            results = await self._sender.send(messages, admit)
+            results = [_sound(one) for one in await self._sender.send(messages, admit)]
         except ClaimLost:
             raise
         except Exception:  # a fault in an adapter must not stop its worker
             _log.exception("adapter_failed provider=%s", self.account)
-            results = [wire.Unknown(code="internal_error")] * len(messages)
+            results = [_FAULT] * len(messages)
         self._took.append(self._clock.monotonic() - started)
         return results
 
@@ -113,33 +115,42 @@ class Attempter:
         self, row: Claimed, result: wire.AttemptResult, started_ms: int | None = None
     ) -> None:
         """Write what came of one now. started_ms: None when it was not sent."""
-        await self.finish_all([self.ended(row, result, started_ms)])
+        one = self.ended(row, result, started_ms)
+        self._count([one])
+        if _is_ban(one):
+            await self._ban(one)
+        await self.finish_alone(one)
 
     def ended(
         self, row: Claimed, result: wire.AttemptResult, started_ms: int | None = None
     ) -> Ended:
-        """It has come to this now."""
+        """It has come to this now. started_ms: None when it was not sent."""
         now_ms = self._clock.now_ms()
         return Ended(row, result, now_ms if started_ms is None else started_ms, now_ms)
 
-    async def finish_all(self, ended: Sequence[Ended]) -> None:
-        """Write what came of attempts, in one commit. Returns when it is on disk.
+    def failed(self, row: Claimed) -> Ended:
+        """A fault of ours has ended it, and nobody knows whether it was sent."""
+        return self.ended(row, _FAULT)
 
-        A fault of ours in working out what one of them means ends that one as unknown.
-        """
+    async def try_together(self, ended: Sequence[Ended]) -> Sequence[Ended]:
+        """Write what came of attempts in one commit; those that need `finish_alone`."""
         self._count(ended)
-        await asyncio.gather(*[self._ban(one) for one in ended if _is_ban(one)])
-        faults = await self._finisher.record_all([self._entry(one) for one in ended])
-        for one, fault in zip(ended, faults, strict=True):
-            if fault is not None:
-                _log.error(
-                    "attempt_failed provider=%s message=%s",
-                    self.account,
-                    one.row.case.id,
-                    exc_info=fault,
-                )
-                if not isinstance(one.result, wire.Unknown):
-                    await self.finish(one.row, wire.Unknown(code="internal_error"))
+        for one in filter(_is_ban, ended):
+            await self._ban(one)
+        left = await self._finisher.try_all([self._entry(one) for one in ended])
+        return [ended[place] for place in left]
+
+    async def finish_alone(self, one: Ended) -> None:
+        """Write what came of one. Returns when it is on disk.
+
+        A fault of ours in working out what it means ends it as unknown.
+        """
+        try:
+            await self._finisher.record(*self._entry(one))
+        except Exception:
+            _log.exception("attempt_failed provider=%s message=%s", self.account, one.row.case.id)
+            if one.result != _FAULT:
+                await self.finish_alone(self.failed(one.row))
 
     def _count(self, ended: Sequence[Ended]) -> None:
         self._seconds.observe_all(self._took)
@@ -176,8 +187,10 @@ class Attempter:
         """Before the result is written, so that whoever sees it finds the address banned."""
         try:
             await self._bans.add(one.row, reason=_code(one.result), source=self.account)
-        except StoreUnavailable as error:  # the next refusal bans it; the result must not be lost
-            _log.warning("ban_not_written provider=%s reason=%s", self.account, error)
+        except Exception as error:  # the next refusal bans it; the result must not be lost
+            _log.warning(
+                "ban_not_written provider=%s reason=%s", self.account, type(error).__name__
+            )
 
     def _move(
         self,
@@ -240,6 +253,30 @@ def _is_ban(one: Ended) -> bool:
     """Whether the provider says that the address will never take anything."""
     result = one.result
     return isinstance(result, wire.Rejected) and result.suppress and not one.row.case.internal
+
+
+def _sound(result: wire.AttemptResult) -> wire.AttemptResult:
+    """The same with texts that can be stored: adapters make them of what providers say. Raises
+    TypeError when it is no result at all."""
+    if type(result) not in OUTCOMES:
+        raise TypeError("an adapter's result is none")
+    names = ("provider_id", "detail") if isinstance(result, wire.Accepted) else ("code", "detail")
+    repaired = {
+        name: str(text).encode("utf-8", "replace").decode()
+        for name in names
+        if not _is_text(text := getattr(result, name))
+    }
+    return replace(result, **repaired) if repaired else result
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _code(result: wire.AttemptResult) -> str:

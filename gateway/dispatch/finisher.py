@@ -40,7 +40,7 @@ _EVENT_OF_OUTCOME = {
 
 
 class Entry(NamedTuple):
-    """What `Finisher.record` and `apply` take."""
+    """The arguments of `Finisher.record` and `apply`."""
 
     case: Case
     news: News
@@ -76,59 +76,49 @@ class Finisher:
             try:
                 return await self.apply(case, news, guard)
             except StoreUnavailable as error:
-                await self._wait_for_store(error)
+                _log.warning("result_waits_for_store reason=%s", error)
+                await self._clock.sleep(_RETRY)
 
-    async def record_all(self, entries: Sequence[Entry]) -> Sequence[Exception | None]:
-        """`record` for many with one commit; for each None, or the fault of ours that kept it from
-        being written."""
-        faults: list[Exception | None] = [None] * len(entries)
-
-        async def record(place: int) -> None:
-            try:
-                await self.record(*entries[place])
-            except Exception as error:  # the others must not suffer from it
-                faults[place] = error
-
-        while True:
-            try:
-                left = await self._apply_together(entries)
-                break
-            except StoreUnavailable as error:
-                await self._wait_for_store(error)
-        await asyncio.gather(*map(record, left))
-        return faults
+    async def try_all(self, entries: Sequence[Entry]) -> Sequence[int]:
+        """Write what can be written at the first try, in one commit; the places of the others, for
+        each of which `record` is to find out why."""
+        try:
+            return await self._apply_together(entries)
+        except StoreUnavailable as error:
+            _log.warning("results_wait_for_store reason=%s", error)
+            return range(len(entries))
 
     async def apply_all(self, entries: Sequence[Entry]) -> None:
         """`apply` for many with one commit. Raises StoreUnavailable: some of it may be written."""
         left = await self._apply_together(entries)
-        await asyncio.gather(*[self.apply(*entries[place]) for place in left])
+        done = await asyncio.gather(
+            *[self.apply(*entries[place]) for place in left], return_exceptions=True
+        )
+        for error in done:
+            if isinstance(error, BaseException):
+                raise error
 
     async def _apply_together(self, entries: Sequence[Entry]) -> Sequence[int]:
-        """Write what can be written at the first try; the places of the others, which need a look
-        of their own. Raises StoreUnavailable."""
+        """The places of those that need a look of their own. Raises StoreUnavailable."""
         decided: list[tuple[int, Change, Transition]] = []
         for place, (case, news, guard) in enumerate(entries):
             change = self._change(case)
             try:
                 news(change)
                 decided.append((place, change, change.transition(self._webhooks, guard)))
-            except Exception:  # `record` meets it again
-                _log.debug("undecided message=%s", case.id)
+            except Exception:  # who looks at it alone meets it again, and says what it is
+                continue
         if not decided:
             return range(len(entries))
         try:
             verdicts = await self._store.commit([transition for *_, transition in decided])
         except StoreUnavailable:
             raise
-        except Exception:  # of one of them: `record` finds out of which
+        except Exception:  # of one of them: alone it is found out of which
             return range(len(entries))
         done = [one for one, verdict in zip(decided, verdicts, strict=True) if verdict is None]
         self._after([(change, transition) for _, change, transition in done])
         return sorted({*range(len(entries))} - {place for place, *_ in done})
-
-    async def _wait_for_store(self, error: StoreUnavailable) -> None:
-        _log.warning("result_waits_for_store reason=%s", error)
-        await self._clock.sleep(_RETRY)
 
     async def apply(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """The same for somebody who waits for an answer. Raises StoreUnavailable, and then nothing

@@ -4,7 +4,7 @@ breaker and pauses of its own, so one dead receiver among thousands stalls nobod
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, Ended, Ready
@@ -23,9 +23,12 @@ _log = logging.getLogger(__name__)
 #: Seconds between searches of the store for endpoints with work that no bell told of.
 _SEARCH_EVERY = 1.0
 
-
 #: Results that wait for the store, beyond which nothing new is claimed.
 _MOST_UNWRITTEN = 1_000
+
+
+#: What comes of a webhook for an endpoint that is not there any more.
+_GONE = wire.Rejected(code="endpoint_gone", detail="deleted or switched off")
 
 
 class Postman:
@@ -53,7 +56,8 @@ class Postman:
         self._may_send = may_send
         self._round = Round(slots)
         self._semaphores: dict[str, asyncio.Semaphore] = {}
-        self._settler = Settler(attempter)
+        self._settler = Settler(attempter, self._note_written)
+        self._unwritten = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._searched = 0.0
@@ -66,12 +70,16 @@ class Postman:
             except StoreUnavailable as error:
                 _log.warning("webhooks_wait_for_store reason=%s", error)
                 await self._clock.sleep(_SEARCH_EVERY)
-        while under_way := [*self._tasks, *filter(None, [self._settler.task])]:
+        while under_way := [*self._tasks, *self._settler.tasks]:
             await asyncio.wait(under_way)
 
     def stop(self) -> None:
+        """Claim no more, and give back what waits for a slot. Stopping twice is harmless."""
         self._stopping = True
         self._bell.set()
+        for endpoint, slots in self._semaphores.items():
+            for _ in range(self._round.held(endpoint)):  # nobody sends now: whoever waits may go on
+                slots.release()
 
     def cancel(self) -> None:
         """Abandon what is in flight."""
@@ -79,20 +87,21 @@ class Postman:
             task.cancel()
         self._settler.cancel()
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._tasks)
-
     async def _turn(self) -> None:
         self._bell.clear()
         if not self._may_send():
             await self._clock.sleep(_SEARCH_EVERY)
             return
+        if self._unwritten >= _MOST_UNWRITTEN:
+            await self._wait(_SEARCH_EVERY)
+            return
         await self._find_work()
-        has_room = self._settler.waiting < _MOST_UNWRITTEN
-        wanted = self._round.wanted(self._clock.monotonic()) if has_room else {}
+        wanted = self._round.wanted(self._clock.monotonic())
         rows = await self._store.claim_pinned(WEBHOOK_LANE, wanted) if wanted else []
         self._round.settle(wanted, rows)
+        if self._stopping:
+            await self._give_back(rows)
+            return
         for row in rows:
             self._begin(row)
         if not rows:
@@ -118,13 +127,19 @@ class Postman:
                 ended = await self._attempt(row, stop)
         except Exception:  # a fault of ours must not leave the row claimed for ever
             _log.exception("webhook_failed endpoint=%s message=%s", row.pin, row.case.id)
-            ended = self._attempter.ended(row, wire.Unknown(code="internal_error"))
+            ended = self._attempter.failed(row)
         finally:
             if self._round.end(row.pin, self._clock.monotonic()):
                 self._semaphores.pop(row.pin, None)
             self._bell.set()
         if ended is not None:
+            self._unwritten += 1
             self._settler.add(ended)
+            await self._note(row.pin, ended.result)
+
+    def _note_written(self, count: int) -> None:
+        self._unwritten -= count
+        self._bell.set()
 
     def _slots_of(self, endpoint: str) -> asyncio.Semaphore:
         return self._semaphores.setdefault(endpoint, asyncio.Semaphore(self._slots))
@@ -133,11 +148,11 @@ class Postman:
         """What came of it; None when it was not sent, and that has been written."""
         endpoint = self._book.get(row.pin)
         if endpoint is None or endpoint.disabled_ms is not None:
-            gone = wire.Rejected(code="endpoint_gone", detail="deleted or switched off")
-            return self._attempter.ended(row, gone)
+            return self._attempter.ended(row, _GONE)
         failed_since = stop.wait(self._clock.monotonic()) > 0.0 and not stop.is_probing
-        if failed_since or not self._may_send():  # it was claimed ahead: back, at no cost
-            await self._give_back(row)
+        # it was claimed ahead: back, at no cost
+        if failed_since or self._stopping or not self._may_send():
+            await self._give_back([row])
             return None
         ready = await self._attempter.prepare(row, "")
         if ready is None:
@@ -150,14 +165,12 @@ class Postman:
         )
         results = await self._attempter.send([Ready(row=row, message=message)], None)
         self._judge(stop, results[0])
-        ended = self._attempter.ended(row, results[0], started_ms)
-        await self._note(row.pin, results[0])
-        return ended
+        return self._attempter.ended(row, results[0], started_ms)
 
-    async def _give_back(self, row: Claimed) -> None:
-        while True:
+    async def _give_back(self, rows: Sequence[Claimed]) -> None:
+        while rows:
             try:
-                await self._store.give_back([row])
+                await self._store.give_back(rows)
                 return
             except StoreUnavailable:
                 await self._clock.sleep(_SEARCH_EVERY)
@@ -184,16 +197,21 @@ class Postman:
                     await self._book.note_success(endpoint)
                 case wire.Rejected(suppress=True):
                     await self._book.disable(endpoint, "it answered 410 Gone")
+                case wire.Rejected(code=_GONE.code):
+                    pass
                 case _:
                     await self._book.note_failure(endpoint)
-        except StoreUnavailable as error:
-            _log.warning("endpoint_not_noted endpoint=%s reason=%s", endpoint, error)
+        except Exception as error:  # the next result is noted again
+            reason = type(error).__name__
+            _log.warning("endpoint_not_noted endpoint=%s reason=%s", endpoint, reason)
 
     async def _rest(self) -> None:
         """Wait for a bell, a freed slot, or the end of somebody's pause."""
-        soonest = self._round.next_wake(self._clock.monotonic())
+        await self._wait(min(self._round.next_wake(self._clock.monotonic()), _SEARCH_EVERY))
+
+    async def _wait(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(min(soonest, _SEARCH_EVERY)):
+            async with asyncio.timeout(seconds):
                 await self._bell.wait()
         except TimeoutError:
             pass

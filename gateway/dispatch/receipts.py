@@ -143,9 +143,9 @@ class Receipts:
         for (message, account), group in groups.items():
             case = cases.get(message)
             plausible = [one for one in group if case is not None and _is_plausible(case, one)]
-            if case is None or not plausible:
-                self._metrics.receipts_refused.labels(account, "stranger").inc(len(group))
-            else:
+            if strangers := len(group) - len(plausible):
+                self._metrics.receipts_refused.labels(account, "stranger").inc(strangers)
+            if case is not None and plausible:
                 believed.append((case, plausible))
         await self._finisher.apply_all([Entry(case, self._news(these)) for case, these in believed])
         for case, these in believed:

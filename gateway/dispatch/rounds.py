@@ -3,16 +3,18 @@ those that do not answer can never take all the room. Decisions only; times are 
 """
 
 import heapq
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
+from gateway.limits.throughput import Throughput
 from gateway.model.case import Claimed
 
-#: Rows claimed ahead of the free slots of an endpoint that answers; more, up to the most, while it
-#: has more waiting, for a claim is a transaction.
-_AHEAD, _MOST_AHEAD = 8, 64
+#: Rows claimed ahead of the free slots of an endpoint that answers: what it takes in a tenth of a
+#: second, for a claim is a transaction, within these bounds.
+_PREFETCH, _AHEAD, _MOST_AHEAD = 0.1, 8, 64
 
 
 class Trust(IntEnum):
@@ -43,8 +45,8 @@ class Stop:
     """One endpoint's part of the round."""
 
     __slots__ = (
-        "_ahead",
         "_heard",
+        "_taken",
         "_trust",
         "breaker",
         "in_flight",
@@ -58,7 +60,7 @@ class Stop:
         self.paused_until = 0.0
         #: what is in flight is to find out whether it answers again
         self.was_probing = False
-        self._ahead = _AHEAD
+        self._taken = Throughput()
         self._trust = Trust.NEW
         self._heard = 0.0
 
@@ -77,11 +79,11 @@ class Stop:
 
     def succeed(self, now: float) -> None:
         self._trust = Trust.ANSWERING
+        self._taken.add(now, 1)
         self.breaker.succeed(now)
 
     def fail(self, now: float) -> None:
         self._trust = Trust.SILENT
-        self._ahead = _AHEAD
         self.breaker.fail(now, connect=True)
 
     def trust(self, now: float) -> Trust:
@@ -94,13 +96,13 @@ class Stop:
             return 0
         if self.breaker.state is not BreakerState.CLOSED:
             return int(self.in_flight == 0)
-        ahead = self._ahead if self.trust(now) is Trust.ANSWERING else 0
+        ahead = self._ahead(now) if self.trust(now) is Trust.ANSWERING else 0
         free = slots + ahead - self.in_flight
         return free if free > 0 and free >= ahead // 2 else 0  # worth a claim
 
-    def note_claim(self, *, has_more: bool) -> None:
-        """It got rows: all that it could take, or all that there were."""
-        self._ahead = min(self._ahead * 2, _MOST_AHEAD) if has_more else _AHEAD
+    def _ahead(self, now: float) -> int:
+        """By its speed, not by what it has waiting: slow ones must not fill the room."""
+        return min(max(_AHEAD, math.ceil(self._taken.rate(now) * _PREFETCH)), _MOST_AHEAD)
 
     @property
     def is_probing(self) -> bool:
@@ -162,10 +164,7 @@ class Round:
         """What came of a claim: who got less than wanted has nothing more, until a bell says so."""
         got = Counter(row.pin for row in rows)
         for endpoint, count in wanted.items():
-            has_more = got[endpoint] >= count
-            if (stop := self._stops.get(endpoint)) is not None:
-                stop.note_claim(has_more=has_more)
-            if not has_more:
+            if got[endpoint] < count:
                 del self._turn[endpoint]
             else:
                 self._turn.move_to_end(endpoint)
@@ -195,6 +194,10 @@ class Round:
             return False
         del self._busy[endpoint]
         return True
+
+    def held(self, endpoint: str) -> int:
+        """Rows that it has been given and that are not done with."""
+        return stop.in_flight if (stop := self._busy.get(endpoint)) is not None else 0
 
     def next_wake(self, now: float) -> float:
         """Seconds until somebody's rest ends; infinite when nobody rests."""

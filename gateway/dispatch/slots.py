@@ -94,7 +94,7 @@ class Slots:
 
     async def drain(self) -> None:
         """Returns when nothing is in flight and everything has been written."""
-        while under_way := [*self._tasks, *filter(None, [self._settler.task])]:
+        while under_way := [*self._tasks, *self._settler.tasks]:
             await asyncio.wait(under_way)
 
     def cancel(self) -> None:
@@ -133,7 +133,7 @@ class Slots:
             ended = await self._carry_out(row, ban)
         except Exception:  # a fault of ours must not leave the row claimed for ever
             _log.exception("attempt_failed provider=%s message=%s", self.name, row.case.id)
-            ended = self._attempter.ended(row, wire.Unknown(code="internal_error"))
+            ended = self._attempter.failed(row)
         finally:
             if ended is None:
                 self._finished(1)

@@ -10,6 +10,7 @@ from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
 from gateway.limits.bucket import TokenBucket
 from gateway.limits.limiter import Limiter
 from gateway.limits.shared import Row, SharedBucket
+from gateway.limits.throughput import Throughput
 
 #: How far ahead of its tokens an account claims, in seconds (design §5).
 PREFETCH = 0.1
@@ -63,7 +64,7 @@ class Account:
         self._told_until = 0.0
         self._pause = _FIRST_PAUSE
         self._factor_since = clock.monotonic()
-        self._sent = _Throughput()
+        self._sent = Throughput()
         self.tally = Tally()
 
     def _limiter(self, limits: AccountLimits, clock: Clock, row: Row | None) -> Limiter | None:
@@ -212,27 +213,6 @@ class Account:
         act(self._clock.monotonic())
         if self.breaker.state is not before:
             self._on_breaker(self.breaker.state)
-
-
-class _Throughput:
-    """Sends a second, over about the last second."""
-
-    def __init__(self) -> None:
-        self._since = 0.0
-        self._count = 0
-        self._last = 0.0
-
-    def add(self, now: float, count: int) -> None:
-        self.rate(now)
-        self._count += count
-
-    def rate(self, now: float) -> float:
-        elapsed = now - self._since
-        if elapsed >= 1.0:
-            self._last = self._count / elapsed if elapsed < 10.0 else 0.0
-            self._since = now
-            self._count = 0
-        return max(self._last, float(self._count))
 
 
 class Tally:

@@ -75,6 +75,10 @@ class Endpoint(Value):
         """Without the secrets, wherever it is logged."""
         return f"Endpoint(id={self.id!r}, tenant={self.tenant!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same for tracebacks in colour, which would show all fields."""
+        return [("id", self.id), ("tenant", self.tenant)]
+
 
 class ProviderHealth(Value):
     """One provider account, now."""

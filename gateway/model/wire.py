@@ -223,3 +223,9 @@ class Token(Value):
 
     value: str
     expires_in: float
+
+    def __repr__(self) -> str:
+        return f"Token(expires_in={self.expires_in!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("expires_in", self.expires_in)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dispatch import postman, webhooks
+from gateway.dispatch import endpoints, postman, webhooks
 from gateway.dispatch.endpoints import check_secret, new_secret
 from gateway.model import wire
 from gateway.model.errors import NotFound, StateConflict, StoreUnavailable
@@ -384,3 +384,86 @@ def test_secret_is_checked(secret: str, reason: str) -> None:
     assert check_secret(secret).startswith(reason)
     assert bool(check_secret(secret)) is bool(reason)
     assert check_secret(new_secret()) == ""
+
+
+async def test_slow_receivers_with_much_waiting_leave_room_for_a_fast_one(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "_MOST", 100)
+    world = await make_world()
+    slow = [await endpoint(world, f"slow{number}") for number in range(12)]
+    fast = await endpoint(world, "fast")
+
+    async def linger(message: wire.Message) -> None:
+        if "slow" in message.to.url:
+            await world.clock.sleep(0.9)
+
+    world.receiver.meanwhile = linger
+    world.start("postman")
+    for one in slow:
+        await webhook(world, one, 200)
+    await world.sleep(20.0)
+    asked = world.clock.monotonic()
+    await webhook(world, fast)
+    while not calls_to(world, "fast"):
+        await world.sleep(0.01)
+
+    assert world.clock.monotonic() - asked < 1.0
+
+
+async def test_what_was_claimed_ahead_is_given_back_at_the_end(world: Any) -> None:
+    one = await endpoint(world, "e")
+    world.start("postman")
+    await webhook(world, one, 200)
+    await world.sleep(1.0)
+    world.receiver.latency = 5.0
+    await webhook(world, one, 200)
+    await world.sleep(1.0)
+    sent, stopped = len(world.receiver.calls), world.clock.monotonic()
+    world.postman.stop()
+    await asyncio.wait([world._tasks["postman"]])
+
+    assert len(world.receiver.calls) == sent
+    assert world.clock.monotonic() - stopped <= 5.0
+    assert not any(row[4] for row in await world.rows())
+
+
+async def test_result_is_kept_when_it_cannot_be_noted(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await endpoint(world, "e")
+    world.receiver.script(wire.Rejected(code="http_400"))
+
+    async def broken(record: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(world.store, "put_endpoint", broken)
+    world.start("postman")
+    (id_,) = await webhook(world, one)
+    await world.sleep(2.0)
+
+    assert [record.outcome for record in (await world.case(id_)).attempts] == ["rejected"]
+
+
+async def test_nothing_is_claimed_while_too_much_waits_for_the_store(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postman, "_MOST_UNWRITTEN", 10)
+    commit, is_away = world.store.commit, True
+
+    async def away(transitions: Any) -> Any:
+        if is_away:
+            raise StoreUnavailable("away")
+        return await commit(transitions)
+
+    one = await endpoint(world, "e")
+    await webhook(world, one, 100)
+    monkeypatch.setattr(world.store, "commit", away)
+    world.start("postman")
+    await world.sleep(20.0)
+    sent = len(world.receiver.calls)
+    is_away = False
+    await world.sleep(20.0)
+
+    assert 10 <= sent <= 20
+    assert len(world.receiver.calls) == 100

@@ -1,6 +1,5 @@
 """Whose webhooks come next: those that do not answer leave room for those that do."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,52 +115,31 @@ class _Row:
         self.pin: Any = pin
 
 
-def claim(one: Round, endpoint: str, *, waiting: int, now: float = 0.0) -> int:
-    """What it is given of so many rows that wait for it."""
-    wanted = one.wanted(now)
-    rows = [SimpleNamespace(pin=endpoint)] * min(waiting, wanted.get(endpoint, 0))
-    one.settle(wanted, rows)  # type: ignore[arg-type]
-    for _ in rows:
-        one.begin(endpoint, now)
-    return len(rows)
+def taking(one: Round, endpoint: str, times: int, now: float) -> None:
+    """It takes so many webhooks in the second until now."""
+    for number in range(times):
+        answered(one, endpoint, now - 1.0 + number / times)
+    one.add([endpoint])
 
 
-def test_endpoint_with_much_waiting_is_given_ever_more_at_a_time() -> None:
+@pytest.mark.parametrize(("a_second", "given"), [(2, 10), (80, 10), (400, 42), (5_000, 66)])
+def test_endpoint_is_given_ahead_what_it_takes_in_a_tenth_of_a_second(
+    a_second: int, given: int
+) -> None:
     one = Round(slots=2)
-    answered(one, "a", 0.0)
-    one.add(["a"])
-    lots = []
-    for _ in range(6):
-        lots.append(claim(one, "a", waiting=1000))
-        for _ in range(lots[-1]):
-            one.end("a", 0.0)
+    taking(one, "a", a_second, 100.0)
 
-    assert lots == [10, 18, 34, 66, 66, 66]
-
-
-def test_endpoint_whose_work_is_done_begins_small_again() -> None:
-    one = Round(slots=2)
-    answered(one, "a", 0.0)
-    one.add(["a"])
-    first = claim(one, "a", waiting=1000)
-    second = claim(one, "a", waiting=3)  # of the 8 more that it could have had
-    one.add(["a"])
-    for _ in range(first + second):
-        one.end("a", 0.0)
-
-    assert one.wanted(0.0) == {"a": 10}
+    assert one.wanted(100.0) == {"a": given}
 
 
 def test_endpoint_is_given_more_when_half_of_what_was_claimed_ahead_is_gone() -> None:
     one = Round(slots=2)
-    answered(one, "a", 0.0)
-    one.add(["a"])
-    while claim(one, "a", waiting=1000):
-        pass
+    taking(one, "a", 5_000, 100.0)
+    serve(one, 100.0)
     wanted = []
     for _ in range(32):
-        wanted.append(one.wanted(0.0))
-        one.end("a", 0.0)
+        wanted.append(one.wanted(100.0))
+        one.end("a", 100.0)
 
     assert wanted == [{}] * 32
-    assert one.wanted(0.0) == {"a": 32}
+    assert one.wanted(100.0) == {"a": 32}

@@ -926,3 +926,50 @@ async def test_one_result_that_cannot_be_worked_out_ends_as_unknown_and_the_othe
     assert states == ["sent", "sent", "unknown", "sent", "sent"]
     assert "attempt_failed" in caplog.text
     assert world.accounts["m"].in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("odd", "outcome"),
+    [
+        (wire.Rejected(code=5000), "rejected"),  # type: ignore[arg-type]
+        (wire.Rejected(code="x\ud800", suppress=True), "rejected"),
+        (wire.Unknown(code="odd", detail="\ud800"), "unknown"),
+        (wire.Accepted(provider_id="\udfff"), "accepted"),
+        ("no result", "unknown"),
+    ],
+)
+async def test_odd_result_of_an_adapter_is_kept_and_harms_no_other(
+    world: Any, odd: Any, outcome: str
+) -> None:
+    ids = await world.post_all([{**EMAIL_ONLY, "on_unknown": OnUnknown.STOP}] * 5)
+    world.senders["m"].answer = lambda message, time: odd if message.id == ids[2] else OK
+    world.start("m")
+    await world.settle(60.0)
+
+    cases = [await world.case(id_) for id_ in ids]
+    found = Counter([str(one.outcome) for case in cases for one in case.attempts])
+    assert found == Counter(["accepted"] * 4 + [outcome])
+    assert world.workers["m"]._slots._unfinished == 0
+
+
+async def test_message_that_cannot_be_written_for_now_holds_up_no_other(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await world.post_all([EMAIL_ONLY] * 200)
+    commit, is_locked = world.store.commit, True
+
+    async def locked(transitions: Sequence[Any]) -> Any:
+        if is_locked and any(one.message == ids[20] for one in transitions):
+            raise StoreUnavailable("lock timeout")
+        return await commit(transitions)
+
+    monkeypatch.setattr(world.store, "commit", locked)
+    world.start("m")
+    await world.sleep(30.0)
+    before = Counter([await world.state(id_) for id_ in ids])
+    is_locked = False
+    await world.settle()
+
+    assert before == {"sent": 199, "sending": 1}
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+    assert len(world.senders["m"].calls) == 200

@@ -348,9 +348,9 @@ class World:
             task.cancel()
         for worker in self.workers.values():
             worker.cancel()
-            tasks += [*worker._slots._tasks, *filter(None, [worker._slots._settler.task])]
+            tasks += [*worker._slots._tasks, *worker._slots._settler.tasks]
         self.postman.cancel()
-        tasks += [*self.postman._tasks, *filter(None, [self.postman._settler.task])]
+        tasks += [*self.postman._tasks, *self.postman._settler.tasks]
         await asyncio.wait(tasks)
 
     async def stop(self) -> None:
