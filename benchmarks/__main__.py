@@ -42,19 +42,25 @@ _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
     "store": store.run,
 }
 
+#: The scale at which all of them take less than ten minutes, and goals can just be judged.
+_USUAL = 0.1
+
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"of {', '.join(_ALL)}")] = None,
-    scale: Annotated[float, typer.Option(help="size of everything; 0.02 for a short look")] = 1.0,
+    scale: Annotated[
+        float, typer.Option(help="size of everything; 1 for figures to rely on, 0.02 for a look")
+    ] = _USUAL,
     out: Annotated[
         Path, typer.Option(help="where the figures go as JSON, and as a page beside it")
     ] = Path("benchmarks/results/latest.json"),
     json: Annotated[bool, typer.Option(help="print the figures as JSON, no table")] = False,
 ) -> None:
-    """Run benchmarks, all without names. Exit code 1 when a goal was missed at full scale."""
+    """Run benchmarks, all without names. Exit code 1 when a goal was missed, except at a scale that
+    is too small to tell."""
     unknown = set(names or ()) - set(_ALL)
     if unknown:
         raise typer.BadParameter(f"no such benchmark: {', '.join(sorted(unknown))}")
@@ -73,7 +79,7 @@ def main(
     else:
         report.show(console, results)
         console.print(f"Charts: {seen.resolve().as_uri()}", soft_wrap=True)
-    if scale >= 1.0 and any(one.reached is False for one in results):
+    if scale >= _USUAL and any(one.reached is False for one in results):
         raise typer.Exit(1)
 
 

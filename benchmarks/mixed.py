@@ -101,9 +101,7 @@ async def _round(core: int | None, seconds: float, *, campaign: bool) -> _Round:
             due = await _arrive(running, seconds)
             ended = time.monotonic()
             await _until_sent(running, due)
-        arrived = {
-            lane: dict[int, float](orjson.loads((folder / lane).read_bytes())) for lane in _RATES
-        }
+        arrived = {lane: _moments(folder / lane) for lane in _RATES}
     return _Round(
         waits={
             category: [

@@ -8,16 +8,15 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks import load
 from benchmarks.arrivals import clock, worst_excess
+from benchmarks.databases import databases as postgres
 from benchmarks.processes import Running, gateway, simulator
 from benchmarks.report import Result, spread
 from gateway.sandbox.fast import FastHttpSimulator
-from tests.store.server import Databases, Server
+from tests.store.server import Databases
 
 _RATE, _BURST = 200, 40
 
@@ -36,7 +35,7 @@ _LANE = '[lanes.sms]\nchannel = "sms"\nproviders = ["acme"]\n'
 async def run(scale: float, progress: load.Progress) -> Result:
     count, pairs = max(2_000, int(20_000 * scale)), 3 if scale >= 1 else 1
     seconds = max(8.0, 30.0 * scale)
-    async with _databases() as databases:
+    async with postgres() as databases:
         one: list[float] = []
         two: list[float] = []
         for pair in range(pairs):
@@ -67,16 +66,6 @@ async def run(scale: float, progress: load.Progress) -> Result:
             "s until work moves on": spread(moved),
         },
     )
-
-
-@asynccontextmanager
-async def _databases() -> AsyncIterator[Databases]:
-    server = Server(shared_buffers="256MB", autovacuum="on")
-    server.start()
-    try:
-        yield Databases(server.url)
-    finally:
-        server.remove()
 
 
 async def _throughput(databases: Databases, processes: int, count: int) -> float:

@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,6 +53,8 @@ class Race:
     packages: Sequence[str] = ()
     #: who runs has one core and the other end has the others; or all share all
     apart: bool = True
+    #: where the gateway stores, as a URL; empty: a SQLite file
+    store: Callable[[], AbstractAsyncContextManager[str]] = lambda: nullcontext("")
     #: addresses to TOML of providers and lanes
     config: Callable[[Sequence[str]], str]
     message: load.Make = load.message
@@ -99,7 +101,8 @@ class Race:
         config = load.TENANT + self.config(ends)
         with tempfile.TemporaryDirectory() as folder:
             async with (
-                gateway(Path(folder), config, core=core) as running,
+                self.store() as store,
+                gateway(Path(folder), config, store=store, core=core) as running,
                 load.session() as client,
             ):
                 warm = max(100, count // 20)

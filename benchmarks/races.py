@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 from benchmarks import load
+from benchmarks.databases import database
 from benchmarks.processes import find, free_port, program, simulator, started, until_listening
 from benchmarks.race import BATCHES, SINGLY, Race
 
@@ -80,7 +81,7 @@ _SOURCE, _SINK = "smtp-source", "smtp-sink"
 
 _HTTP_RACE = Race(
     name="http",
-    goals={BATCHES: 0.5},
+    goals={BATCHES: 1.3},
     against="a bare aiohttp loop",
     messages=20_000,
     ends=[simulator],
@@ -91,7 +92,7 @@ _HTTP_RACE = Race(
 
 _SMTP_RACE = Race(
     name="smtp",
-    goals={BATCHES: 2.0},
+    goals={BATCHES: 4.0},
     against="a bare aiosmtplib loop",
     messages=5_000,
     ends=[_mail],
@@ -117,6 +118,15 @@ RACES = {
     race.name: race
     for race in (
         _HTTP_RACE,
+        replace(
+            _HTTP_RACE,
+            name="http_postgres",
+            goals={BATCHES: None},
+            against="beside a bare aiohttp loop",
+            messages=10_000,
+            ceiling=None,
+            store=database,
+        ),
         replace(
             _HTTP_RACE,
             name="fallback",
