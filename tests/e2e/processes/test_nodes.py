@@ -145,17 +145,17 @@ async def test_restart_of_one_after_another_loses_and_repeats_nothing(
     shared: Shared, eventually: Any
 ) -> None:
     shared.served.stand.acme.knobs.latency = 0.1
-    child = await shared.served.start("--processes", "2")
-    await until_all_are_there(child, 2, shared, eventually)
+    child = await shared.served.start("--processes", "4")
+    await until_all_are_there(child, 4, shared, eventually)
 
     ids: set[str] = set()
-    for place in (0, 1):
+    for place in range(4):
         ids |= await shared.post(40)
         old = children(child)[place]
         os.kill(old, signal.SIGTERM)
         await until_gone(old, eventually)
         ids |= await shared.post(40)
-        await until_all_are_there(child, 2, shared, eventually)
+        await until_all_are_there(child, 4, shared, eventually)
     await eventually(shared.is_idle)
 
     assert shared.copies == dict.fromkeys(ids, 1)
