@@ -16,12 +16,6 @@ from benchmarks.report import Chart, Result, shown
 _WIDTH, _HEIGHT = 640, 260
 _LEFT, _BOTTOM, _TOP = 150, 34, 10
 
-_VERDICTS = {
-    True: '<span class="yes">reached</span>',
-    False: '<span class="no">missed</span>',
-    None: "left out",
-}
-
 _COLOURS = ("#1f6feb", "#d29922", "#2da44e", "#cf222e", "#8250df", "#57606a")
 
 _STYLE = """
@@ -30,7 +24,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 table { border-collapse: collapse; margin: .5rem 0 1.5rem }
 td, th { border-bottom: 1px solid #d0d7de; padding: .2rem .8rem .2rem 0; text-align: left }
 td.n { text-align: right; font-variant-numeric: tabular-nums }
-.no { color: #cf222e } .yes { color: #1a7f37 } .goal { color: #57606a }
+.missed { color: #cf222e } .reached { color: #1a7f37 } .goal { color: #57606a }
 svg { display: block; margin: 1rem 0; max-width: 100% }
 svg text { font: 12px system-ui, sans-serif }
 @media (prefers-color-scheme: dark) {
@@ -73,9 +67,10 @@ def _section(one: Result) -> str:
         f'<tr><td>{escape(name)}<td class="n">{escape(shown(value))}'
         for name, value in one.figures.items()
     )
-    charts, verdict = "".join(map(draw, one.charts)), _VERDICTS[one.reached]
+    charts, verdict = "".join(map(draw, one.charts)), one.verdict
+    shown_as = f'<span class="{escape(verdict.replace(" ", "-"))}">{escape(verdict)}</span>'
     return (
-        f'<h2>{escape(one.name)}</h2><p class="goal">{escape(one.goal)}: {verdict}</p>'
+        f'<h2>{escape(one.name)}</h2><p class="goal">{escape(one.goal)}: {shown_as}</p>'
         f"<table>{rows}</table>{charts}"
     )
 

@@ -128,12 +128,13 @@ class Race:
 
     def _result(self, times: Sequence["_Round"], most: "_Lap | None") -> Result:
         figures: dict[str, float | int | str] = {}
-        reached = True
+        reached: bool | None = None
         for way, goal in self.goals.items():
             prefix = f"{way}: " if len(self.goals) > 1 else ""
             ours = [one.ours[way] for one in times]
             ratios = [one.ours[way].rate / one.rival.rate for one in times]
-            reached &= statistics.median(ratios) >= (goal or 0.0)
+            if goal is not None:
+                reached = reached is not False and statistics.median(ratios) >= goal
             figures |= {
                 f"{prefix}ratio": spread(ratios),
                 f"{prefix}gateway messages/s": spread([one.rate for one in ours]),

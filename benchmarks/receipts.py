@@ -63,7 +63,7 @@ async def run(scale: float, progress: load.Progress) -> Result:
     return Result(
         name="receipts",
         goal="beside a handler that passes receipts on and stores nothing",
-        reached=True,
+        reached=None,
         figures={
             "ratio": spread(ratios),
             "gateway receipts/s": spread(ours),

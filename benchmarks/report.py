@@ -15,11 +15,18 @@ class Result:
     name: str
     #: what must be reached, in words
     goal: str
-    #: None when it could not be measured here
+    #: None when there is no goal, or it could not be measured here
     reached: bool | None
     #: figure by name, with its unit in the name
     figures: Mapping[str, float | int | str]
     charts: Sequence["Chart"] = ()
+
+    @property
+    def verdict(self) -> str:
+        """In words. What could not be measured has `missing` among its figures."""
+        if self.reached is None:
+            return "left out" if "missing" in self.figures else "no goal"
+        return "reached" if self.reached else "missed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,7 @@ class Chart:
     logarithmic: bool = False
 
 
-_VERDICTS = {True: "[green]yes[/]", False: "[red]no[/]", None: "left out"}
+_STYLES = {"reached": "green", "missed": "red"}
 
 
 def rounds(scale: float) -> int:
@@ -53,11 +60,12 @@ def spread(values: Sequence[float]) -> str:
 
 def show(console: Console, results: Sequence[Result]) -> None:
     table = Table(title="Benchmarks", show_lines=True)
-    for heading in ("name", "figures", "goal", "reached"):
+    for heading in ("name", "figures", "goal", ""):
         table.add_column(heading)
     for one in results:
         figures = "\n".join(f"{name}: {shown(value)}" for name, value in one.figures.items())
-        table.add_row(one.name, figures, one.goal, _VERDICTS[one.reached])
+        style = _STYLES.get(one.verdict, "default")
+        table.add_row(one.name, figures, one.goal, f"[{style}]{one.verdict}[/]")
     console.print(table)
 
 

@@ -23,7 +23,6 @@ _log = logging.getLogger(__name__)
 #: What is kept of a provider's words.
 _DETAIL = 300
 
-
 #: What an attempt comes to by a fault of ours.
 _FAULT = wire.Unknown(code="internal_error")
 

@@ -64,8 +64,6 @@ class HttpSender:
             requests = self._provider.build_requests(messages)
         except ValueError as error:
             return _unfit(messages, error)
-        if len(messages) == 1 == len(requests):  # as it is for most
-            return await self._ask(messages, requests[0][1], admit)
         results: dict[str, wire.AttemptResult] = {}
         for group, request in requests:
             answers = await self._ask(group, request, admit)

@@ -225,7 +225,9 @@ class Token(Value):
     expires_in: float
 
     def __repr__(self) -> str:
+        """Without the token, wherever it is logged."""
         return f"Token(expires_in={self.expires_in!r})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same for tracebacks in colour, which would show all fields."""
         return [("expires_in", self.expires_in)]

@@ -94,3 +94,21 @@ def test_percentile_is_one_of_the_values() -> None:
         99.0,
         100.0,
     ]
+
+
+@pytest.mark.parametrize(
+    ("reached", "figures", "verdict"),
+    [
+        (True, {"ratio": 2.0}, "reached"),
+        (False, {"ratio": 0.5}, "missed"),
+        (None, {"ratio": 0.5}, "no goal"),
+        (None, {"missing": "the program z"}, "left out"),
+    ],
+)
+def test_verdict_tells_a_goal_missed_from_none(
+    reached: bool | None, figures: dict[str, float | int | str], verdict: str
+) -> None:
+    result = Result(name="x", goal="y", reached=reached, figures=figures)
+
+    assert result.verdict == verdict
+    assert verdict in page.render([result], {})
