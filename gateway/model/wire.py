@@ -218,6 +218,22 @@ class DeliveryReceipt(Value):
     suppress: bool = False
 
 
+class InboundMessage(Value):
+    """What somebody wrote to one of our senders."""
+
+    #: who wrote: a phone number in E.164, an address of mail, the channel's own id
+    sender: str
+    #: to which of our senders: number, short code, address
+    to: str
+    text: str
+    #: the provider's id of it, by which a second copy is known
+    provider_id: str = ""
+    #: the provider's id of the message of ours that it answers, where the service says so
+    answers: str = ""
+    #: when it was written, by the provider's clock; None when it does not say
+    at: datetime | None = None
+
+
 class Token(Value):
     """An access token and how long it may be used, in seconds from now."""
 

@@ -73,6 +73,11 @@ class HttpProvider(Provider, Protocol):
         """What a verified request reports. Raises UnreadableReceipt."""
         ...
 
+    def read_inbound(self, request: wire.HttpRequest) -> Sequence[wire.InboundMessage]:
+        """What a verified request brings from recipients; a service that brings receipts and
+        messages to one address may mix them. Raises UnreadableReceipt."""
+        return ()
+
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         """What the service wants to hear when its report has been stored."""
         ...
