@@ -191,7 +191,8 @@ class Assembly:
         raise SettingsError([f"providers.{provider.account}.kind: has no transport"])
 
     def _build_account(self, name: str, account: ProviderAccount) -> Account:
-        limits = choices.account_limits(self.settings, account)
+        batch = self._senders[name].provider.batch_limit
+        limits = choices.account_limits(self.settings, account, batch=batch)
         metrics = self.metrics
         metrics.set_breaker(name, "closed")
 

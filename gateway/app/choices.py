@@ -75,13 +75,18 @@ def daily_quota(
     )
 
 
-def account_limits(settings: Settings, account: ProviderAccount) -> AccountLimits:
-    """Limits of one account, with the breaker's rules, which are the same for all."""
+def account_limits(settings: Settings, account: ProviderAccount, *, batch: int) -> AccountLimits:
+    """Limits of one account, with the breaker's rules, which are the same for all.
+
+    batch: messages that one call to its provider can carry.
+    """
     rules = settings.breaker
     return AccountLimits(
         rate=account.rate,
         burst=account.burst or 1.0,
         concurrency=account.concurrency,
+        batch=batch,
+        token_per_call=account.rate_unit is RateUnit.REQUEST,
         reserve={int(level): share for level, share in account.reserve.items()},
         breaker=BreakerRules(
             window=rules.window,

@@ -3,6 +3,9 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
+from typing import TypeAlias
 
 from gateway.clock import Clock
 from gateway.dispatch import gate, policy
@@ -10,7 +13,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import OUTCOMES, Change
 from gateway.dispatch.finisher import Entry, Finisher
 from gateway.dispatch.render import CannotRender, Renderer
-from gateway.dispatch.senders import Sender
+from gateway.dispatch.senders import Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Guard
@@ -23,6 +26,8 @@ _log = logging.getLogger(__name__)
 #: What is kept of a provider's words.
 _DETAIL = 300
 
+_TEXTS, _REASONS = ("provider_id", "detail"), ("code", "detail")
+
 #: What an attempt comes to by a fault of ours.
 _FAULT = wire.Unknown(code="internal_error")
 
@@ -31,11 +36,18 @@ class ClaimLost(Exception):
     """This node may count as dead, and others may have taken over what it claimed: not sent."""
 
 
-class Ready(Value):
+class Ready(Value, kw_only=False):
     """A row that may go, as the provider will see it."""
 
     row: Claimed
     message: wire.Message
+
+
+class Shipment(Value, kw_only=False):
+    """Rows that share a call to their provider."""
+
+    rows: Sequence[Claimed]
+    call: Call
 
 
 class Ended(Value, kw_only=False):
@@ -45,6 +57,17 @@ class Ended(Value, kw_only=False):
     result: wire.AttemptResult
     started_ms: int
     ended_ms: int
+
+
+class Refused(Value, kw_only=False):
+    """A row that the gate did not let through."""
+
+    row: Claimed
+    decision: gate.Decision
+
+
+#: What is to be written of a row.
+End: TypeAlias = Ended | Refused
 
 
 class Attempter:
@@ -81,44 +104,57 @@ class Attempter:
             outcome: metrics.attempts.labels(self.account, outcome) for outcome in Outcome
         }
 
-    async def prepare(self, row: Claimed, ban: str) -> Ready | None:
-        """The message to send, or None when the row's end has been written instead."""
+    def prepare(self, row: Claimed, ban: str) -> Ready | End:
+        """The message to send, or the row's end without. ban: why its address must not be written
+        to, empty when it may."""
         decision = gate.decide(row, now_ms=self._clock.now_ms(), ban=ban)
-        if isinstance(decision, gate.Send):
-            try:
-                return Ready(row=row, message=self._renderer.render(row, self.account))
-            except CannotRender as fault:
-                await self.finish(row, wire.Rejected(code="template", detail=str(fault)))
-                return None
-        await self._refrain(row, decision)
-        return None
+        if not isinstance(decision, gate.Send):
+            return Refused(row, decision)
+        try:
+            return Ready(row, self._renderer.render(row, self.account))
+        except CannotRender as fault:
+            return self.ended(row, wire.Rejected(code="template", detail=str(fault)))
 
-    async def send(
-        self, ready: Sequence[Ready], admit: Admit | None
-    ) -> Sequence[wire.AttemptResult]:
-        """One result each; nothing raised, whatever the provider's file does, but the ClaimLost
-        of `admit`."""
-        messages = [one.message for one in ready]
+    def plan(self, ready: Sequence[Ready]) -> Sequence[Shipment | Ended]:
+        """Calls that together carry these, and the ends of those that no call can carry."""
+        try:
+            calls = self._sender.plan([one.message for one in ready])
+            if len(ready) == 1 and len(calls) == 1:
+                return [Shipment([ready[0].row], calls[0])]
+            rows = {one.message.reference: one.row for one in ready}
+            shipments = [
+                Shipment([rows.pop(one.reference) for one in call.messages], call) for call in calls
+            ]
+            if rows:
+                raise LookupError("the adapter has left messages out")
+            return shipments
+        except Exception as error:
+            if len(ready) > 1:  # one of them, which must not hurt the others
+                return list(chain.from_iterable(self.plan([one]) for one in ready))
+            return [self.ended(ready[0].row, self._unfit(error))]
+
+    def _unfit(self, error: Exception) -> wire.AttemptResult:
+        """What comes of a message that the adapter made no call of: nothing was sent."""
+        if isinstance(error, ValueError):
+            return wire.Rejected(code="unfit", detail=str(error))
+        _log.exception("adapter_failed provider=%s", self.account, exc_info=error)
+        return _FAULT
+
+    async def send(self, shipment: Shipment, admit: Admit | None) -> Sequence[wire.AttemptResult]:
+        """One result for each row; nothing raised, whatever the provider's file does, but the
+        ClaimLost of `admit`."""
         started = self._clock.monotonic()
         try:
-            results = [_sound(one) for one in await self._sender.send(messages, admit)]
+            results = [_sound(one) for one in await shipment.call.make(admit)]
+            if len(results) != len(shipment.rows):
+                raise LookupError("the adapter has left results out")
         except ClaimLost:
             raise
         except Exception:  # a fault in an adapter must not stop its worker
             _log.exception("adapter_failed provider=%s", self.account)
-            results = [_FAULT] * len(messages)
+            results = [_FAULT] * len(shipment.rows)
         self._took.append(self._clock.monotonic() - started)
         return results
-
-    async def finish(
-        self, row: Claimed, result: wire.AttemptResult, started_ms: int | None = None
-    ) -> None:
-        """Write what came of one now. started_ms: None when it was not sent."""
-        one = self.ended(row, result, started_ms)
-        self._count([one])
-        if _is_ban(one):
-            await self._ban(one)
-        await self.finish_alone(one)
 
     def ended(
         self, row: Claimed, result: wire.AttemptResult, started_ms: int | None = None
@@ -131,15 +167,16 @@ class Attempter:
         """A fault of ours has ended it, and nobody knows whether it was sent."""
         return self.ended(row, _FAULT)
 
-    async def try_together(self, ended: Sequence[Ended]) -> Sequence[Ended]:
-        """Write what came of attempts in one commit; those that need `finish_alone`."""
+    async def try_together(self, ends: Sequence[End]) -> Sequence[End]:
+        """Write what came of rows in one commit; those that need `finish_alone`."""
+        ended = [one for one in ends if isinstance(one, Ended)]
         self._count(ended)
         for one in filter(_is_ban, ended):
             await self._ban(one)
-        left = await self._finisher.try_all([self._entry(one) for one in ended])
-        return [ended[place] for place in left]
+        left = await self._finisher.try_all([self._entry(one) for one in ends])
+        return [ends[place] for place in left]
 
-    async def finish_alone(self, one: Ended) -> None:
+    async def finish_alone(self, one: End) -> None:
         """Write what came of one. Returns when it is on disk.
 
         A fault of ours in working out what it means ends it as unknown.
@@ -148,7 +185,7 @@ class Attempter:
             await self._finisher.record(*self._entry(one))
         except Exception:
             _log.exception("attempt_failed provider=%s message=%s", self.account, one.row.case.id)
-            if one.result != _FAULT:
+            if not isinstance(one, Ended) or one.result != _FAULT:
                 await self.finish_alone(self.failed(one.row))
 
     def _count(self, ended: Sequence[Ended]) -> None:
@@ -157,7 +194,9 @@ class Attempter:
         for outcome, count in Counter([OUTCOMES[type(one.result)] for one in ended]).items():
             self._counts[outcome].inc(count)
 
-    def _entry(self, one: Ended) -> Entry:
+    def _entry(self, one: End) -> Entry:
+        if isinstance(one, Refused):
+            return Entry(one.row.case, partial(refuse, one), _guard(one.row))
         row, result = one.row, one.result
         record = AttemptRecord(
             evidence=AttemptEvidence(
@@ -212,20 +251,13 @@ class Attempter:
         )
         return policy.next_move(result, situation, self._rules, self._random)
 
-    async def _refrain(self, row: Claimed, decision: gate.Decision) -> None:
-        """The gate said no: end the row, and the message if need be."""
 
-        def news(change: Change) -> None:
-            refuse(change, row, decision)
-
-        await self._finisher.record(row.case, news, _guard(row))
-
-
-def refuse(change: Change, row: Claimed, decision: gate.Decision) -> None:
+def refuse(refused: Refused, change: Change) -> None:
     """What the gate's refusal of a claimed row means for its message."""
+    row = refused.row
     change.remove(row.step, row.part)
     channel = change.case.message.chain[row.step].channel
-    match decision:
+    match refused.decision:
         case gate.Expire():
             expire(change)
         case gate.Suppress(reason):
@@ -259,7 +291,7 @@ def _sound(result: wire.AttemptResult) -> wire.AttemptResult:
     TypeError when it is no result at all."""
     if type(result) not in OUTCOMES:
         raise TypeError("an adapter's result is none")
-    names = ("provider_id", "detail") if isinstance(result, wire.Accepted) else ("code", "detail")
+    names = _TEXTS if isinstance(result, wire.Accepted) else _REASONS
     repaired = {
         name: str(text).encode("utf-8", "replace").decode()
         for name in names
@@ -271,6 +303,8 @@ def _sound(result: wire.AttemptResult) -> wire.AttemptResult:
 def _is_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, Ended, Ready
+from gateway.dispatch.attempt import Attempter, End, Ended, Ready, Shipment
 from gateway.dispatch.endpoints import EndpointBook
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.rounds import Round, Stop
 from gateway.dispatch.settler import Settler
-from gateway.model import wire
+from gateway.model import view, wire
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
 from gateway.model.values import replace
@@ -133,8 +133,7 @@ class Postman:
                 self._semaphores.pop(row.pin, None)
             self._bell.set()
         if ended is not None:
-            self._unwritten += 1
-            self._settler.add(ended)
+            self._settle(ended)
             await self._note(row.pin, ended.result)
 
     def _note_written(self, count: int) -> None:
@@ -145,7 +144,7 @@ class Postman:
         return self._semaphores.setdefault(endpoint, asyncio.Semaphore(self._slots))
 
     async def _attempt(self, row: Claimed, stop: Stop) -> Ended | None:
-        """What came of it; None when it was not sent, and that has been written."""
+        """What came of it; None when it was not sent, and that has been seen to."""
         endpoint = self._book.get(row.pin)
         if endpoint is None or endpoint.disabled_ms is not None:
             return self._attempter.ended(row, _GONE)
@@ -154,18 +153,29 @@ class Postman:
         if failed_since or self._stopping or not self._may_send():
             await self._give_back([row])
             return None
-        ready = await self._attempter.prepare(row, "")
-        if ready is None:
+        shipment = self._plan(row, endpoint)
+        if not isinstance(shipment, Shipment):
+            self._settle(shipment)
             return None
         started_ms = self._clock.now_ms()
-        message = replace(
-            ready.message,
-            to=replace(ready.message.to, url=endpoint.url),
-            content=replace(ready.message.content, extra={"secrets": list(endpoint.secrets)}),
-        )
-        results = await self._attempter.send([Ready(row=row, message=message)], None)
+        results = await self._attempter.send(shipment, None)
         self._judge(stop, results[0])
         return self._attempter.ended(row, results[0], started_ms)
+
+    def _plan(self, row: Claimed, endpoint: view.Endpoint) -> Shipment | End:
+        one = self._attempter.prepare(row, "")
+        if not isinstance(one, Ready):
+            return one
+        message = replace(
+            one.message,
+            to=replace(one.message.to, url=endpoint.url),
+            content=replace(one.message.content, extra={"secrets": list(endpoint.secrets)}),
+        )
+        return self._attempter.plan([Ready(row, message)])[0]
+
+    def _settle(self, one: End) -> None:
+        self._unwritten += 1
+        self._settler.add(one)
 
     async def _give_back(self, rows: Sequence[Claimed]) -> None:
         while rows:

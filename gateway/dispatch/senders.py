@@ -1,12 +1,14 @@
-"""One way to send over each transport: messages in, one result each out, and nothing raised.
+"""One way to send over each transport: messages in, calls to the provider out, one result for each
+message of a call.
 
 What a transport raises becomes a result here: not sent is Deferred, an answer lost is Unknown.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock
 from gateway.model import wire
@@ -20,16 +22,23 @@ _log = logging.getLogger(__name__)
 _RENEW_BEFORE = 225.0
 
 
+class Call(NamedTuple):
+    """Messages that share a call to their provider, and how to make it."""
+
+    messages: Sequence[wire.Message]
+    #: one result for each message, in their order; awaits what it is given before each request
+    make: Callable[[transports.Admit | None], Awaitable[Sequence[wire.AttemptResult]]]
+
+
 class Sender(Protocol):
     """Sends by one provider account."""
 
     @property
     def provider(self) -> providers.Provider: ...
 
-    async def send(
-        self, messages: Sequence[wire.Message], admit: transports.Admit | None
-    ) -> Sequence[wire.AttemptResult]:
-        """One result for each message, in their order. `admit` is awaited before each request."""
+    def plan(self, messages: Sequence[wire.Message]) -> Sequence[Call]:
+        """Calls that together carry every message once. Raises ValueError when the provider cannot
+        carry one of them: nothing was sent, and nothing ever will be this way."""
         ...
 
 
@@ -57,28 +66,20 @@ class HttpSender:
     def provider(self) -> providers.HttpProvider:
         return self._provider
 
-    async def send(
-        self, messages: Sequence[wire.Message], admit: transports.Admit | None
-    ) -> Sequence[wire.AttemptResult]:
-        try:
-            requests = self._provider.build_requests(messages)
-        except ValueError as error:
-            return _unfit(messages, error)
-        results: dict[str, wire.AttemptResult] = {}
-        for group, request in requests:
-            answers = await self._ask(group, request, admit)
-            for message, answer in zip(group, answers, strict=True):
-                results[message.reference] = answer
-        return [results[message.reference] for message in messages]
+    def plan(self, messages: Sequence[wire.Message]) -> Sequence[Call]:
+        ask = self._exchange if self._tokens is None else self._exchange_with_token
+        return [
+            Call(group, partial(ask, group, request))
+            for group, request in self._provider.build_requests(messages)
+        ]
 
-    async def _ask(
+    async def _exchange_with_token(
         self,
         group: Sequence[wire.Message],
         request: wire.HttpRequest,
         admit: transports.Admit | None,
     ) -> Sequence[wire.AttemptResult]:
-        if self._tokens is None:
-            return await self._exchange(group, request, admit)
+        assert self._tokens is not None
         results: Sequence[wire.AttemptResult] = ()
         for _ in range(2):  # once more with a fresh token when ours is refused
             token = await self._tokens.get()
@@ -104,11 +105,6 @@ class HttpSender:
         except AnswerLost as error:
             return [wire.Unknown(code=error.reason)] * len(group)
         return self._provider.read_response(group, response)
-
-
-def _unfit(messages: Sequence[wire.Message], error: ValueError) -> Sequence[wire.AttemptResult]:
-    """No request can be made of these: nothing was sent, and nothing ever will be this way."""
-    return [wire.Rejected(code="unfit", detail=str(error))] * len(messages)
 
 
 def _refuses_token(results: Sequence[wire.AttemptResult]) -> bool:
@@ -190,22 +186,19 @@ class SmtpSender:
     def provider(self) -> providers.SmtpProvider:
         return self._provider
 
-    async def send(
-        self, messages: Sequence[wire.Message], admit: transports.Admit | None
-    ) -> Sequence[wire.AttemptResult]:
-        try:
-            envelopes = self._provider.build_envelopes(messages)
-        except ValueError as error:
-            return _unfit(messages, error)
-        return [await self._transact(message, envelope, admit) for message, envelope in envelopes]
+    def plan(self, messages: Sequence[wire.Message]) -> Sequence[Call]:
+        return [
+            Call([message], partial(self._transact, message, envelope))
+            for message, envelope in self._provider.build_envelopes(messages)
+        ]
 
     async def _transact(
         self, message: wire.Message, envelope: wire.Envelope, admit: transports.Admit | None
-    ) -> wire.AttemptResult:
+    ) -> Sequence[wire.AttemptResult]:
         try:
             reply = await self._transport.send(envelope, timeout=self._timeout, admit=admit)
         except NotSent as error:
-            return wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)
+            return [wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)]
         except AnswerLost as error:
-            return wire.Unknown(code=error.reason)
-        return self._provider.read_reply(message, reply)
+            return [wire.Unknown(code=error.reason)]
+        return [self._provider.read_reply(message, reply)]

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from gateway.dispatch.attempt import Attempter, Ended
+from gateway.dispatch.attempt import Attempter, End
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class Settler:
         """on_written: called with how many results have been written."""
         self._attempter = attempter
         self._on_written = on_written
-        self._ended: deque[Ended] = deque()
+        self._ends: deque[End] = deque()
         self._writing: asyncio.Task[None] | None = None
         #: what could not be written with the others: it must not hold them up
         self._alone: set[asyncio.Task[None]] = set()
@@ -30,26 +30,26 @@ class Settler:
         """What is on its way; without any, everything has been written."""
         return [*filter(None, [self._writing]), *self._alone]
 
-    def add(self, ended: Ended) -> None:
-        self._ended.append(ended)
+    def add(self, one: End) -> None:
+        self._ends.append(one)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
 
     def cancel(self) -> None:
         """Forget what has not been written."""
-        self._ended.clear()
+        self._ends.clear()
         for task in self.tasks:
             task.cancel()
 
     async def _write_all(self) -> None:
         try:
-            while self._ended:
-                count = min(len(self._ended), _AT_ONCE)
-                await self._write([self._ended.popleft() for _ in range(count)])
+            while self._ends:
+                count = min(len(self._ends), _AT_ONCE)
+                await self._write([self._ends.popleft() for _ in range(count)])
         finally:
             self._writing = None
 
-    async def _write(self, ended: Sequence[Ended]) -> None:
+    async def _write(self, ended: Sequence[End]) -> None:
         left = ended
         try:
             left = await self._attempter.try_together(ended)
@@ -61,7 +61,7 @@ class Settler:
             task.add_done_callback(self._alone.discard)
         self._on_written(len(ended) - len(left))
 
-    async def _write_alone(self, one: Ended) -> None:
+    async def _write_alone(self, one: End) -> None:
         try:
             await self._attempter.finish_alone(one)
         finally:

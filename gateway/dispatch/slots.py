@@ -1,5 +1,8 @@
-"""The slots of one account: rows that have been claimed are sent, most urgent first, as many at
-once as the account may, and what came of them is written.
+"""The slots of one account: rows that have been claimed are sent, most urgent first, in as many
+calls at once as the account may make, and what came of them is written.
+
+A call carries what waits when a slot is free, as much as the provider allows; nothing waits for
+company.
 """
 
 import asyncio
@@ -10,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, ClaimLost, Ended, Ready
+from gateway.dispatch.attempt import Attempter, ClaimLost, End, Ended, Ready, Shipment
 from gateway.dispatch.change import OUTCOMES
 from gateway.dispatch.settler import Settler
 from gateway.limits.account import Account
@@ -56,28 +59,32 @@ class Slots:
         self._may_send = may_send if may_send is not None else lambda: True
         self._give_back = give_back
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
+        #: rows without a call: (priority, rank, order, row, ban)
         self._buffer: list[tuple[int, float, int, Claimed, str]] = []
+        #: calls without a slot, by their first row: (priority, rank, order, number, call)
+        self._planned: list[tuple[int, float, int, int, Shipment]] = []
         self._order = count()
         self._unadmitted = 0
         self._unfinished = 0
         #: slots in use
         self._tasks: set[asyncio.Task[None]] = set()
-        #: releases until `freed` is set
+        #: rows whose end sets `freed`
         self._wanted = 0
 
     @property
     def held(self) -> tuple[int, int]:
         """(rows without a slot, rows in flight without a token)."""
-        return len(self._buffer), self._unadmitted
+        planned = sum(len(entry[4].rows) for entry in self._planned)
+        return len(self._buffer) + planned, self._unadmitted
 
     @property
     def is_full(self) -> bool:
         """Whether so many results wait for the store that nothing more should be sent."""
         return self._unfinished >= _MOST_UNFINISHED
 
-    def wake_after(self, releases: int) -> None:
-        """Set `freed` when so many slots have become free, or nothing is left to start in them."""
-        self._wanted = releases
+    def wake_after(self, rows: int) -> None:
+        """Set `freed` when so many rows are over, or nothing is left to start in their place."""
+        self._wanted = rows
 
     def put(self, rows: Sequence[Claimed], bans: Sequence[str]) -> None:
         """Send these. bans: why a row's address must not be written to, empty when it may."""
@@ -89,7 +96,9 @@ class Slots:
     def take_back(self) -> Sequence[Claimed]:
         """What has not been started, and now never will."""
         rows = [entry[3] for entry in self._buffer]
+        rows += [row for entry in self._planned for row in entry[4].rows]
         self._buffer.clear()
+        self._planned.clear()
         return rows
 
     async def drain(self) -> None:
@@ -104,54 +113,80 @@ class Slots:
         self._settler.cancel()
 
     def _start_some(self) -> None:
-        """A task for each free slot that has a row to send."""
+        """A task for each free slot that has something to send."""
         while (first := self._next()) is not None:
-            task = asyncio.create_task(self._serve(*first))
+            task = asyncio.create_task(self._serve(first))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _next(self) -> tuple[Claimed, str] | None:
-        """The most urgent row, now on its way, and its ban; None without a row or a slot."""
-        if not self._buffer or self.account.in_flight >= self.account.limits.concurrency:
-            return None
-        *_, row, ban = heapq.heappop(self._buffer)
-        self.account.start(1)
-        self._unadmitted += 1
-        self._unfinished += 1
-        return row, ban
-
-    async def _serve(self, row: Claimed, ban: str) -> None:
-        """One slot: sends one row after another, while there are any."""
-        following: tuple[Claimed, str] | None = (row, ban)
+    async def _serve(self, shipment: Shipment) -> None:
+        """One slot: makes one call after another, while there are any."""
+        following: Shipment | None = shipment
         while following is not None:
-            await self._attempt(*following)
+            await self._carry_out(following)
             following = self._next()
 
-    async def _attempt(self, row: Claimed, ban: str) -> None:
-        ended = None
-        try:
-            ended = await self._carry_out(row, ban)
-        except Exception:  # a fault of ours must not leave the row claimed for ever
-            _log.exception("attempt_failed provider=%s message=%s", self.name, row.case.id)
-            ended = self._attempter.failed(row)
-        finally:
-            if ended is None:
-                self._finished(1)
-        if ended is not None:
-            self._settler.add(ended)
+    def _next(self) -> Shipment | None:
+        """The most urgent call, which now has a slot; None without a call or a slot."""
+        if self.account.in_flight >= self.account.limits.concurrency:
+            return None
+        while self._buffer and (not self._planned or self._buffer[0][:3] < self._planned[0][:3]):
+            self._plan()
+        if not self._planned:
+            return None
+        shipment = heapq.heappop(self._planned)[4]
+        self.account.start()
+        self._unadmitted += len(shipment.rows)
+        self._unfinished += len(shipment.rows)
+        return shipment
 
-    async def _carry_out(self, row: Claimed, ban: str) -> Ended | None:
-        """What came of it; None when it was not sent, and that has been written."""
-        ready = await self._prepare(row, ban)
-        if ready is None:
-            return None
+    def _plan(self) -> None:
+        """Make calls of the most urgent rows, as many as could share one."""
+        order = self._buffer[0][2]
+        ready: list[Ready] = []
+        for _ in range(min(self.account.limits.batch, len(self._buffer))):
+            *_, row, ban = heapq.heappop(self._buffer)
+            try:
+                one = self._attempter.prepare(row, ban)
+            except Exception:  # a fault of ours must not leave the row claimed for ever
+                _log.exception("attempt_failed provider=%s message=%s", self.name, row.case.id)
+                one = self._attempter.failed(row)
+            if isinstance(one, Ready):
+                ready.append(one)
+            else:
+                self._end_unsent(one)
+        planned = self._attempter.plan(ready) if ready else ()
+        if self.account.limits.batch > 1 and planned:
+            self.account.note_plan(len(ready), len(planned))
+        for each in planned:
+            if isinstance(each, Shipment):
+                first = each.rows[0]
+                entry = (first.priority, first.rank, order, next(self._order), each)
+                heapq.heappush(self._planned, entry)
+            else:
+                self._end_unsent(each)
+
+    def _end_unsent(self, one: End) -> None:
+        self.waiting[one.row.priority] -= 1
+        self._unfinished += 1
+        self._settler.add(one)
+        self.freed.set()
+
+    async def _carry_out(self, shipment: Shipment) -> None:
+        rows = shipment.rows
+        ended: Sequence[Ended] = ()
         try:
-            started_ms, result = await self._send(ready)
+            ended = await self._send(shipment)
         except ClaimLost:
-            await self._give_back([row])
-            return None
-        self._judge(result)
-        return self._attempter.ended(row, result, started_ms)
+            await self._give_back(rows)
+        except Exception:  # as above
+            _log.exception("attempt_failed provider=%s message=%s", self.name, rows[0].case.id)
+            ended = [self._attempter.failed(row) for row in rows]
+        finally:
+            if not ended:
+                self._finished(len(rows))
+        for one in ended:
+            self._settler.add(one)
 
     def _finished(self, count: int) -> None:
         """So many rows are done with, their ends written."""
@@ -160,66 +195,81 @@ class Slots:
         if was_full and not self.is_full:
             self.freed.set()
 
-    async def _prepare(self, row: Claimed, ban: str) -> Ready | None:
-        """The message to send; without one the slot is free again, and a probe has told nothing."""
-        ready = None
-        try:
-            ready = await self._attempter.prepare(row, ban)
-        finally:
-            if ready is None:
-                self.account.abandon()
-                self._release(row, admitted=False)
-        return ready
+    async def _send(self, shipment: Shipment) -> Sequence[Ended]:
+        if self.account.limiter is None and self._is_alone:
+            started_ms, results = await self._send_freely(shipment)
+        else:
+            started_ms, results = await self._send_admitted(shipment)
+        self._judge(results)
+        return [
+            self._attempter.ended(row, result, started_ms)
+            for row, result in zip(shipment.rows, results, strict=True)
+        ]
 
-    async def _send(self, ready: Ready) -> tuple[int, wire.AttemptResult]:
+    async def _send_freely(self, shipment: Shipment) -> tuple[int, Sequence[wire.AttemptResult]]:
+        started_ms = self._clock.now_ms()
+        self._go(shipment.rows)
+        try:
+            return started_ms, await self._attempter.send(shipment, None)
+        finally:
+            self._release(len(shipment.rows))
+
+    async def _send_admitted(self, shipment: Shipment) -> tuple[int, Sequence[wire.AttemptResult]]:
         admitted = False
         started_ms = self._clock.now_ms()
 
         async def admit() -> None:
             nonlocal admitted, started_ms
-            await self._admit(ready)
+            await self._admit(shipment.rows)
             if not self._may_send():
                 raise ClaimLost
-            if admitted:  # the same message again, with a refreshed credential
+            if admitted:  # the same messages again, with a refreshed credential
                 return
             admitted = True
             started_ms = self._clock.now_ms()
-            self._goes(ready.row)
+            self._go(shipment.rows)
 
         try:
-            if self.account.limiter is None and self._is_alone:
-                admitted = True
-                self._goes(ready.row)
-                results = await self._attempter.send([ready], None)
-            else:
-                results = await self._attempter.send([ready], admit)
+            results = await self._attempter.send(shipment, admit)
         finally:
-            self._release(ready.row, admitted=admitted)
-        return started_ms, results[0]
+            if not admitted:
+                self._go(shipment.rows)
+            self._release(len(shipment.rows))
+        return started_ms, results
 
-    async def _admit(self, ready: Ready) -> None:
+    async def _admit(self, rows: Sequence[Claimed]) -> None:
         if self.account.limiter is None:
             return
         asked = self._clock.monotonic()
-        await self.account.limiter.admit(self._tokens_of(ready.row), ready.row.priority)
+        tokens = 1 if self.account.limits.token_per_call else sum(map(self._tokens_of, rows))
+        await self.account.limiter.admit(tokens, rows[0].priority)
         self._token_wait.observe(self._clock.monotonic() - asked)
 
-    def _goes(self, row: Claimed) -> None:
-        """A row has its token."""
-        self._unadmitted -= 1
-        self.waiting[row.priority] -= 1
+    def _go(self, rows: Sequence[Claimed]) -> None:
+        """They have their tokens."""
+        self._unadmitted -= len(rows)
+        for row in rows:
+            self.waiting[row.priority] -= 1
 
-    def _release(self, row: Claimed, *, admitted: bool) -> None:
-        if not admitted:
-            self._goes(row)
-        self.account.end(1)
-        self._wanted -= 1
-        if self._wanted <= 0 or not self._buffer:
+    def _release(self, rows: int) -> None:
+        self.account.end(rows)
+        self._wanted -= rows
+        if self._wanted <= 0 or not (self._buffer or self._planned):
             self.freed.set()
 
-    def _judge(self, result: wire.AttemptResult) -> None:
-        """What a result says of the account."""
-        self.account.tally.add(OUTCOMES[type(result)], self._clock.monotonic())
+    def _judge(self, results: Sequence[wire.AttemptResult]) -> None:
+        """What the results of a call say of the account: each kind of them once."""
+        now = self._clock.monotonic()
+        if len(results) == 1:
+            self.account.tally.add(OUTCOMES[type(results[0])], now)
+            self._heed(results[0])
+            return
+        for outcome, times in Counter([OUTCOMES[type(one)] for one in results]).items():
+            self.account.tally.add(outcome, now, times)
+        for one in {(type(one), getattr(one, "cause", None)): one for one in results}.values():
+            self._heed(one)
+
+    def _heed(self, result: wire.AttemptResult) -> None:
         match result:
             case wire.Accepted():
                 self.account.succeed()

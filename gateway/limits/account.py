@@ -18,6 +18,9 @@ PREFETCH = 0.1
 #: After a throttling answer without a time of its own: first and longest pause, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
+#: Rows held at the most, whatever calls could carry.
+_MOST_HELD = 2_000
+
 #: The share of the rate never falls below this, and regains this much a second without trouble.
 _LEAST_FACTOR, _REGAIN = 0.1, 0.05
 
@@ -35,8 +38,12 @@ class AccountLimits:
     #: tokens a second; None: no limit
     rate: float | None = None
     burst: float = 1.0
-    #: sends in flight
+    #: calls in flight
     concurrency: int = 32
+    #: rows that a call can carry
+    batch: int = 1
+    #: whether a token pays for a whole call
+    token_per_call: bool = False
     #: by priority number: share of the bucket kept for it
     reserve: Mapping[int, float] = field(default_factory=dict)
     breaker: BreakerRules = field(default_factory=BreakerRules)
@@ -64,6 +71,8 @@ class Account:
         self._told_until = 0.0
         self._pause = _FIRST_PAUSE
         self._factor_since = clock.monotonic()
+        #: rows that share a call where there are enough of them, as it has turned out lately
+        self._per_call = float(limits.batch)
         self._sent = Throughput()
         self.tally = Tally()
 
@@ -101,16 +110,20 @@ class Account:
         """
         if self.paused_for() > 0.0:
             return 0, 0
-        free = self.limits.concurrency - self.in_flight - waiting
+        slots = self.limits.concurrency - self.in_flight
+        batch = math.ceil(self._per_call)
+        free = min(slots * batch, max(slots, _MOST_HELD)) - waiting
         if self.breaker.state is not BreakerState.CLOSED:
             probe = int(self.in_flight + waiting == 0)
             return probe, probe
         now = self._clock.monotonic()
         if self.limiter is None:
             ahead = math.ceil(self._sent.rate(now) * PREFETCH)
+            if batch > 1:  # or a call that ends finds too little to fill the next
+                ahead = max(ahead, batch)
             return max(0, free + ahead), max(0, free)
         floor = self.limiter.floor(_LEAST_URGENT)
-        tokens = math.floor(self.limiter.bucket.level(now) - floor)
+        tokens = math.floor(self.limiter.bucket.level(now) - floor) * self._rows_per_token()
         held = waiting + started
         return max(0, self._soon(_LEAST_URGENT) - held), max(0, min(free, tokens - held))
 
@@ -128,10 +141,10 @@ class Account:
         return 0, 0
 
     def _soon(self, priority: int) -> int:
-        """Tokens that a priority may use, within the time that is claimed ahead."""
+        """Rows that a priority has tokens for, within the time that is claimed ahead."""
         assert self.limiter is not None
         soon = self.limiter.bucket.soon(self._clock.monotonic(), PREFETCH)
-        return math.floor(soon - self.limiter.floor(priority))
+        return math.floor(soon - self.limiter.floor(priority)) * self._rows_per_token()
 
     def next_room(self, wanted: int = 1, waiting: int = 0, started: int = 0) -> float:
         """Seconds until `room` gives `wanted` by itself; 0: it depends on what is in flight."""
@@ -143,24 +156,36 @@ class Account:
 
     def next_start(self, waiting: int, started: int) -> float:
         """Seconds until one more could start by itself; 0: it depends on what is in flight."""
-        if self.limiter is None or self.in_flight + waiting >= self.limits.concurrency:
+        slots = self.limits.concurrency - self.in_flight
+        if self.limiter is None or waiting >= slots * self._per_call:
             return 0.0
         return max(0.001, self._until_tokens(1 + waiting + started))
 
-    def _until_tokens(self, count: int) -> float:
+    def _until_tokens(self, rows: int) -> float:
         assert self.limiter is not None
-        wanted = count + self.limiter.floor(_LEAST_URGENT)
+        wanted = math.ceil(rows / self._rows_per_token()) + self.limiter.floor(_LEAST_URGENT)
         return self.limiter.bucket.wait(wanted, self._clock.monotonic())
 
-    def start(self, count: int) -> None:
-        """`count` sends are on their way."""
-        self.in_flight += count
+    def _rows_per_token(self) -> int:
+        return math.ceil(self._per_call) if self.limits.token_per_call else 1
+
+    def note_plan(self, rows: int, calls: int) -> None:
+        """So many rows came to so many calls, as few as they could."""
+        if calls > 1:
+            self._per_call = max(1.0, (self._per_call + rows / calls) / 2)
+        else:
+            self._per_call = min(float(self.limits.batch), max(self._per_call, 2.0 * rows))
+
+    def start(self) -> None:
+        """A call is on its way."""
+        self.in_flight += 1
         if self.breaker.state is BreakerState.OPEN:
             self._watching(self.breaker.start)
 
-    def end(self, count: int) -> None:
-        self.in_flight -= count
-        self._sent.add(self._clock.monotonic(), count)
+    def end(self, rows: int) -> None:
+        """A call of so many rows is over."""
+        self.in_flight -= 1
+        self._sent.add(self._clock.monotonic(), rows)
 
     def succeed(self) -> None:
         """The provider answered sensibly, whatever it said of the message."""
@@ -221,11 +246,11 @@ class Tally:
     def __init__(self) -> None:
         self._minutes: deque[tuple[int, Counter[str]]] = deque(maxlen=_MINUTES)
 
-    def add(self, name: str, now: float) -> None:
+    def add(self, name: str, now: float, times: int = 1) -> None:
         minute = int(now // 60)
         if not self._minutes or self._minutes[-1][0] != minute:
             self._minutes.append((minute, Counter()))
-        self._minutes[-1][1][name] += 1
+        self._minutes[-1][1][name] += times
 
     def counts(self, now: float) -> Counter[str]:
         total: Counter[str] = Counter()

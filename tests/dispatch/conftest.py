@@ -1,7 +1,7 @@
 """Worlds for tests, on virtual time: weeks pass in a second, and no two runs differ."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,10 +44,14 @@ async def make_world(clock: LoopClock) -> AsyncIterator[MakeWorld]:
         folder = stack.enter_context(TemporaryDirectory(dir=where, prefix="gateway-"))
 
         async def make(
-            *, owner: str = "n1", may_send: Callable[[], bool] | None = None, **tables: Any
+            *,
+            owner: str = "n1",
+            may_send: Callable[[], bool] | None = None,
+            batches: Mapping[str, int] | None = None,
+            **tables: Any,
         ) -> World:
             configured = settings.parse(merge(TABLES, tables), environ={})
-            world = World(configured, Path(folder), clock, owner, may_send)
+            world = World(configured, Path(folder), clock, owner, may_send, batches)
             await stack.enter_async_context(world.store)
             await world.book.configure(configured.tenants)
             stack.push_async_callback(world.stop)

@@ -629,7 +629,8 @@ async def test_stale_result_counts_once_however_often_it_is_told(
     (row,) = await world.store.claim(request)
     await heir.upkeep.adopt_orphans()
     monkeypatch.setattr(world.store, "commit", lose_some)
-    await world.workers["a"]._slots._attempter.finish(row, OK)
+    attempter = world.workers["a"]._slots._attempter
+    await attempter.finish_alone(attempter.ended(row, OK))
 
     assert told == 6
     assert await world.timeline(id_) == ["attempt.unknown", "receipt.accepted"]
@@ -851,13 +852,13 @@ async def test_urgent_work_of_all_lanes_goes_first(make_world: Any) -> None:
 
 async def test_second_request_of_a_message_takes_a_token_of_its_own(make_world: Any) -> None:
     world = await make_world(providers={"m": {"rate": 1, "burst": 1}})
-    sender, send = world.senders["m"], world.senders["m"].send
+    sender, make = world.senders["m"], world.senders["m"]._make
 
-    async def refreshed(messages: Any, admit: Any) -> Any:
+    async def refreshed(group: Any, admit: Any) -> Any:
         await admit()  # refused; the credential is renewed and the request made again
-        return await send(messages, admit)
+        return await make(group, admit)
 
-    sender.send = refreshed
+    sender._make = refreshed
     world.start("m")
     await world.post_all([EMAIL_ONLY] * 4)
 
@@ -871,7 +872,7 @@ async def test_fault_of_ours_ends_the_attempt_as_unknown(
 ) -> None:
     world = await make_world()
 
-    async def broken(row: object, ban: str) -> None:
+    def broken(row: object, ban: str) -> None:
         raise ValueError("li@example.com")
 
     monkeypatch.setattr(world.workers["m"]._slots._attempter, "prepare", broken)

@@ -5,6 +5,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from gateway import settings
 from gateway.app import choices, served_lanes
 from gateway.clock import LoopClock
 from gateway.content import templates
-from gateway.dispatch import webhooks
+from gateway.dispatch import senders, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
@@ -33,18 +34,18 @@ from gateway.model import wire
 from gateway.model.errors import UnreadableReceipt
 from gateway.model.message import MessageId
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
-from gateway.providers.base import Credential
+from gateway.providers import base as providers
 from gateway.store.sqlite.store import SqliteStore
 from gateway.transport.base import Admit
 from tests.virtual import VirtualLoop
 
 
-class FakeProvider:
+class FakeProvider(providers.HttpProvider):
     """Speaks no wire. Its receipts are whatever lies in `receipts` when it is asked."""
 
     name: ClassVar[str] = "fake"
     batch_limit: ClassVar[int] = 1
-    credential: Credential | None = None
+    credential: providers.Credential | None = None
 
     def __init__(
         self, account: str, channel: wire.Channel, reports: frozenset[wire.ReceiptEvent]
@@ -95,9 +96,15 @@ Answer = Callable[[wire.Message, int], wire.AttemptResult]
 class FakeSender:
     """Answers as it is told, after `latency` seconds."""
 
-    def __init__(self, provider: FakeProvider, clock: LoopClock) -> None:
+    def __init__(self, provider: FakeProvider, clock: LoopClock, batch: int = 1) -> None:
         self.provider = provider
+        #: messages that a call can carry
+        self.batch = batch
         self.calls: list[Call] = []
+        #: ids of the messages of each call
+        self.groups: list[list[str]] = []
+        #: ids of messages that no call can carry
+        self.unfit: set[str] = set()
         self.latency = 0.01
         self.answer: Answer = lambda message, time: wire.Accepted(
             provider_id=f"{provider.account}:{message.reference}"
@@ -122,25 +129,31 @@ class FakeSender:
         """These for each message in turn; the last for all that follow."""
         self.answer = lambda message, time: results[min(time, len(results)) - 1]
 
-    async def send(
-        self, messages: Sequence[wire.Message], admit: Admit | None
+    def plan(self, messages: Sequence[wire.Message]) -> Sequence[senders.Call]:
+        if self.unfit & {one.id for one in messages}:
+            raise ValueError("no text")
+        groups = [messages[at : at + self.batch] for at in range(0, len(messages), self.batch)]
+        return [senders.Call(group, partial(self._make, group)) for group in groups]
+
+    async def _make(
+        self, group: Sequence[wire.Message], admit: Admit | None
     ) -> Sequence[wire.AttemptResult]:
-        (message,) = messages
         if admit is not None:
             await admit()
-        self._times[message.reference] += 1
-        time = self._times[message.reference]
-        self.calls.append(Call(self._clock.monotonic(), message))
+        self._times.update(message.reference for message in group)
+        times = [self._times[message.reference] for message in group]
+        self.calls += [Call(self._clock.monotonic(), message) for message in group]
+        self.groups.append([message.id for message in group])
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             if self.meanwhile is not None:
-                await self.meanwhile(message)
+                await self.meanwhile(group[0])
             if self.latency:
                 await self._clock.sleep(self.latency)
         finally:
             self.in_flight -= 1
-        return [self.answer(message, time)]
+        return [self.answer(message, time) for message, time in zip(group, times, strict=True)]
 
 
 #: Two accounts for SMS, of which `a` comes first; one each for push and email.
@@ -185,7 +198,10 @@ class World:
         clock: LoopClock,
         owner: str,
         may_send: Callable[[], bool] | None = None,
+        batches: Mapping[str, int] | None = None,
     ) -> None:
+        """batches: by account, messages that a call can carry; else one."""
+        self._batches = batches or {}
         self.settings = configured
         self._may_send = may_send
         self.clock = clock
@@ -280,10 +296,14 @@ class World:
     def _sender(self, name: str) -> FakeSender:
         lanes = [one for one in self.settings.lanes.values() if name in one.providers]
         channel = lanes[0].channel if lanes else wire.Channel.SMS
-        return FakeSender(FakeProvider(name, channel, REPORTS), self.clock)
+        return FakeSender(
+            FakeProvider(name, channel, REPORTS), self.clock, self._batches.get(name, 1)
+        )
 
     def _account(self, name: str) -> Account:
-        limits = choices.account_limits(self.settings, self.settings.providers[name])
+        limits = choices.account_limits(
+            self.settings, self.settings.providers[name], batch=self.senders[name].batch
+        )
         return Account(limits, self.clock, lambda state: None)
 
     def _attempter(self, sender: FakeSender, rules: RetryRules) -> Attempter:

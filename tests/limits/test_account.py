@@ -38,11 +38,28 @@ def account_of(
     concurrency: int = 32,
     reserve: Mapping[int, float] | None = None,
     log: list[BreakerState] | None = None,
+    batch: int = 1,
+    token_per_call: bool = False,
 ) -> Account:
     limits = AccountLimits(
-        rate=rate, burst=burst, concurrency=concurrency, reserve=dict(reserve or {})
+        rate=rate,
+        burst=burst,
+        concurrency=concurrency,
+        reserve=dict(reserve or {}),
+        batch=batch,
+        token_per_call=token_per_call,
     )
     return Account(limits, clock, (log if log is not None else []).append)
+
+
+def start(account: Account, calls: int) -> None:
+    for _ in range(calls):
+        account.start()
+
+
+def end(account: Account, calls: int) -> None:
+    for _ in range(calls):
+        account.end(1)
 
 
 def open_breaker(account: Account) -> None:
@@ -53,14 +70,14 @@ def open_breaker(account: Account) -> None:
 def test_without_a_rate_the_slots_are_the_room(time: ManualClock) -> None:
     account = account_of(time, concurrency=4)
 
-    account.start(3)
+    start(account, 3)
 
     assert account.room(waiting=0) == (1, 1)
 
 
 def test_started_rows_take_one_slot_each(time: ManualClock) -> None:
     account = account_of(time, concurrency=4)
-    account.start(2)
+    start(account, 2)
 
     assert account.room(waiting=0, started=2) == (2, 2)
     assert account.room(waiting=1, started=2) == (1, 1)
@@ -68,8 +85,8 @@ def test_started_rows_take_one_slot_each(time: ManualClock) -> None:
 
 def test_without_a_rate_some_rows_are_held_ahead_of_the_throughput(time: ManualClock) -> None:
     account = account_of(time, concurrency=4)
-    account.start(54)
-    account.end(50)
+    start(account, 54)
+    end(account, 50)
 
     assert account.room(waiting=0) == (5, 0)
     assert account.room(waiting=2) == (3, 0)
@@ -91,7 +108,7 @@ def test_room_is_the_tokens_in_hand_and_those_of_the_next_tenth_of_a_second(
 def test_room_does_not_exceed_what_can_be_in_flight(time: ManualClock) -> None:
     account = account_of(time, rate=100.0, burst=20.0, concurrency=5)
     time.now += 1.0
-    account.start(3)
+    start(account, 3)
 
     _, startable = account.room(waiting=0)
 
@@ -120,7 +137,7 @@ def test_room_for_several_comes_when_it_is_said_to(time: ManualClock) -> None:
 
 def test_full_account_can_start_nothing_by_itself(time: ManualClock) -> None:
     account = account_of(time, rate=100.0, burst=20.0, concurrency=5)
-    account.start(4)
+    start(account, 4)
 
     assert account.next_start(waiting=0, started=0) > 0.0
     assert account.next_start(waiting=1, started=0) == 0.0
@@ -156,9 +173,9 @@ def test_open_breaker_has_room_for_one_probe_when_it_is_due(time: ManualClock) -
     time.now += account.paused_for()
     assert account.room(waiting=0) == (1, 1)
     assert account.room(waiting=1) == (0, 0)
-    account.start(1)
+    start(account, 1)
     assert account.room(waiting=0) == (0, 0)
-    account.end(1)
+    end(account, 1)
     account.succeed()
     assert account.room(waiting=0)[0] > 1
     assert log == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
@@ -166,13 +183,13 @@ def test_open_breaker_has_room_for_one_probe_when_it_is_due(time: ManualClock) -
 
 def test_probe_waits_until_nothing_else_is_in_flight(time: ManualClock) -> None:
     account = account_of(time)
-    account.start(1)
+    start(account, 1)
     open_breaker(account)
 
     time.now += account.paused_for()
 
     assert account.room(waiting=0) == (0, 0)
-    account.end(1)
+    end(account, 1)
     assert account.room(waiting=0) == (1, 1)
 
 
@@ -180,8 +197,8 @@ def test_probe_that_came_to_nothing_is_repeated(time: ManualClock) -> None:
     account = account_of(time)
     open_breaker(account)
     time.now += account.paused_for()
-    account.start(1)
-    account.end(1)
+    start(account, 1)
+    end(account, 1)
 
     account.abandon()
 
@@ -255,3 +272,47 @@ def test_tally_forgets_after_five_minutes() -> None:
     assert tally.counts(299.0)["accepted"] == 4
     assert tally.counts(301.0)["accepted"] == 2
     assert tally.counts(1000.0)["accepted"] == 0
+
+
+def test_slots_have_room_for_all_that_their_calls_can_carry(time: ManualClock) -> None:
+    account = account_of(time, concurrency=4, batch=100)
+
+    start(account, 1)
+
+    assert account.room(waiting=50) == (350, 250)
+
+
+def test_calls_that_can_carry_much_do_not_hold_everything(time: ManualClock) -> None:
+    account = account_of(time, concurrency=64, batch=1_000)
+
+    assert account.room(waiting=500) == (2_500, 1_500)
+
+
+def test_token_for_a_call_has_room_for_all_that_it_can_carry(time: ManualClock) -> None:
+    account = account_of(time, rate=10.0, burst=10.0, batch=100, token_per_call=True)
+    time.now += 0.5
+
+    assert account.room(waiting=20, started=30) == (550, 450)
+    assert account.next_start(waiting=550, started=0) == pytest.approx(0.1)
+
+
+def test_room_shrinks_when_rows_do_not_share_calls_and_grows_when_they_do(
+    time: ManualClock,
+) -> None:
+    account = account_of(time, concurrency=2, batch=100)
+
+    for _ in range(20):
+        account.note_plan(rows=100, calls=100)
+    apart = account.room(waiting=0)
+    for rows in (4, 8, 16, 32, 64):
+        account.note_plan(rows, calls=1)
+
+    assert apart == (6, 4)
+    assert account.room(waiting=0) == (300, 200)
+
+
+def test_token_for_a_message_has_room_for_one_whatever_a_call_can_carry(time: ManualClock) -> None:
+    account = account_of(time, rate=10.0, burst=10.0, batch=100)
+    time.now += 0.5
+
+    assert account.room(waiting=0) == (6, 5)

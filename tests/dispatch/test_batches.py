@@ -1,0 +1,167 @@
+"""Messages that share a call to their provider, on virtual time."""
+
+from typing import Any
+
+import pytest
+
+from gateway.model import wire
+from gateway.model.submission import StepRequest, To
+from tests.dispatch.conftest import MakeWorld
+
+OK = wire.Accepted()
+SMS_ONLY = {"chain": (StepRequest(channel="sms"),)}
+TO_EACH = [To(phone=f"+861380013800{number}") for number in range(3)]
+ONE_SLOT = {"providers": {"a": {"concurrency": 1}}, "lanes": {"sms": {"providers": ["a"]}}}
+
+
+@pytest.fixture
+async def world(make_world: MakeWorld) -> Any:
+    """One account with one slot, whose calls carry ten messages."""
+    return await make_world(batches={"a": 10}, **ONE_SLOT)
+
+
+async def test_message_alone_does_not_wait_for_company(world: Any) -> None:
+    world.start()
+
+    id_ = await world.post()
+    await world.settle()
+
+    assert world.senders["a"].groups == [[id_]]
+    assert await world.state(id_) == "sent"
+
+
+async def test_what_waits_when_a_slot_is_free_shares_a_call(world: Any) -> None:
+    ids = await world.post_all([{}] * 25)
+
+    world.start()
+    await world.settle()
+
+    assert world.senders["a"].groups == [ids[:10], ids[10:20], ids[20:]]
+    assert world.senders["a"].most_in_flight == 1
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+
+
+async def test_each_message_of_a_call_has_its_own_result(world: Any) -> None:
+    refused = wire.Rejected(code="no such number", scope=wire.Scope.RECIPIENT)
+    ids = await world.post_all([SMS_ONLY] * 3)
+    world.senders["a"].answer = lambda message, time: refused if message.id == ids[1] else OK
+
+    world.start()
+    await world.settle()
+
+    assert len(world.senders["a"].groups) == 1
+    assert [await world.state(id_) for id_ in ids] == ["sent", "failed", "sent"]
+
+
+async def test_message_that_no_call_can_carry_does_not_hurt_the_others(world: Any) -> None:
+    ids = await world.post_all([SMS_ONLY] * 3)
+    world.senders["a"].unfit = {ids[1]}
+
+    world.start()
+    await world.settle()
+
+    assert sorted(world.senders["a"].sent) == [ids[0], ids[2]]
+    assert [await world.state(id_) for id_ in ids] == ["sent", "failed", "sent"]
+    assert world.accounts["a"].in_flight == 0
+
+
+async def test_row_that_the_gate_refuses_leaves_its_call_to_the_others(world: Any) -> None:
+    ids = await world.post_all([{**SMS_ONLY, "to": TO_EACH[number]} for number in range(3)])
+    await world.bans.add_address(
+        wire.Channel.SMS, wire.Address(phone=TO_EACH[1].phone), reason="stop", source="test"
+    )
+
+    world.start()
+    await world.settle()
+
+    assert world.senders["a"].groups == [[ids[0], ids[2]]]
+    assert await world.state(ids[1]) == "suppressed"
+
+
+async def test_call_that_failed_counts_once_against_the_account(world: Any) -> None:
+    world.senders["a"].script(wire.Deferred(code="busy"), OK)
+    ids = await world.post_all([SMS_ONLY] * 10)
+
+    world.start()
+    await world.settle()
+
+    assert world.accounts["a"].breaker.state == "closed"
+    assert len(world.senders["a"].groups[0]) == 10
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+
+
+async def test_tokens_are_paid_for_each_message_of_a_call(make_world: MakeWorld) -> None:
+    limited = {"providers": {"a": {"concurrency": 1, "rate": 10.0, "burst": 10}}}
+    world = await make_world(batches={"a": 10}, **{**ONE_SLOT, **limited})
+    ids = await world.post_all([{}] * 100)
+
+    world.start()
+    await world.settle()
+
+    times = world.senders["a"].times
+    assert sorted(world.senders["a"].sent) == sorted(ids)
+    for start in range(len(times)):
+        for end in range(start, len(times)):
+            assert end - start + 1 <= 10 + 10.0 * (times[end] - times[start] + 0.02) + 1
+
+
+async def test_where_a_token_pays_for_a_call_calls_are_what_is_limited(
+    make_world: MakeWorld,
+) -> None:
+    limited = {"concurrency": 4, "rate": 2.0, "burst": 1, "rate_unit": "request"}
+    world = await make_world(batches={"a": 10}, **{**ONE_SLOT, "providers": {"a": limited}})
+    ids = await world.post_all([{}] * 50)
+
+    world.start()
+    await world.settle()
+
+    sender = world.senders["a"]
+    calls = len(sender.groups)
+    assert sorted(sender.sent) == sorted(ids)
+    assert calls < 10
+    assert calls <= 1 + 2.0 * (max(sender.times) - min(sender.times) + 0.02) + 1
+
+
+async def test_urgent_row_does_not_wait_for_many_calls_that_rows_came_to(world: Any) -> None:
+    sender = world.senders["a"]
+    plan = sender.plan
+    sender.plan = lambda messages: [call for one in messages for call in plan([one])]
+    world.start()
+    await world.post_all([{"category": "marketing"}] * 40)
+    await world.sleep(0.3)
+    urgent = await world.post(category="otp")
+    sent = len(sender.sent)
+    await world.settle()
+
+    assert sent < 35
+    assert sender.sent.index(urgent) - sent < 6
+
+
+async def test_adapter_that_leaves_messages_out_loses_none(world: Any) -> None:
+    sender = world.senders["a"]
+    plan = sender.plan
+    sender.plan = lambda messages: plan(messages[:1])
+    ids = await world.post_all([{}] * 10)
+
+    world.start()
+    await world.settle()
+
+    assert {await world.state(id_) for id_ in ids} == {"sent"}
+    assert sorted(sender.sent) == sorted(ids)
+
+
+async def test_adapter_that_leaves_results_out_leaves_them_unknown(world: Any) -> None:
+    sender = world.senders["a"]
+    make = sender._make
+
+    async def short(group: Any, admit: Any) -> Any:
+        return (await make(group, admit))[1:]
+
+    sender._make = short
+    ids = await world.post_all([{"category": "marketing"}] * 3)
+
+    world.start()
+    await world.settle()
+
+    assert {await world.state(id_) for id_ in ids} == {"unknown"}
+    assert world.accounts["a"].in_flight == 0
