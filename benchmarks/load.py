@@ -128,7 +128,7 @@ async def post_batch(
     async with client.post(url, data=orjson.dumps(body), headers=headers) as answer:
         results = orjson.loads(await answer.read())
         if answer.status != 202:
-            raise RuntimeError(f"the gateway answered {answer.status}: {results}")
+            raise RuntimeError(f"the gateway answered {answer.status}: {results!s:.500}")
     return [one["id"] for one in results["results"]]
 
 

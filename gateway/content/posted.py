@@ -11,7 +11,7 @@ TEXT_LIMIT: Final = 64 * 1024
 #: The same of an email's text and html.
 EMAIL_LIMIT: Final = 1024 * 1024
 
-_FIELDS: Final = ("text", "subject", "title", "html")
+_TEXTS: Final = frozenset({"text", "subject", "title", "html"})
 _HEADERS = frozenset({"subject", "title"})
 _CHANNELS = frozenset(wire.Channel)
 
@@ -41,9 +41,11 @@ def from_content(
 
     kinds: those whose tables count, as in `TemplateSet`.
     """
+    if content.keys() <= _TEXTS:
+        return build(channel, content, {})
     fields, tables = {}, {}
     for key, value in content.items():
-        if key in _FIELDS:
+        if key in _TEXTS:
             fields[key] = value
         elif key not in _CHANNELS and (kinds is None or key in kinds):
             tables[key] = _table(key, value)
@@ -52,8 +54,8 @@ def from_content(
     own = _table(channel, content[channel])
     if "template" in own:
         if kinds is None or channel in kinds:
-            tables[channel] = {key: value for key, value in own.items() if key not in _FIELDS}
-        own = {key: value for key, value in own.items() if key in _FIELDS}
+            tables[channel] = {key: value for key, value in own.items() if key not in _TEXTS}
+        own = {key: value for key, value in own.items() if key in _TEXTS}
     try:
         return build(channel, {**fields, **own}, tables)
     except ContentFault as fault:
@@ -67,7 +69,7 @@ def kinds_of(content: Mapping[str, Any]) -> Iterator[str]:
         if key in _CHANNELS:
             if isinstance(value, Mapping) and "template" in value:
                 yield key
-        elif key not in _FIELDS:
+        elif key not in _TEXTS:
             yield key
 
 
@@ -86,18 +88,16 @@ def build(
 
     fields: `text`, `subject`, `title`, `html` and what the channel has of its own.
     """
-    checked = {
-        key: _check(channel, key, fields[key])
-        for key in _FIELDS
-        if key in fields and (key != "html" or channel is wire.Channel.EMAIL)
-    }
+    checked: dict[str, str] = {}
+    extra = {}
+    for key, value in fields.items():
+        if key not in _TEXTS:
+            extra[key] = value
+        elif key != "html" or channel is wire.Channel.EMAIL:
+            checked[key] = _check(channel, key, value)
     if channel is wire.Channel.SMS and "text" in checked:
         checked["text"] = sms.normalise(checked["text"])
-    return wire.Content(
-        **checked,
-        extra={key: value for key, value in fields.items() if key not in _FIELDS},
-        provider_templates=provider_templates,
-    )
+    return wire.Content(**checked, extra=extra, provider_templates=provider_templates)
 
 
 def _check(channel: wire.Channel, key: str, value: Any) -> str:

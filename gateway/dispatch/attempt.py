@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TypeAlias
 
 from gateway.clock import Clock
-from gateway.dispatch import gate, policy
+from gateway.dispatch import first_try, gate, policy
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import OUTCOMES, Change
 from gateway.dispatch.finisher import Entry, Finisher
@@ -182,7 +182,7 @@ class Attempter:
         A fault of ours in working out what it means ends it as unknown.
         """
         try:
-            await self._finisher.record(*self._entry(one))
+            await self._finisher.record(*self._entry(one)[:3])
         except Exception:
             _log.exception("attempt_failed provider=%s message=%s", self.account, one.row.case.id)
             if not isinstance(one, Ended) or one.result != _FAULT:
@@ -212,14 +212,15 @@ class Attempter:
             started_ms=one.started_ms,
             ended_ms=one.ended_ms,
         )
-        provider_id = result.provider_id if isinstance(result, wire.Accepted) else ""
+        name = result.provider_id if self._reports and isinstance(result, wire.Accepted) else ""
 
         def news(change: Change) -> None:
             tried = change.tried(row.step, row.part)
-            change.add_attempt(record, provider_id if self._reports else "")
+            change.add_attempt(record, name)
             change.follow(row, self._move(row, result, tried, one.ended_ms, change))
 
-        return Entry(case=row.case, news=news, guard=_guard(row))
+        first = (record, name) if first_try.is_plain(row, result) else None
+        return Entry(row.case, news, _guard(row), first)
 
     async def _ban(self, one: Ended) -> None:
         """Before the result is written, so that whoever sees it finds the address banned."""
@@ -291,6 +292,8 @@ def _sound(result: wire.AttemptResult) -> wire.AttemptResult:
     TypeError when it is no result at all."""
     if type(result) not in OUTCOMES:
         raise TypeError("an adapter's result is none")
+    if type(result) is wire.Accepted and _is_text(result.provider_id) and not result.detail:
+        return result  # nearly all are of this kind
     names = _TEXTS if isinstance(result, wire.Accepted) else _REASONS
     repaired = {
         name: str(text).encode("utf-8", "replace").decode()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.clock import Clock
+from gateway.dispatch import first_try
 from gateway.dispatch.change import Change
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.webhooks import Report
@@ -40,11 +41,13 @@ _EVENT_OF_OUTCOME = {
 
 
 class Entry(NamedTuple):
-    """The arguments of `Finisher.record` and `apply`."""
+    """A case and what happened to it, as for `Finisher.apply`."""
 
     case: Case
     news: News
     guard: Guard | None = None
+    #: the record and the provider's name of an attempt that is `first_try.is_plain`
+    first: tuple[AttemptRecord, str] | None = None
 
 
 class Finisher:
@@ -92,7 +95,7 @@ class Finisher:
         """`apply` for many with one commit. Raises StoreUnavailable: some of it may be written."""
         left = await self._apply_together(entries)
         done = await asyncio.gather(
-            *[self.apply(*entries[place]) for place in left], return_exceptions=True
+            *[self.apply(*entries[place][:3]) for place in left], return_exceptions=True
         )
         for error in done:
             if isinstance(error, BaseException):
@@ -100,12 +103,11 @@ class Finisher:
 
     async def _apply_together(self, entries: Sequence[Entry]) -> Sequence[int]:
         """The places of those that need a look of their own. Raises StoreUnavailable."""
-        decided: list[tuple[int, Change, Transition]] = []
-        for place, (case, news, guard) in enumerate(entries):
-            change = self._change(case)
+        decided: list[tuple[int, Change | None, Transition]] = []
+        now_ms = self._clock.now_ms()
+        for place, entry in enumerate(entries):
             try:
-                news(change)
-                decided.append((place, change, change.transition(self._webhooks, guard)))
+                decided.append((place, *self._decide(entry, now_ms)))
             except Exception:  # who looks at it alone meets it again, and says what it is
                 continue
         if not decided:
@@ -117,8 +119,26 @@ class Finisher:
         except Exception:  # of one of them: alone it is found out of which
             return range(len(entries))
         done = [one for one, verdict in zip(decided, verdicts, strict=True) if verdict is None]
-        self._after([(change, transition) for _, change, transition in done])
+        self._after([(entries[place].case, change, end) for place, change, end in done])
+        if len(done) == len(entries):
+            return ()
         return sorted({*range(len(entries))} - {place for place, *_ in done})
+
+    def _decide(self, entry: Entry, now_ms: int) -> tuple[Change | None, Transition]:
+        """What is to be written, and the change that it comes from unless that was plain."""
+        if entry.first is not None and entry.guard is not None:
+            record, name = entry.first
+            return None, first_try.transition(
+                entry.case,
+                record,
+                name=name,
+                guard=entry.guard,
+                now_ms=now_ms,
+                webhooks=self._webhooks,
+            )
+        change = self._change(entry.case, now_ms)
+        entry.news(change)
+        return change, change.transition(self._webhooks, entry.guard)
 
     async def apply(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """The same for somebody who waits for an answer. Raises StoreUnavailable, and then nothing
@@ -127,7 +147,7 @@ class Finisher:
         stale_news = False
         stale: Sequence[AttemptRecord] = ()
         while True:
-            change = self._change(case)
+            change = self._change(case, self._clock.now_ms())
             news(change)
             if stale_news:
                 _keep_as_evidence(change)
@@ -135,11 +155,11 @@ class Finisher:
             verdict = (await self._store.commit([transition]))[0]
             if verdict is None:
                 self._count_stale(stale)
-                self._after([(change, transition)])
+                self._after([(case, change, transition)])
                 return transition
             fresh = (await self._store.cases([case.id])).get(case.id)
             if verdict is base.Staleness.EPOCH and fresh is not None and _has(fresh, transition):
-                self._after([(change, transition)])
+                self._after([(case, change, transition)])
                 return transition
             if verdict is base.Staleness.EPOCH and not stale_news:
                 stale_news, stale = True, transition.attempts
@@ -152,20 +172,20 @@ class Finisher:
         for record in records:
             self._metrics.stale.labels(record.evidence.provider).inc()
 
-    def _change(self, case: Case) -> Change:
-        weight = self._weights.get(case.tenant, 1.0)
-        return Change(case, now_ms=self._clock.now_ms(), weight=weight)
+    def _change(self, case: Case, now_ms: int) -> Change:
+        return Change(case, now_ms=now_ms, weight=self._weights.get(case.tenant, 1.0))
 
-    def _after(self, done: Sequence[tuple[Change, Transition]]) -> None:
+    def _after(self, done: Sequence[tuple[Case, Change | None, Transition]]) -> None:
         """Tell the workers what there is to do, and count."""
-        for change, transition in done:
-            self._ring(change, transition)
-            if change.is_double_success:
-                self._metrics.double_successes.labels(change.case.message.category).inc()
+        for case, change, transition in done:
+            if transition.put or transition.webhooks:
+                self._ring(transition)
+            if change is not None and change.is_double_success:
+                self._metrics.double_successes.labels(case.message.category).inc()
             for event in transition.events:
                 if event.event == "fallback":
                     self._metrics.fallbacks.labels(event.channel).inc()
-        self._count_ends([(one.case, end) for one, end in done if end.state is not one.case.state])
+        self._count_ends([(case, end) for case, _, end in done if end.state is not case.state])
 
     def _count_ends(self, ends: Sequence[tuple[Case, Transition]]) -> None:
         """Cases that have entered another state."""
@@ -184,9 +204,9 @@ class Finisher:
         for (category, internal), times in took.items():
             self._metrics.note_first_successes(category, times, internal=internal)
 
-    def _ring(self, change: Change, transition: Transition) -> None:
+    def _ring(self, transition: Transition) -> None:
         for row in transition.put:
-            if row.due_ms <= change.now_ms:
+            if row.due_ms <= transition.at_ms:
                 self._bells.ring(row.lane)
         for webhook in transition.webhooks:
             for row in webhook.rows:

@@ -124,10 +124,8 @@ class Provider(base.HttpProvider):
         return [self._result(response)] * len(messages)
 
     def _result(self, response: wire.HttpResponse) -> wire.AttemptResult:
-        result = base.result_of_status(response, now_ms=self._clock.now_ms())
-        taken = isinstance(result, wire.Accepted) or response.status in self._settings.accept
-        if not taken:
-            return result
+        if not 200 <= response.status < 300 and response.status not in self._settings.accept:
+            return base.result_of_status(response, now_ms=self._clock.now_ms())
         if not self._settings.message_id:
             return wire.Accepted()
         try:

@@ -1,0 +1,92 @@
+"""The commonest news by far: the only part of a message was taken at its first try.
+
+What `change` works out from all that is known of a message is plain here, and is written down at
+once, at a quarter of the cost. A test holds the two against each other.
+"""
+
+from collections.abc import Callable, Sequence
+
+from gateway.dispatch.webhooks import Report
+from gateway.model import wire
+from gateway.model.case import (
+    AttemptRecord,
+    Case,
+    Claimed,
+    Guard,
+    NewMessage,
+    Reference,
+    Transition,
+)
+from gateway.model.state import State
+
+
+def is_plain(row: Claimed, result: wire.AttemptResult) -> bool:
+    """Whether nothing else is known of the row's message than that it was taken now."""
+    case = row.case
+    chain = case.message.chain
+    return (
+        type(result) is wire.Accepted
+        and case.version == 0
+        and len(chain) == 1
+        and len(case.live) == 1
+        and case.ending is None
+    )
+
+
+def transition(
+    case: Case,
+    record: AttemptRecord,
+    *,
+    name: str,
+    guard: Guard,
+    now_ms: int,
+    webhooks: Callable[[Report], Sequence[NewMessage]],
+) -> Transition:
+    """The end of the message's only row. name: by which receipts will name the attempt, if they
+    can."""
+    one = record.evidence
+    return Transition(
+        message=case.id,
+        at_ms=now_ms,
+        version=0,
+        state=State.SENT,
+        redrive=case.redrive,
+        ending=None,
+        expires_ms=case.expires_ms,
+        guard=guard,
+        attempts=(record,),
+        drop=((one.step, one.part),),
+        references=_references(record, name),
+        webhooks=() if case.internal else webhooks(_report(case, record, now_ms)),
+    )
+
+
+def _references(record: AttemptRecord, name: str) -> Sequence[Reference]:
+    if not name:
+        return ()
+    one = record.evidence
+    return (
+        Reference(
+            provider=one.provider,
+            reference=name,
+            redrive=one.redrive,
+            step=one.step,
+            part=one.part,
+            number=one.number,
+        ),
+    )
+
+
+def _report(case: Case, record: AttemptRecord, now_ms: int) -> Report:
+    one = record.evidence
+    return Report(
+        id=case.id,
+        tenant=case.tenant,
+        category=case.message.category,
+        metadata=case.message.metadata,
+        state=State.SENT,
+        at_ms=now_ms,
+        channel=case.message.chain[one.step].channel,
+        provider=one.provider,
+        detail=record.code,
+    )
