@@ -1,4 +1,4 @@
-"""A mail server that takes everything and keeps nothing (RFC 5321). Prints its host:port.
+"""A mail server that takes everything and keeps nothing (RFC 5321, 3030). Prints its host:port.
 
 One protocol class on bare bytes, so that it takes little of the machine that is being measured.
 """
@@ -9,7 +9,10 @@ import contextlib
 import uvloop
 
 #: What EHLO is answered with.
-_OFFERS = b"250-sink.example.com\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 52428800\r\n"
+_OFFERS = (
+    b"250-sink.example.com\r\n250-PIPELINING\r\n250-8BITMIME\r\n"
+    b"250-CHUNKING\r\n250 SIZE 52428800\r\n"
+)
 _OK = b"250 2.0.0 Ok\r\n"
 _REPLIES = {
     b"EHLO": _OFFERS,
@@ -25,6 +28,8 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._rest = b""
         self._in_data = False
+        #: octets of a chunk that have not come yet
+        self._chunk = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -39,7 +44,12 @@ class Connection(asyncio.Protocol):
             self._write(replies)
 
     def _next(self) -> bytes | None:
-        """The reply to the next command or message, if it is all here."""
+        """The reply to the next command, message or chunk, if it is all here."""
+        if self._chunk:
+            if len(self._rest) < self._chunk:
+                return None
+            self._rest, self._chunk = self._rest[self._chunk :], 0
+            return _OK
         line, end, rest = self._rest.partition(_END if self._in_data else b"\r\n")
         if not end:
             return None
@@ -51,6 +61,9 @@ class Connection(asyncio.Protocol):
         if verb == b"DATA":
             self._in_data = True
             self._rest = b"\r\n" + rest  # a message may be empty: its end begins with this
+        if verb == b"BDAT" and (size := int(line.split()[1])):
+            self._chunk = size
+            return b""
         return _REPLIES.get(verb, _OK)
 
     def _write(self, data: bytes) -> None:

@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Literal, TypeAlias, cast
 
 import aiosmtplib
@@ -20,6 +20,7 @@ import aiosmtplib
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.transport import base
+from gateway.transport.smtp_chunking import ChunkingSession
 from gateway.transport.smtp_pipeline import PipeliningSession
 from gateway.transport.smtp_session import CONTENT_TIMEOUT, Session, Stale
 
@@ -238,14 +239,19 @@ class PooledSmtpTransport:
             raise _GivenUp("closed")
         if not client.is_connected or client.transport is None:
             raise aiosmtplib.SMTPServerDisconnected("closed")
-        kind = PipeliningSession if "pipelining" in client.esmtp_extensions else Session
-        session = kind(
+        session = _kind(client.esmtp_extensions)(
             cast(asyncio.Transport, client.transport),  # uvloop's are not of that class
             extensions=dict(client.esmtp_extensions),
             opened_at=self._clock.monotonic(),
         )
         self._sessions.add(session)
         return session
+
+
+def _kind(extensions: Collection[str]) -> type[Session]:
+    if "pipelining" not in extensions:
+        return Session
+    return ChunkingSession if "chunking" in extensions else PipeliningSession
 
 
 async def _greet(client: aiosmtplib.SMTP) -> None:

@@ -35,7 +35,7 @@ class Cut(ConnectionError):
         self.replies = replies
 
 
-class _Waiter:
+class Waiter:
     """Who waits for the next replies."""
 
     __slots__ = ("future", "replies", "wanted")
@@ -57,7 +57,7 @@ class ReplyStream(asyncio.Protocol):
         self._transport = transport
         self._buffer = bytearray()
         self._lines: list[str] = []
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting: deque[Waiter] = deque()
         transport.set_protocol(self)
 
     @property
@@ -138,13 +138,25 @@ class ReplyStream(asyncio.Protocol):
         return reply
 
     async def ask_all(self, data: bytes, wanted: int, timeout: float) -> list[Reply]:
-        """Write, and wait for so many replies; a 421 is the last. Raises Cut; `broken` says why.
+        """Write, and `hear` so many replies."""
+        waiter = self.expect(wanted)
+        self.write(data)
+        return await self.hear(waiter, timeout)
+
+    def expect(self, wanted: int) -> Waiter:
+        """The next replies that nobody else expects, to `hear` once the commands are written."""
+        waiter = Waiter(wanted)
+        self._waiting.append(waiter)
+        return waiter
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    async def hear(self, waiter: Waiter, timeout: float) -> list[Reply]:
+        """What was expected; a 421 is the last. Raises Cut; `broken` says why.
 
         Whatever ends the wait but the replies, cancellation included, ends the connection too.
         """
-        waiter = _Waiter(wanted)
-        self._waiting.append(waiter)
-        self._transport.write(data)
         timer = asyncio.get_running_loop().call_later(timeout, self.abort, "timeout")
         try:
             return await waiter.future
