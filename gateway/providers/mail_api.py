@@ -1,0 +1,238 @@
+"""What providers of email over HTTP share: mailboxes, headers, and who may share a call.
+
+RFC 5322 §3.4 (mailboxes), RFC 5890 (domain names), RFC 2369 and RFC 8058 (List-Unsubscribe),
+RFC 3834 §5 (Auto-Submitted), RFC 3463 (status codes). Knows no provider by name, does no I/O.
+
+Services that carry many messages in one call want them to be equal but for what they fill in, and
+refuse all for the fault of one. So an address that a service might doubt gets a call of its own.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import idna
+
+from gateway.content import mime
+from gateway.model import errors, wire
+from gateway.model.values import Value
+from gateway.providers import auth, base
+
+#: Addresses about which no two services disagree: dot-atoms of ASCII at a domain with a dot.
+_PLAIN = re.compile(
+    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
+)
+#: RFC 5321 §4.5.3.1: octets of a local part and of a whole address.
+_MAX_LOCAL, _MAX_ADDRESS = 64, 254
+_MAILBOX = re.compile(r"(?:(?P<name>[^<>]*)<(?P<inner>[^<>]+)>|(?P<bare>[^<>\s]+))")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_URI = re.compile(r"[!-;=?-~]{1,900}")
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+#: Seconds since the epoch that a datetime can surely hold.
+_LATEST = 2**33
+_DAY = 86_400.0
+
+
+def read_mailbox(value: str) -> mime.Mailbox | None:
+    """`Example <no-reply@example.com>` or the address alone; None if it is neither."""
+    match = _MAILBOX.fullmatch(value.strip())
+    if match is None:
+        return None
+    name = (match["name"] or "").strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    mailbox = mime.Mailbox(name=name, address=ascii_domain(match["inner"] or match["bare"]))
+    try:
+        mime.mailbox(mailbox, indent=0)
+    except ValueError:
+        return None
+    return mailbox
+
+
+def mailbox(value: str) -> mime.Mailbox:
+    """The same, of settings that `faults` has seen. Raises SettingsError."""
+    found = read_mailbox(value)
+    if found is None:
+        raise errors.SettingsError(["from: not a mailbox"])
+    return found
+
+
+def faults(*, from_: str, reply_to: str) -> list[str]:
+    """What is wrong with the mailboxes of an account's settings."""
+    return [
+        f"{key}: not a mailbox such as Example <no-reply@example.com>"
+        for key, value in (("from", from_), ("reply_to", reply_to))
+        if (value or key == "from") and read_mailbox(value) is None
+    ]
+
+
+def reports(*, signed: bool, tracking: bool | None) -> frozenset[wire.ReceiptEvent]:
+    """What an account's receipts can tell. signed: there is a key to believe them by."""
+    if not signed:
+        return frozenset()
+    opens = () if tracking is False else (wire.ReceiptEvent.READ,)
+    return frozenset({wire.ReceiptEvent.DELIVERED, *opens})
+
+
+def ascii_domain(address: str) -> str:
+    """The address with A-labels, or as it stands when it has none: its service will refuse it."""
+    if address.isascii():
+        return address
+    local, at, domain = address.rpartition("@")
+    try:
+        return local + at + idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return clean(address)
+
+
+def clean(text: str) -> str:
+    """The same with lone surrogates, which no encoding has, replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+class Letter(Value):
+    """A message as services of this sort want it."""
+
+    message: wire.Message
+    to: str
+    #: one line, as headers are
+    subject: str
+    text: str
+    html: str
+    unsubscribe: str
+    #: nobody asked for it in person, so vacation notices should stay away
+    automatic: bool
+    #: may go in one call with others
+    sociable: bool
+
+    @property
+    def common(self) -> Hashable:
+        """What must be equal of messages in one call, whatever the service."""
+        return self.text, self.html, self.message.category, bool(self.unsubscribe)
+
+    def headers(self) -> dict[str, str]:
+        """Those that services do not write themselves, by name."""
+        headers = {"Auto-Submitted": "auto-generated"} if self.automatic else {}
+        if self.unsubscribe:
+            headers["List-Unsubscribe"] = self.unsubscribe
+            if self.unsubscribe.lower().count("<https:") == 1:
+                headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        return headers
+
+
+def letter(message: wire.Message) -> Letter:
+    """Of `content.extra` it reads `list_unsubscribe`: a URI, or a list of them.
+
+    A URI that no header can hold is left out, and breaks of lines in a subject become blanks:
+    the gateway's edge takes neither, and one message must not spoil a call for others.
+    """
+    content = message.content
+    to = ascii_domain(message.to.email)
+    unsubscribe = _unsubscribe(content.extra.get("list_unsubscribe"))
+    return Letter(
+        message=message,
+        to=to,
+        subject=_CONTROL.sub(" ", clean(content.subject)),
+        text=clean(content.text),
+        html=clean(content.html),
+        unsubscribe=unsubscribe,
+        automatic=not unsubscribe and message.category != "marketing",
+        sociable=_is_plain(to),
+    )
+
+
+def _unsubscribe(given: object) -> str:
+    """The value of List-Unsubscribe; empty when there is nothing to write there."""
+    uris = given if isinstance(given, list | tuple) else (given,)
+    good = [uri for uri in uris if isinstance(uri, str) and _URI.fullmatch(uri)]
+    return ", ".join(f"<{uri}>" for uri in good)
+
+
+def _is_plain(address: str) -> bool:
+    return (
+        len(address) <= _MAX_ADDRESS
+        and address.find("@") <= _MAX_LOCAL
+        and _PLAIN.fullmatch(address) is not None
+    )
+
+
+def share(letters: Iterable[tuple[Letter, Hashable]], *, limit: int) -> Sequence[Sequence[Letter]]:
+    """Calls of at most `limit`: equal keys together, an address once a call, in their order.
+
+    letters: each with what must be equal in one call.
+    """
+    calls: dict[Hashable, list[Letter]] = {}
+    copies: Counter[Hashable] = Counter()
+    for index, (one, key) in enumerate(letters):
+        place: Hashable = index
+        if one.sociable:
+            mailbox = (key, one.to.lower())
+            place = (key, copies[mailbox])
+            copies[mailbox] += 1
+        calls.setdefault(place, []).append(one)
+    return [
+        call[start : start + limit]
+        for call in calls.values()
+        for start in range(0, len(call), limit)
+    ]
+
+
+def provider_id(call: str, address: str) -> str:
+    """A name for one message of a call, as services give ids to calls only; empty without one.
+
+    The same from the address as we wrote it and as a report gives it back.
+    """
+    digest = sha256(ascii_domain(address).strip().lower().encode()).hexdigest()
+    return f"{call}/{digest[:16]}" if call else ""
+
+
+def pause(response: wire.HttpResponse, *, now_ms: int) -> float | None:
+    """Seconds until a limit ends, by Retry-After, else by X-RateLimit-Reset: one to a day."""
+    wait = base.retry_after(response, now_ms=now_ms)
+    if wait is not None:
+        return wait
+    value = response.headers.get("x-ratelimit-reset", "").strip()
+    if not (value.isascii() and value.isdecimal() and len(value) <= 12):
+        return None
+    return min(max(1.0, int(value) - now_ms / 1000), _DAY)
+
+
+def is_recent(timestamp: str, *, now_ms: int, max_age: float) -> bool:
+    """Whether these are seconds since the epoch, at most `max_age` ago and hardly in the future."""
+    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
+        return False
+    return -auth.TOLERANCE <= now_ms / 1000 - int(timestamp) <= max_age
+
+
+def status_code(value: object) -> str:
+    """An enhanced status code (RFC 3463 §2) such as `5.1.1`; empty when it is something else."""
+    text = value.strip() if isinstance(value, str) else ""
+    return text if _STATUS.fullmatch(text) else ""
+
+
+def moment(value: object) -> datetime | None:
+    """Seconds since the epoch as services report them; None when it is something else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LATEST:
+        return None
+    return datetime.fromtimestamp(value, UTC)
+
+
+def text_of(table: Mapping[str, object], name: str) -> str:
+    """The string of that name; empty when there is none."""
+    value = table.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def table_of(table: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """The object of that name; empty when there is none."""
+    value = table.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def tables_of(table: Mapping[str, object], name: str) -> Sequence[Mapping[str, object]]:
+    """The objects in the array of that name; empty when there are none."""
+    value = table.get(name)
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
