@@ -19,7 +19,7 @@ import orjson
 
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
-from gateway.sandbox import base, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fcm, http, mailgun, receiver, sendgrid, smtp, twilio
 from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
@@ -50,6 +50,12 @@ class Stand:
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.mailgun = mailgun.MailgunSimulator(
+            knobs=_knobs(_receipts("mailgun", port)), log_limit=_LOG_LIMIT
+        )
+        self.sendgrid = sendgrid.SendGridSimulator(
+            knobs=_knobs(_receipts("sendgrid", port)), log_limit=_LOG_LIMIT
+        )
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self._stack = AsyncExitStack()
 
@@ -57,13 +63,13 @@ class Stand:
         return http.HttpServiceSimulator(
             token=_TOKEN,
             receipt_secret=_RECEIPT_SECRET,
-            knobs=_knobs(f"http://{HOST}:{port}/v1/receipts/{account}"),
+            knobs=_knobs(_receipts(account, port)),
             log_limit=_LOG_LIMIT,
         )
 
     @property
     def channels(self) -> Mapping[str, str]:
-        """What each account carries."""
+        """What each account carries that takes part in the demo."""
         return {
             "fcm": "push",
             "beacon": "push",
@@ -83,6 +89,8 @@ class Stand:
             "twilio": self.twilio,
             "relay": self.relay,
             "relay-bulk": self.bulk,
+            "mailgun": self.mailgun,
+            "sendgrid": self.sendgrid,
         }
 
     async def __aenter__(self) -> Self:
@@ -121,6 +129,12 @@ class Stand:
             "beacon": self.beacon.url,
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
+            "mailgun": self.mailgun.url,
+            "mailgun_key": self.mailgun.api_key,
+            "mailgun_signing_key": self.mailgun.signing_key,
+            "sendgrid": self.sendgrid.url,
+            "sendgrid_key": self.sendgrid.api_key,
+            "sendgrid_verification_key": self.sendgrid.public_key,
             "receiver": self.receiver.url,
             "relay_port": str(self.relay.port),
             "bulk_port": str(self.bulk.port),
@@ -131,6 +145,11 @@ class Stand:
             "webhook_secret": _WEBHOOK_SECRET,
             "api_key": sandbox.API_KEY,
         }
+
+
+def _receipts(account: str, port: int) -> str:
+    """Where an account's receipts go."""
+    return f"http://{HOST}:{port}/v1/receipts/{account}"
 
 
 def _knobs(receipt_url: str = "") -> Knobs:

@@ -181,7 +181,8 @@ def _mailbox(value: str) -> str:
 
 def _letter(message: wire.Message) -> mail_api.Letter:
     letter = mail_api.letter(message)
-    if any(_PLACE in text for text in (letter.subject, letter.text, letter.html)):
+    texts = (letter.subject, letter.text, letter.html, letter.unsubscribe)
+    if any(_PLACE in text for text in texts):
         return replace(letter, sociable=False)
     return letter
 
@@ -234,8 +235,9 @@ def _refusal(response: wire.HttpResponse, *, now_ms: int) -> wire.Rejected | wir
     text = mail_api.text_of(auth.json_object(response.body), "message")[:1000]
     if status == 429:
         until = _UNTIL.search(text)
-        told = replace(response, headers={"retry-after": until[1]}) if until else response
-        wait = mail_api.pause(told, now_ms=now_ms)
+        told = {"retry-after": until[1]} if until else {}
+        response = replace(response, headers={**response.headers, **told})
+        wait = mail_api.pause(response, now_ms=now_ms)
         return wire.Deferred(code=code, cause=wire.Cause.THROTTLED, retry_after=wait)
     if status == 400 and _BAD_ADDRESS.search(text):
         return wire.Rejected(code=code, detail="address refused", scope=wire.Scope.RECIPIENT)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fast, fcm, http, mailgun, receiver, sendgrid, smtp, twilio
 from gateway.sandbox.knobs import Knobs
 
 SIMULATORS: Mapping[str, type[base.Simulator]] = {
@@ -14,6 +14,8 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         fcm.FcmSimulator,
         http.HttpServiceSimulator,
         fast.FastHttpSimulator,
+        mailgun.MailgunSimulator,
+        sendgrid.SendGridSimulator,
         receiver.ReceiverSimulator,
     )
 }
