@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from gateway.clock import Clock
+from gateway.content import mime
 from gateway.model import errors, wire
 from gateway.model.values import replace
 from gateway.providers import auth, base, mail_api, mailgun_events
@@ -174,9 +175,9 @@ def _common(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _mailbox(value: str) -> str:
-    found = mail_api.mailbox(value)
-    name = re.sub(r'(["\\])', r"\\\1", found.name)
-    return f'"{name}" <{found.address}>' if name else found.address
+    """On one line of ASCII, as Mailgun refuses other headers."""
+    folded = mime.mailbox(mail_api.mailbox(value), indent=0)
+    return folded.replace(b"\r\n", b"").decode()
 
 
 def _letter(message: wire.Message) -> mail_api.Letter:

@@ -24,6 +24,7 @@ _SWITCHES = frozenset({"o:dkim", "o:testmode", "o:tracking", "o:tracking-clicks"
     {"o:tracking-opens", "o:require-tls", "o:skip-verification"}
 )
 _PLACE = re.compile(r"%recipient\.([^%\s]{1,60})%")
+_HEADER = re.compile(r"[ -~]*")
 _NAME = re.compile(r"[!-9;-~]+")
 
 
@@ -106,8 +107,8 @@ def _options(form: Form) -> str:
     for key, value in pairs:
         if key in _SWITCHES and value not in _YES_NO:
             return f"{key} parameter must be yes or no"
-        if key.startswith("h:") and not (_NAME.fullmatch(key[2:]) and value.isprintable()):
-            return f"{key} is not a header"
+        if key.startswith("h:") and not (_NAME.fullmatch(key[2:]) and _HEADER.fullmatch(value)):
+            return f"{key} header is not ASCII"
     if len(form.every("o:tag")) > _MAX_TAGS:
         return f"at most {_MAX_TAGS} tags"
     return ""
