@@ -122,14 +122,14 @@ class MailgunSimulator(base.HttpSimulator):
         guilty: Sequence[int] | None = None,
     ) -> None:
         """One arrival for each recipient. guilty: the places of those whose fate it is."""
-        for place, to in enumerate(form.mailboxes("to") or [""]):
-            message = _message(form, to)
+        to, messages = _messages(form)
+        for place, message in enumerate(messages):
             self.log.add(
                 Arrival(
                     at=at,
                     id=f"{call}/{place}" if call and fate is not Fate.HUNG else "",
                     reference=find_reference(*message["variables"].values()),
-                    to=to,
+                    to=to[place],
                     fate=fate if guilty is None or place in guilty else Fate.INVALID,
                     answer=answer,
                     content=message,
@@ -137,11 +137,10 @@ class MailgunSimulator(base.HttpSimulator):
             )
 
     def _report(self, form: Form, call: str) -> None:
-        for to in form.mailboxes("to"):
+        for to, message in zip(*_messages(form), strict=True):
             event = self.judge.receipt(magic := mailboxes.magic_of(to))
             if event is None or not self.knobs.receipt_url:
                 continue
-            message = _message(form, to)
             mail = mailgun_events.Mail(
                 call=call,
                 to=to,
@@ -175,22 +174,28 @@ async def _form(request: web.Request) -> Form:
     return Form([(name, value) for name, value in posted.items() if isinstance(value, str)])
 
 
-def _message(form: Form, to: str) -> dict[str, Any]:
-    """What one recipient gets: with variables a message of its own, else everybody's."""
+def _messages(form: Form) -> tuple[Sequence[str], Sequence[dict[str, Any]]]:
+    """(addresses, what each gets): with variables a message of its own, else everybody's."""
+    to = form.mailboxes("to") or [""]
     variables = form.variables()
-    own = None if variables is None else variables.get(to, {})
+    texts = {name: form.first(name) for name in ("subject", "text", "html")}
+    headers, custom = form.named("h:"), form.named("v:")
 
-    def filled(fields: Mapping[str, str]) -> dict[str, str]:
+    def filled(fields: Mapping[str, str], address: str) -> dict[str, str]:
+        own = None if variables is None else variables.get(address, {})
         return {name: mailgun_rules.fill(value, own) for name, value in fields.items()}
 
-    texts = filled({name: form.first(name) for name in ("subject", "text", "html")})
-    return {
-        **texts,
-        "from": form.first("from"),
-        "headers": filled(form.named("h:")),
-        "variables": filled(form.named("v:")),
-        "visible_to": [to] if own is not None else list(form.mailboxes("to")),
-    }
+    messages = [
+        {
+            **filled(texts, address),
+            "from": form.first("from"),
+            "headers": filled(headers, address),
+            "variables": filled(custom, address),
+            "visible_to": to if variables is None else [address],
+        }
+        for address in to
+    ]
+    return to, messages
 
 
 def _error(status: int, text: str) -> web.Response:

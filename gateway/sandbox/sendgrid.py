@@ -166,13 +166,14 @@ class SendGridSimulator(base.HttpSimulator):
     def _post(self, posts: Sequence[Sequence[Json]]) -> None:
         delay = self.judge.receipt_delay()
         for step, rows in enumerate(posts, 1):
-            report = reports.Report(
-                build=self._signer.post(self.knobs.receipt_url, rows),
-                retries=_RETRIES,
-                retry_delay=lambda: self.knobs.receipt_retry_delay,
-            )
-            for _ in range(1 + self.knobs.receipt_repeats):
-                self.reporter.schedule(delay * step / len(posts), report)
+            for body in sendgrid_events.bodies(rows):
+                report = reports.Report(
+                    build=self._signer.post(self.knobs.receipt_url, body),
+                    retries=_RETRIES,
+                    retry_delay=lambda: self.knobs.receipt_retry_delay,
+                )
+                for _ in range(1 + self.knobs.receipt_repeats):
+                    self.reporter.schedule(delay * step / len(posts), report)
 
 
 def _is_dry(mail: Json) -> bool:

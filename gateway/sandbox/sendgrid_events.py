@@ -22,6 +22,9 @@ Json: TypeAlias = Mapping[str, Any]
 _SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 _TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 
+#: Bytes of one post.
+_MAX_POST = 768 * 1024
+
 _DELIVERED: Json = {"event": "delivered", "response": "250 OK", "tls": 1, "ip": "192.0.2.1"}
 _AGENT = {"useragent": "Mozilla/5.0", "ip": "198.51.100.7"}
 
@@ -96,6 +99,24 @@ def _event(mail: Mail, fields: Json) -> Json:
     }
 
 
+def bodies(rows: Sequence[Json]) -> Iterator[bytes]:
+    """The events as the bodies of posts, each as large as a post may be."""
+    held: list[bytes] = []
+    size = 0
+    for row in map(orjson.dumps, rows):
+        if held and size + len(row) > _MAX_POST:
+            yield _array(held)
+            held, size = [], 0
+        held.append(row)
+        size += len(row) + len(",\r\n")
+    if held:
+        yield _array(held)
+
+
+def _array(rows: Sequence[bytes]) -> bytes:
+    return b"[" + b",\r\n".join(rows) + b"]\r\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Signer:
     """Signs posts with a key made on the spot."""
@@ -112,9 +133,8 @@ class Signer:
         )
         return base64.b64encode(der).decode()
 
-    def post(self, url: str, events: Sequence[Json]) -> Callable[[], wire.HttpRequest]:
-        """Builds the post of these events, signed anew for each try."""
-        body = orjson.dumps(events) + b"\r\n"
+    def post(self, url: str, body: bytes) -> Callable[[], wire.HttpRequest]:
+        """Builds the post, signed anew for each try."""
 
         def build() -> wire.HttpRequest:
             timestamp = str(int(time.time()))

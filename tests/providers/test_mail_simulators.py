@@ -81,7 +81,7 @@ async def working(kind: str, make: Make, **changes: Any) -> AsyncIterator[Bench]
     async with simulator:
         settings = {**settings, "base_url": simulator.url, **changes}
         bench = Bench(make(kind, settings, clock=SystemClock()), simulator)
-        app = web.Application()
+        app = web.Application(client_max_size=4 * 1024**2)
         app.router.add_post("/v1/receipts/main", bench.take)
         async with test_utils.TestServer(app) as server:
             simulator.knobs.receipt_url = str(server.make_url("/v1/receipts/main"))
@@ -155,8 +155,11 @@ async def test_nobody_sees_the_others(make: Make, to: To) -> None:
 async def test_thousand_go_in_one_call(bench: Bench, to: To) -> None:
     results = await bench.send(to(*[f"person{number}" for number in range(1000)]))
 
+    receipts = await bench.receipts(2000)
+
     assert {type(one) for one in results} == {wire.Accepted}
     assert bench.simulator.log.taken == 1000
+    assert len({one.reference for one in receipts}) == 1000
 
 
 async def test_no_text_is_filled_in_by_chance(bench: Bench, to: To) -> None:

@@ -471,7 +471,7 @@ def test_sdk_and_provider_believe_the_same_posts(
     make: Make, clock_at: Callable[[int], Clock]
 ) -> None:
     signer = Signer()
-    request = signer.post(URL, [{"event": "processed"}])()
+    request = signer.post(URL, b'[{"event":"processed"}]\r\n')()
     headers = {name.lower(): value for name, value in request.headers.items()}
     timestamp = headers["x-twilio-email-event-webhook-timestamp"]
     signature = headers["x-twilio-email-event-webhook-signature"]
