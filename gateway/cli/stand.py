@@ -27,7 +27,7 @@ _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decod
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
-SECOND = frozenset({"twilio"})
+SECOND = frozenset({"mailgun", "twilio"})
 
 #: Webhooks and messages that a simulator remembers for its control page.
 _LOG_LIMIT = 10_000

@@ -30,7 +30,7 @@ _MAX_LOCAL, _MAX_ADDRESS = 64, 254
 _MAILBOX = re.compile(r"(?:(?P<name>[^<>]*)<(?P<inner>[^<>]+)>|(?P<bare>[^<>\s]+))")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _URI = re.compile(r"[!-;=?-~]{1,900}")
-_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 #: Seconds since the epoch that a datetime can surely hold.
 _LATEST = 2**33
 _DAY = 86_400.0
@@ -44,8 +44,8 @@ def read_mailbox(value: str) -> mime.Mailbox | None:
     name = (match["name"] or "").strip()
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    mailbox = mime.Mailbox(name=name, address=ascii_domain(match["inner"] or match["bare"]))
     try:
+        mailbox = mime.Mailbox(name=name, address=_to_ascii(match["inner"] or match["bare"]))
         mime.mailbox(mailbox, indent=0)
     except ValueError:
         return None
@@ -79,13 +79,18 @@ def reports(*, signed: bool, tracking: bool | None) -> frozenset[wire.ReceiptEve
 
 def ascii_domain(address: str) -> str:
     """The address with A-labels, or as it stands when it has none: its service will refuse it."""
+    try:
+        return clean(_to_ascii(address))
+    except ValueError:
+        return clean(address)
+
+
+def _to_ascii(address: str) -> str:
+    """The address with A-labels. Raises ValueError."""
     if address.isascii():
         return address
     local, at, domain = address.rpartition("@")
-    try:
-        return local + at + idna.encode(domain, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        return clean(address)
+    return local + at + idna.encode(domain, uts46=True).decode("ascii")
 
 
 def clean(text: str) -> str:

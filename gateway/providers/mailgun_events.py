@@ -38,7 +38,7 @@ SUPPRESSED: Mapping[str, wire.ReceiptEvent] = {
 _SUPPRESSING = frozenset({_EVENT.COMPLAINED, _EVENT.OPTED_OUT})
 #: Mailgun's own: no mail server, and no connection to it. No word about the address.
 _UNREACHED = frozenset({"498", "499"})
-_CODE = re.compile(r"[1-9]\d{2}")
+_CODE = re.compile(r"[1-9][0-9]{2}")
 _REASON = re.compile(r"[a-z][a-z-]{0,29}")
 
 
