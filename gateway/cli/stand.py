@@ -19,7 +19,7 @@ import orjson
 
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
-from gateway.sandbox import base, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fcm, http, receiver, smtp, twilio, vonage
 from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
@@ -27,7 +27,7 @@ _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decod
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
-SECOND = frozenset({"twilio"})
+SECOND = frozenset({"twilio", "vonage"})
 
 #: Webhooks and messages that a simulator remembers for its control page.
 _LOG_LIMIT = 10_000
@@ -51,6 +51,7 @@ class Stand:
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
+        self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self._stack = AsyncExitStack()
 
     def _service(self, account: str, port: int) -> http.HttpServiceSimulator:
@@ -69,6 +70,7 @@ class Stand:
             "beacon": "push",
             "acme": "sms",
             "twilio": "sms",
+            "vonage": "sms",
             "relay": "email",
             "relay-bulk": "email",
         }
@@ -81,6 +83,7 @@ class Stand:
             "beacon": self.beacon,
             "acme": self.acme,
             "twilio": self.twilio,
+            "vonage": self.vonage,
             "relay": self.relay,
             "relay-bulk": self.bulk,
         }
@@ -104,6 +107,7 @@ class Stand:
         """Write `gateway.toml` and what it refers to; the path of the former."""
         folder = folder.resolve()
         (folder / "fcm.json").write_bytes(orjson.dumps(self.fcm.service_account()))
+        (folder / "vonage.pem").write_text(self.vonage.private_key(), encoding="ascii")
         values = {
             **self._values(),
             "folder": str(folder),
@@ -126,6 +130,9 @@ class Stand:
             "bulk_port": str(self.bulk.port),
             "twilio_sid": self.twilio.account_sid,
             "twilio_token": self.twilio.auth_token,
+            "vonage": self.vonage.url,
+            "vonage_application": self.vonage.application_id,
+            "vonage_secret": self.vonage.signature_secret,
             "token": _TOKEN,
             "receipt_secret": _RECEIPT_SECRET,
             "webhook_secret": _WEBHOOK_SECRET,

@@ -43,7 +43,7 @@ _IN_CHINA = {**_ANYWHERE, **_words(opt_out=_STOP_CHINA)}
 
 #: Characters of a reply that is looked at: the longest word has eleven, the rest may be dots.
 _LONGEST = 60
-_GAP = re.compile(r"[\s\-‐-―_]+")
+_GAP = re.compile(r"[\s\-\u2010-―_]+")
 
 
 def read(text: str, *, china: bool = False) -> Intent:

@@ -38,14 +38,20 @@ _TYPOGRAPHIC: Mapping[int, str] = str.maketrans(
 #: that no decomposition brings to it.
 _ALIKE: Mapping[int, str] = str.maketrans(
     {
-        **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX", strict=True)),
+        **dict(
+            zip(
+                "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7",
+                "ABEZHIKMNOPTYX",
+                strict=True,
+            )
+        ),
         "`": "'",
-        "´": "'",
+        "\u00b4": "'",
         "ł": "l",
         "Ł": "L",
         "đ": "d",
         "Đ": "D",
-        "ı": "i",
+        "\u0131": "i",
         "œ": "oe",
         "Œ": "OE",
     }

@@ -92,7 +92,9 @@ class Provider(base.HttpProvider):
         self._url = settings.base_url.rstrip("/") + "/v1/messages"
         self._secret = auth.to_bytes(settings.signature_secret)
         self._basic = auth.basic(settings.api_key, settings.api_secret)
-        self._bearer = lru_cache(maxsize=1)(partial(_bearer, settings.application_id, _key(settings)))
+        self._bearer = lru_cache(maxsize=1)(
+            partial(_bearer, settings.application_id, _key(settings))
+        )
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -137,7 +139,7 @@ class Provider(base.HttpProvider):
 
     def _sms(self, content: wire.Content) -> dict[str, str]:
         """Options of SMS alone."""
-        options = {"encoding_type": self._settings.encoding_type}
+        options: dict[str, str] = {"encoding_type": self._settings.encoding_type}
         if self._settings.entity_id:
             options["entity_id"] = self._settings.entity_id
         content_id = content.provider_templates.get(self.name, {}).get("content_id")
@@ -226,7 +228,7 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
 def _invalid(answer: Mapping[str, Any]) -> wire.Rejected:
     """Names of what is wrong, without the reasons, which may repeat it."""
     rows = answer.get("invalid_parameters")
-    given = [row.get("name") for row in rows if isinstance(row, dict)] if _is_list(rows) else []
+    given = [row.get("name") for row in _objects(rows)]
     names = [one for one in given if isinstance(one, str) and re.fullmatch(r"[a-z_.]{1,30}", one)]
     scope = _BLAME.get(names[0], wire.Scope.MESSAGE) if len(names) == 1 else wire.Scope.MESSAGE
     return wire.Rejected(code="http_422", detail=", ".join(names[:3]), scope=scope)
@@ -285,5 +287,5 @@ def _text(table: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio, vonage
 from gateway.sandbox.knobs import Knobs
 
 SIMULATORS: Mapping[str, type[base.Simulator]] = {
@@ -15,6 +15,7 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         http.HttpServiceSimulator,
         fast.FastHttpSimulator,
         receiver.ReceiverSimulator,
+        vonage.VonageSimulator,
     )
 }
 

@@ -93,7 +93,7 @@ def test_signature_is_outermost(last: bool, whole: str) -> None:
 
 
 def test_without_rules_a_short_text_stays_as_it_is() -> None:
-    assert wording.compose("It’s 5 €", wording.Wording()) == "It’s 5 €"
+    assert wording.compose("It\u2019s 5 €", wording.Wording()) == "It\u2019s 5 €"
 
 
 def test_composed_accents_are_counted_as_they_go_out() -> None:
@@ -120,7 +120,7 @@ def test_typographic_signs_become_plain_where_that_saves_segments(typed: str, pl
 
 @pytest.mark.parametrize(
     ("typed", "plain"),
-    [("garçon", "garcon"), ("ágil", "agil"), ("ΑΒΓ", "ABΓ"), ("`x´", "'x'"), ("łódź", "lodz")],
+    [("garçon", "garcon"), ("ágil", "agil"), ("ΑΒΓ", "ABΓ"), ("`x\u00b4", "'x'"), ("łódź", "lodz")],
 )
 def test_accents_are_dropped_only_where_asked_for(typed: str, plain: str) -> None:
     text = "a" * 100 + typed
@@ -140,7 +140,7 @@ def test_a_text_that_would_save_nothing_is_not_rewritten(text: str) -> None:
     assert wording.shorten(text, drop_accents=True) == text
 
 
-@given(text=st.text(alphabet="aé中\u2019\u2026€{ç`😀Α", max_size=200), accents=st.booleans())
+@given(text=st.text(alphabet="aé中\u2019\u2026€{ç`😀\u0391", max_size=200), accents=st.booleans())
 def test_rewriting_saves_segments_or_changes_nothing(text: str, accents: bool) -> None:
     short = wording.shorten(text, drop_accents=accents)
 
