@@ -87,7 +87,10 @@ def test_other_texts_ask_for_nothing(text: str, china: bool) -> None:
 
 
 WIDE = {narrow: chr(ord(narrow) + 0xFEE0) for narrow in map(chr, range(0x21, 0x7F))}
-SIGNS = " \t\r\n.!?,;:\"'()。、“”【】…\u3000\u200b\uff01\uff1f\uff0c\uff1b\uff1a\u2018\u2019\uff08\uff09"
+SIGNS = (
+    " \t\r\n.!?,;:\"'()\u3000\u200b。、“”\u2018\u2019【】…"
+    "\uff01\uff1f\uff0c\uff1b\uff1a\uff08\uff09"
+)
 EDGES = st.text(alphabet=SIGNS, max_size=12)
 
 
