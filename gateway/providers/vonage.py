@@ -58,7 +58,7 @@ class Settings:
     channel: Literal["sms", "rcs"] = "sms"
     #: `auto`, `text` (GSM alphabet) or `unicode`; SMS only
     encoding_type: Literal["auto", "text", "unicode"] = "auto"
-    #: India: the sender's id of DLT; that of the text is `content_id` of its provider_templates
+    #: India: the sender's id of DLT; the text's is `template` of its provider_templates
     entity_id: str = ""
     #: origin of the API; default https://api.nexmo.com
     base_url: str = "https://api.nexmo.com"
@@ -142,7 +142,7 @@ class Provider(base.HttpProvider):
         options: dict[str, str] = {"encoding_type": self._settings.encoding_type}
         if self._settings.entity_id:
             options["entity_id"] = self._settings.entity_id
-        content_id = content.provider_templates.get(self.name, {}).get("content_id")
+        content_id = content.provider_templates.get(self.name, {}).get("template")
         if isinstance(content_id, str) and content_id:
             options["content_id"] = content_id
         return options

@@ -143,7 +143,7 @@ def test_time_to_live_ends_with_the_message(
 
 def test_options_of_sms(make: Make, message: Message) -> None:
     provider = make("vonage", encoding_type="unicode", entity_id="110000")
-    content = wire.Content(text="x", provider_templates={"vonage": {"content_id": "1107"}})
+    content = wire.Content(text="x", provider_templates={"vonage": {"template": "1107"}})
 
     assert payload(provider, message(content=content))["sms"] == {
         "encoding_type": "unicode",
