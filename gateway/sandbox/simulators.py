@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio, vonage
+from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio, vonage, vonage_sms
 from gateway.sandbox.knobs import Knobs
 
 SIMULATORS: Mapping[str, type[base.Simulator]] = {
@@ -16,6 +16,7 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         fast.FastHttpSimulator,
         receiver.ReceiverSimulator,
         vonage.VonageSimulator,
+        vonage_sms.VonageSmsSimulator,
     )
 }
 
