@@ -13,6 +13,7 @@ from aiohttp import test_utils, web
 from gateway.clock import SystemClock
 from gateway.model import wire
 from gateway.providers import base
+from gateway.sandbox import vonage_sms
 from gateway.sandbox.fcm import FcmSimulator
 from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.knobs import Knobs
@@ -223,6 +224,37 @@ async def test_vonage_brings_what_recipients_write(make: Make) -> None:
     [inbound] = provider.read_inbound(request)
     assert (inbound.sender, inbound.to) == ("+4915112345678", "447700900001")
     assert (inbound.text, inbound.provider_id) == ("STOP", id)
+
+
+@pytest.mark.parametrize("api_secret", [vonage_sms.API_SECRET, ""])
+async def test_vonage_sms_takes_a_message_and_its_reports_are_believed(
+    make: Make, message: Message, soon: datetime, api_secret: str
+) -> None:
+    options = {
+        "api_key": vonage_sms.API_KEY,
+        "api_secret": api_secret,
+        "signature_secret": vonage_sms.SIGNATURE_SECRET,
+    }
+    async with vonage_sms.VonageSmsSimulator() as simulator, serving() as inbox:
+        provider = make("vonage_sms", options, base_url=simulator.url, clock=SystemClock())
+        one = message(
+            callback_url=inbox.url,
+            expires_at=soon,
+            to=wire.Address(phone="+4915112345678"),
+            content=wire.Content(text="a=b & c 您好" * 10),
+        )
+
+        result = await send(provider, one)
+        receipts = [await inbox.next(provider) for _ in range(2)]
+        wrong = await send(make("vonage_sms", base_url=simulator.url, clock=SystemClock()), one)
+
+    assert isinstance(result, wire.Accepted)
+    assert result.provider_id in {receipt.provider_id for receipt in receipts}
+    assert {(one.reference, one.event) for one in receipts} == {
+        (one.reference, wire.ReceiptEvent.DELIVERED)
+    }
+    assert isinstance(wrong, wire.Deferred)
+    assert (wrong.code, wrong.cause) == ("4", wire.Cause.CREDENTIAL)
 
 
 async def test_fcm_takes_a_message_with_a_token_of_its_service_account(
