@@ -19,7 +19,7 @@ import orjson
 
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
-from gateway.sandbox import base, fcm, http, receiver, smtp, twilio, vonage
+from gateway.sandbox import base, fcm, http, receiver, smtp, twilio, vonage, vonage_sms
 from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
@@ -27,7 +27,7 @@ _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decod
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
-SECOND = frozenset({"twilio", "vonage"})
+SECOND = frozenset({"twilio"})
 
 #: Webhooks and messages that a simulator remembers for its control page.
 _LOG_LIMIT = 10_000
@@ -52,6 +52,7 @@ class Stand:
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.vonage_sms = vonage_sms.VonageSmsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self._stack = AsyncExitStack()
 
     def _service(self, account: str, port: int) -> http.HttpServiceSimulator:
@@ -70,7 +71,6 @@ class Stand:
             "beacon": "push",
             "acme": "sms",
             "twilio": "sms",
-            "vonage": "sms",
             "relay": "email",
             "relay-bulk": "email",
         }
@@ -83,14 +83,18 @@ class Stand:
             "beacon": self.beacon,
             "acme": self.acme,
             "twilio": self.twilio,
-            "vonage": self.vonage,
             "relay": self.relay,
             "relay-bulk": self.bulk,
         }
 
+    @property
+    def spares(self) -> Mapping[str, base.Simulator]:
+        """The same for accounts that take no part in the demo."""
+        return {"vonage": self.vonage, "vonage-sms": self.vonage_sms}
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            for simulator in (*self.accounts.values(), self.receiver):
+            for simulator in (*self.accounts.values(), *self.spares.values(), self.receiver):
                 await stack.enter_async_context(simulator)
             self._stack = stack.pop_all()
         return self
@@ -133,6 +137,9 @@ class Stand:
             "vonage": self.vonage.url,
             "vonage_application": self.vonage.application_id,
             "vonage_secret": self.vonage.signature_secret,
+            "vonage_sms": self.vonage_sms.url,
+            "vonage_sms_key": self.vonage_sms.api_key,
+            "vonage_sms_secret": self.vonage_sms.signature_secret,
             "token": _TOKEN,
             "receipt_secret": _RECEIPT_SECRET,
             "webhook_secret": _WEBHOOK_SECRET,
@@ -153,7 +160,8 @@ def _knobs(receipt_url: str = "") -> Knobs:
 async def _run(folder: Path, port: int, internal_port: int) -> None:
     async with Stand(port=port) as stand:
         stand.write(folder, port=port, internal_port=internal_port)
-        urls = {name: one.control_url for name, one in stand.accounts.items()}
+        simulators = {**stand.accounts, **stand.spares}
+        urls = {name: one.control_url for name, one in simulators.items()}
         urls["receiver"] = stand.receiver.control_url
         output.say(orjson.dumps(urls).decode())
         await loop.wait_for_eof()
