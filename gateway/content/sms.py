@@ -37,7 +37,6 @@ _BASIC = (
 )
 #: TS 23.038 §6.2.1.1: sent as ESC and a second septet.
 _EXTENSION = "\f^{}\\[~]|€"
-_ESC = 0x1B
 
 _ALL_BASIC = re.compile(f"[{re.escape(_BASIC)}]*")
 _ALL_GSM = re.compile(f"[{re.escape(_BASIC + _EXTENSION)}]*")
@@ -46,17 +45,6 @@ _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
 #: Units of a lone message, and of each segment of a long one: 140 and 134 octets.
 _LIMITS = {Alphabet.GSM7: (160, 153), Alphabet.UCS2: (70, 67)}
-
-#: Septets of each character, for `str.translate`: the place in the table, ESC's left out of _BASIC.
-_SEPTETS = {
-    **{ord(one): chr(at + (at >= _ESC)) for at, one in enumerate(_BASIC)},
-    **{
-        ord(one): chr(_ESC) + chr(code)
-        for one, code in zip(
-            _EXTENSION, (0x0A, 0x14, 0x28, 0x29, 0x2F, 0x3C, 0x3D, 0x3E, 0x40, 0x65), strict=True
-        )
-    },
-}
 
 
 def normalise(text: str) -> str:
@@ -89,20 +77,8 @@ def split(text: str, *, china: bool = False) -> tuple[str, ...]:
     return tuple(text[start:end] for start, end in zip([0, *ends], ends, strict=False))
 
 
-def encode(text: str, alphabet: Alphabet) -> bytes:
-    """Octets of a text or a segment: a septet each, unpacked and with ESC, or UTF-16BE.
-
-    Raises ValueError when the text has characters that are not of the GSM alphabet.
-    """
-    if alphabet is Alphabet.UCS2:
-        return text.encode("utf-16-be", "surrogatepass")
-    if not _ALL_GSM.fullmatch(text):
-        raise ValueError("not of the GSM alphabet")
-    return text.translate(_SEPTETS).encode("ascii")
-
-
 def is_gsm(text: str) -> bool:
-    """Whether all of it is of the GSM alphabet."""
+    """Whether the GSM alphabet has all of its characters."""
     return _ALL_GSM.fullmatch(text) is not None
 
 

@@ -7,7 +7,8 @@ Signed webhooks: https://developer.vonage.com/getting-started/concepts/webhooks
 
 With `application_id` and `private_key` requests carry a JWT, and Vonage reports; with `api_key` and
 `api_secret` it takes messages and says no more. Webhooks must be signed: their JWT covers the
-body, names the account and is good for minutes. The API knows no idempotency key: a request sent
+body, names the account and is good for minutes; which came before is not remembered, as a report
+may come twice anyway. The API knows no idempotency key: a request sent
 again is another message. Its own error texts are not passed on, since they may repeat a number.
 """
 
