@@ -26,12 +26,12 @@ class Intent(StrEnum):
 
 _STOP = (
     "stop, stopall, stop all, unsubscribe, cancel, end, quit, remove, revoke, opt out, optout, td,"
-    " arret, baja, parar"
+    " arret, baja, parar, 退订, 拒收, tuiding"
 )
 _START = "start, yes, unstop, alta, demarrer, comecar"
 _HELP = "help, info"
 #: 0000 and single letters mean this to Chinese numbers only: elsewhere they answer a question.
-_STOP_CHINA = "r, t, td, n, 0000, 退订, 拒收, tuiding"
+_STOP_CHINA = "r, t, n, 0000"
 
 
 def _words(**lists: str) -> Mapping[str, Intent]:

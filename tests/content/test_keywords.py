@@ -16,13 +16,15 @@ STOP = (
 )
 START = ("START", "YES", "UNSTOP", "ALTA", "Démarrer", "começar")
 HELP = ("HELP", "INFO")
-STOP_CHINA = ("R", "T", "TD", "N", "0000", "退订", "拒收", "TUIDING")
+#: Of Chinese operators; the first four are too common elsewhere.
+STOP_CHINA = ("R", "T", "N", "0000", "TD", "退订", "拒收", "TUIDING")
 
 WORDS = [
     *((word, keywords.Intent.OPT_OUT, False) for word in STOP),
     *((word, keywords.Intent.OPT_IN, False) for word in START),
     *((word, keywords.Intent.HELP, False) for word in HELP),
     *((word, keywords.Intent.OPT_OUT, True) for word in (*STOP, *STOP_CHINA)),
+    *((word, keywords.Intent.OPT_OUT, False) for word in STOP_CHINA[4:]),
 ]
 
 
@@ -31,8 +33,8 @@ def test_every_word_of_the_lists_is_known(word: str, intent: keywords.Intent, ch
     assert keywords.read(word, china=china) is intent
 
 
-@pytest.mark.parametrize("word", ["R", "T", "N", "0000", "退订", "拒收", "TUIDING"])
-def test_chinese_words_mean_something_else_elsewhere(word: str) -> None:
+@pytest.mark.parametrize("word", STOP_CHINA[:4])
+def test_chinese_letters_answer_a_question_elsewhere(word: str) -> None:
     assert keywords.read(word) is keywords.Intent.NONE
 
 
