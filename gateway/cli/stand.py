@@ -19,7 +19,18 @@ import orjson
 
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
-from gateway.sandbox import base, fcm, http, mailgun, receiver, sendgrid, smtp, twilio
+from gateway.sandbox import (
+    base,
+    fcm,
+    http,
+    mailgun,
+    receiver,
+    sendgrid,
+    smtp,
+    twilio,
+    vonage,
+    vonage_sms,
+)
 from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
@@ -57,6 +68,8 @@ class Stand:
             knobs=_knobs(_receipts("sendgrid", port)), log_limit=_LOG_LIMIT
         )
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
+        self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.vonage_sms = vonage_sms.VonageSmsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self._stack = AsyncExitStack()
 
     def _service(self, account: str, port: int) -> http.HttpServiceSimulator:
@@ -93,9 +106,14 @@ class Stand:
             "sendgrid": self.sendgrid,
         }
 
+    @property
+    def spares(self) -> Mapping[str, base.Simulator]:
+        """The same for accounts that take no part in the demo."""
+        return {"vonage": self.vonage, "vonage-sms": self.vonage_sms}
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            for simulator in (*self.accounts.values(), self.receiver):
+            for simulator in (*self.accounts.values(), *self.spares.values(), self.receiver):
                 await stack.enter_async_context(simulator)
             self._stack = stack.pop_all()
         return self
@@ -112,6 +130,7 @@ class Stand:
         """Write `gateway.toml` and what it refers to; the path of the former."""
         folder = folder.resolve()
         (folder / "fcm.json").write_bytes(orjson.dumps(self.fcm.service_account()))
+        (folder / "vonage.pem").write_text(self.vonage.private_key(), encoding="ascii")
         values = {
             **self._values(),
             "folder": str(folder),
@@ -140,6 +159,12 @@ class Stand:
             "bulk_port": str(self.bulk.port),
             "twilio_sid": self.twilio.account_sid,
             "twilio_token": self.twilio.auth_token,
+            "vonage": self.vonage.url,
+            "vonage_application": self.vonage.application_id,
+            "vonage_secret": self.vonage.signature_secret,
+            "vonage_sms": self.vonage_sms.url,
+            "vonage_sms_key": self.vonage_sms.api_key,
+            "vonage_sms_secret": self.vonage_sms.signature_secret,
             "token": _TOKEN,
             "receipt_secret": _RECEIPT_SECRET,
             "webhook_secret": _WEBHOOK_SECRET,
@@ -165,7 +190,8 @@ def _knobs(receipt_url: str = "") -> Knobs:
 async def _run(folder: Path, port: int, internal_port: int) -> None:
     async with Stand(port=port) as stand:
         stand.write(folder, port=port, internal_port=internal_port)
-        urls = {name: one.control_url for name, one in stand.accounts.items()}
+        simulators = {**stand.accounts, **stand.spares}
+        urls = {name: one.control_url for name, one in simulators.items()}
         urls["receiver"] = stand.receiver.control_url
         output.say(orjson.dumps(urls).decode())
         await loop.wait_for_eof()

@@ -1,8 +1,9 @@
-"""How many SMS segments a text takes, before it is sent.
+"""How many SMS segments a text takes, before it is sent, and what is in each of them.
 
 3GPP TS 23.038 §6.2.1 (alphabet) and TS 23.040 §9.2.3.24.1 (concatenation): a message carries 140
 octets, each segment of a long one loses six to the header. National shift tables are not used by
-any provider here. Counts the text as it stands: `normalise` it first, as rendering does.
+any provider here. Takes the text as it stands: `normalise` it first, as rendering does; what is
+put around it (`sms_wording`) counts, too.
 """
 
 import re
@@ -21,6 +22,8 @@ class SmsText:
     """What a text comes to on the air."""
 
     alphabet: Alphabet
+    #: code points, as people count characters, more or less
+    characters: int
     #: septets in GSM7, 16-bit code units in UCS2
     units: int
     #: units in each segment, in order; never empty
@@ -55,11 +58,28 @@ def measure(text: str, *, china: bool = False) -> SmsText:
     china: as mainland carriers count, 70 and 67 characters whatever the alphabet. Pass the whole
     text, with signature and opt-out words.
     """
-    if not china and _ALL_BASIC.fullmatch(text):
-        return _measured(text, Alphabet.GSM7, None)
-    if not china and _ALL_GSM.fullmatch(text):
-        return _measured(text, Alphabet.GSM7, _EXTENDED)
-    return _measured(text, Alphabet.UCS2, _ASTRAL if _ASTRAL.search(text) else None)
+    alphabet, wide = _read(text, china=china)
+    units = len(text) if wide is None else len(text) + len(wide.findall(text))
+    single, limit = _LIMITS[alphabet]
+    parts = (units,) if units <= single else _sizes(text, wide, units, limit)
+    return SmsText(alphabet=alphabet, characters=len(text), units=units, parts=parts)
+
+
+def split(text: str, *, china: bool = False) -> tuple[str, ...]:
+    """The text of each segment, in order; never empty. Their units are those of `measure`."""
+    alphabet, wide = _read(text, china=china)
+    single, limit = _LIMITS[alphabet]
+    if len(text) <= single and (wide is None or len(text) + len(wide.findall(text)) <= single):
+        return (text,)
+    if wide is None:
+        return tuple(text[at : at + limit] for at in range(0, len(text), limit))
+    ends = [end for end, _ in _fill(text, wide, limit)]
+    return tuple(text[start:end] for start, end in zip([0, *ends], ends, strict=False))
+
+
+def is_gsm(text: str) -> bool:
+    """Whether the GSM alphabet has all of its characters."""
+    return _ALL_GSM.fullmatch(text) is not None
 
 
 def count(text: str, *, china: bool = False) -> int:
@@ -70,29 +90,31 @@ def count(text: str, *, china: bool = False) -> int:
     return len(measure(text, china=china).parts)
 
 
-def _measured(text: str, alphabet: Alphabet, wide: re.Pattern[str] | None) -> SmsText:
-    """`wide` matches the characters that take two units; None when the text has none."""
-    units = len(text) if wide is None else len(text) + len(wide.findall(text))
-    single, limit = _LIMITS[alphabet]
-    parts = (units,) if units <= single else _split(text, wide, units, limit)
-    return SmsText(alphabet=alphabet, units=units, parts=parts)
+def _read(text: str, *, china: bool) -> tuple[Alphabet, re.Pattern[str] | None]:
+    """The alphabet, and what matches the characters that take two units; None when it has none."""
+    if not china and _ALL_BASIC.fullmatch(text):
+        return Alphabet.GSM7, None
+    if not china and _ALL_GSM.fullmatch(text):
+        return Alphabet.GSM7, _EXTENDED
+    return Alphabet.UCS2, _ASTRAL if _ASTRAL.search(text) else None
 
 
-def _split(text: str, wide: re.Pattern[str] | None, units: int, limit: int) -> tuple[int, ...]:
-    """Segments of `limit` units; a character of two is never cut, so one may end a unit short."""
+def _sizes(text: str, wide: re.Pattern[str] | None, units: int, limit: int) -> tuple[int, ...]:
     if wide is None:
         full, rest = divmod(units, limit)
         return (limit,) * full + ((rest,) if rest else ())
-    return _fill(text, wide, limit)
+    return tuple(used for _, used in _fill(text, wide, limit))
 
 
-def _fill(text: str, wide: re.Pattern[str], limit: int) -> tuple[int, ...]:
-    parts: list[int] = []
+def _fill(text: str, wide: re.Pattern[str], limit: int) -> list[tuple[int, int]]:
+    """Where each segment ends in the text, and its units: a character of two is never cut, so
+    that one may end a unit short."""
+    filled: list[tuple[int, int]] = []
     used = 0
-    for character in text:
+    for at, character in enumerate(text):
         size = 2 if wide.match(character) else 1
         if used + size > limit:
-            parts.append(used)
+            filled.append((at, used))
             used = 0
         used += size
-    return (*parts, used)
+    return [*filled, (len(text), used)]

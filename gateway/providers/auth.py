@@ -7,21 +7,20 @@ provider by name, does no I/O, and compares secrets in constant time only.
 
 import binascii
 import hmac
-from base64 import b64decode, b64encode, urlsafe_b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from gateway.clock import Clock
 from gateway.model import wire
 from gateway.model.values import replace
-from gateway.providers import base
+from gateway.providers import base, jwt
 
 #: Seconds by which a signed timestamp may be off, either way; as in the reference libraries.
 TOLERANCE = 300
@@ -167,7 +166,7 @@ class JwtBearer(base.Credential):
     ) -> None:
         self._issuer = issuer
         self._scope = scope
-        self._key = _rsa_key(private_key)
+        self._key = jwt.rsa_key(private_key)
         self._key_id = key_id
         self._token_uri = token_uri
         self._clock = clock
@@ -194,9 +193,7 @@ class JwtBearer(base.Credential):
             "aud": self._token_uri,
             "scope": self._scope,
         }
-        signed = f"{_segment(orjson.dumps(header))}.{_segment(orjson.dumps(claims))}"
-        signature = self._key.sign(signed.encode("ascii"), padding.PKCS1v15(), hashes.SHA256())
-        return f"{signed}.{_segment(signature)}"
+        return jwt.sign_rs256(self._key, header=header, claims=claims)
 
     def read_token(self, response: wire.HttpResponse) -> wire.Token | wire.Deferred:
         answer = json_object(response.body)
@@ -235,17 +232,3 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)
     return None
-
-
-def _segment(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
-
-
-def _rsa_key(pem: str) -> rsa.RSAPrivateKey:
-    try:
-        key = serialization.load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("not an RSA key in PEM without password")
-    return key

@@ -3,34 +3,30 @@
 Send: https://www.twilio.com/docs/messaging/api/message-resource
 Errors: https://www.twilio.com/docs/api/errors
 Status callbacks: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status
-Signatures: https://www.twilio.com/docs/usage/webhooks/webhooks-security
+Messages of recipients: https://www.twilio.com/docs/messaging/guides/webhook-request
 
 The API knows no idempotency key: a request sent again is another SMS. Its own error texts are
 not passed on, since they repeat the recipient's number.
 """
 
-import hmac
-import re
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
-from typing import ClassVar
-from urllib.parse import parse_qs, parse_qsl, quote, quote_plus, urlencode, urlsplit
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
+
+import orjson
 
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base
+from gateway.providers import auth, base, twilio_signature
 
 #: Bounds of ValidityPeriod, seconds (Message resource).
 VALIDITY = (1, 36_000)
 #: Appended to the callback URL and not signed: repeat a report three times, whatever failed.
 #: By default an answer of 5xx is not repeated (docs/usage/webhooks/webhooks-connection-overrides).
 RETRY = "#rc=3&rp=all"
-#: Fields of one callback; more is not from Twilio.
-_MAX_FIELDS = 100
 
 #: docs/messaging/guides/outbound-message-status-in-status-callbacks
 EVENTS = {
@@ -47,6 +43,8 @@ EVENTS = {
     "canceled": wire.ReceiptEvent.FAILED,
 }
 INBOUND = frozenset({"receiving", "received"})
+#: TwiML that sends nothing back (docs/messaging/twiml).
+NO_REPLY = wire.HttpResponse(status=200, headers={"content-type": "text/xml"}, body=b"<Response/>")
 #: STOP, blocked by the user, known litigator: the last is not theirs to say but as final.
 OPTED_OUT = frozenset({21610, 30630, 30640, 63014, 63033})
 EXPIRED = 30036
@@ -113,6 +111,8 @@ class Settings:
     from_: str = ""
     #: `MG…`, a pool of senders; this or `from` is needed
     messaging_service_sid: str = ""
+    #: let Twilio write quotes and dashes so that the text stays in the GSM alphabet; default no
+    smart_encoded: bool = False
     #: origin of the API; default https://api.twilio.com
     base_url: str = "https://api.twilio.com"
 
@@ -145,6 +145,7 @@ class Provider(base.HttpProvider):
         }
         sender = {"From": settings.from_, "MessagingServiceSid": settings.messaging_service_sid}
         self._sender = urlencode({name: value for name, value in sender.items() if value})
+        self._options = "&SmartEncoded=true" if settings.smart_encoded else ""
         tokens = (settings.auth_token, settings.auth_token_previous)
         self._tokens = [token.encode() for token in tokens if token]
 
@@ -158,8 +159,8 @@ class Provider(base.HttpProvider):
         period = min(max(seconds, VALIDITY[0]), VALIDITY[1])
         to = quote(message.to.phone.removeprefix("+"))  # the rest needs no quoting: a fast path
         plus = "%2B" if message.to.phone.startswith("+") else ""
-        text = quote_plus(message.content.text, errors="replace")
-        form = f"To={plus}{to}&{self._sender}&Body={text}&ValidityPeriod={period}"
+        text = _content(message.content)
+        form = f"To={plus}{to}&{self._sender}&{text}&ValidityPeriod={period}{self._options}"
         if message.callback_url:
             form += f"&StatusCallback={_callback(message)}"
         body = form.encode("ascii")
@@ -171,20 +172,11 @@ class Provider(base.HttpProvider):
         return [_result(response, now_ms=self._clock.now_ms())] * len(messages)
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
-        signed = _signed_fields(request)
-        if signed is None:
-            return False
-        offered = auth.to_bytes(request.headers.get("x-twilio-signature", ""))
-        expected = [
-            b64encode(hmac.digest(token, auth.to_bytes(url + signed), "sha1"))
-            for token in self._tokens
-            for url in _spellings(request.url)
-        ]
-        return any(hmac.compare_digest(one, offered) for one in expected)
+        return twilio_signature.verify(self._tokens, request)
 
     def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
-        form = dict(_form(request) or ())
-        status = form.get("MessageStatus") or form.get("SmsStatus", "")
+        form = dict(twilio_signature.form(request) or ())
+        status = _status(form)
         if status in INBOUND:
             return []
         sid = form.get("MessageSid") or form.get("SmsSid", "")
@@ -192,8 +184,32 @@ class Provider(base.HttpProvider):
             raise errors.UnreadableReceipt("neither an id nor a status of a message")
         return [_receipt(sid, status, _number(form.get("ErrorCode")), _reference(request.url))]
 
+    def read_inbound(self, request: wire.HttpRequest) -> Sequence[wire.InboundMessage]:
+        form = dict(twilio_signature.form(request) or ())
+        return [_inbound(form)] if _status(form) in INBOUND else []
+
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
+        if _status(dict(twilio_signature.form(request) or ())) in INBOUND:
+            return NO_REPLY
         return wire.HttpResponse(status=204)
+
+
+def _content(content: wire.Content) -> str:
+    """Fields of the text, or of a template of Twilio's own that stands for it."""
+    table = content.provider_templates.get(Provider.name)
+    if table and (template := table.get("template")):
+        fields = {"ContentSid": str(template)}
+        if params := _params(table.get("params")):
+            fields["ContentVariables"] = params
+        return urlencode(fields, errors="replace")
+    return "Body=" + quote_plus(content.text, errors="replace")
+
+
+def _params(given: Any) -> str:
+    """JSON text of a template's variables, which are strings."""
+    if not isinstance(given, Mapping) or not given:
+        return ""
+    return orjson.dumps({str(name): str(value) for name, value in given.items()}).decode()
 
 
 def _callback(message: wire.Message) -> str:
@@ -248,40 +264,24 @@ def _receipt(sid: str, status: str, code: int, reference: str) -> wire.DeliveryR
     )
 
 
+def _status(form: Mapping[str, str]) -> str:
+    return form.get("MessageStatus") or form.get("SmsStatus", "")
+
+
+def _inbound(form: Mapping[str, str]) -> wire.InboundMessage:
+    """What Advanced Opt-Out understood stands for the words, which may be of the account's own
+    making: it acted upon them already."""
+    sid = form.get("MessageSid") or form.get("SmsSid", "")
+    if not sid or not form.get("From"):
+        raise errors.UnreadableReceipt("neither an id nor a sender of a message")
+    return wire.InboundMessage(
+        sender=form["From"].rpartition(":")[2],  # without the channel, as in rcs:+15005550001
+        to=form.get("To", ""),
+        text=form.get("OptOutType") or form.get("Body", ""),
+        provider_id=sid,
+    )
+
+
 def _reference(url: str) -> str:
     """Ours, from the callback URL, which the signature covers."""
     return parse_qs(urlsplit(url).query).get("reference", [""])[0]
-
-
-def _form(request: wire.HttpRequest) -> list[tuple[str, str]] | None:
-    """Fields of a form body, decoded, in their order; None when it is not a form."""
-    if "json" in request.headers.get("content-type", "").lower():
-        return None
-    try:
-        text = request.body.decode("ascii")
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        return None
-
-
-def _signed_fields(request: wire.HttpRequest) -> str | None:
-    """What follows the URL in the signed string; None when the body is not covered by it."""
-    form = _form(request)
-    if form is not None:
-        return "".join(name + value for name, value in sorted(set(form)))
-    digest = re.search(r"[?&]bodySHA256=([0-9a-f]{64})(?:[&#]|$)", request.url)
-    body_is_signed = digest is not None and hmac.compare_digest(
-        digest[1], sha256(request.body).hexdigest()
-    )
-    return "" if body_is_signed else None
-
-
-def _spellings(url: str) -> set[str]:
-    """The URL as it stands, without its port and with the default one: all of them are signed."""
-    scheme, mark, rest = url.partition("#")[0].partition("://")
-    host = re.split(r"[/?]", rest, maxsplit=1)[0]
-    tail = rest[len(host) :]
-    bare = re.sub(r":\d+$", "", host)
-    port = "443" if scheme == "https" else "80"
-    with_port = host if bare != host else f"{host}:{port}"
-    return {f"{scheme}{mark}{each}{tail}" for each in (host, bare, with_port)}

@@ -3,7 +3,19 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from gateway.sandbox import base, fast, fcm, http, mailgun, receiver, sendgrid, smtp, twilio
+from gateway.sandbox import (
+    base,
+    fast,
+    fcm,
+    http,
+    mailgun,
+    receiver,
+    sendgrid,
+    smtp,
+    twilio,
+    vonage,
+    vonage_sms,
+)
 from gateway.sandbox.knobs import Knobs
 
 SIMULATORS: Mapping[str, type[base.Simulator]] = {
@@ -17,6 +29,8 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         mailgun.MailgunSimulator,
         sendgrid.SendGridSimulator,
         receiver.ReceiverSimulator,
+        vonage.VonageSimulator,
+        vonage_sms.VonageSmsSimulator,
     )
 }
 

@@ -110,6 +110,22 @@ class TwilioSimulator(base.HttpSimulator):
             for _ in range(1 + self.knobs.receipt_repeats):
                 self.reporter.schedule(delay * share, report)
 
+    def write(
+        self, sender: str, text: str, *, to: str, url: str = "", opt_out_type: str = ""
+    ) -> str:
+        """Somebody writes to a number of the account; the sid of what they wrote.
+
+        url: the number's webhook; empty: the knob `receipt_url`.
+        """
+        fields = twilio_callbacks.inbound_fields(
+            self.account_sid, sender=sender, to=to, text=text, opt_out_type=opt_out_type
+        )
+        callback = twilio_callbacks.Callback(
+            url=url or self.knobs.receipt_url, token=self.auth_token, knobs=self.knobs
+        )
+        self.reporter.schedule(0.0, callback.report(fields))
+        return fields["MessageSid"]
+
     def _created(self, fields: Mapping[str, str], sid: str) -> web.Response:
         return control.json_response(self._resource(fields, sid), status=201)
 

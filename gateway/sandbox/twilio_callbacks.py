@@ -67,6 +67,28 @@ def status_fields(status: str, code: int) -> dict[str, str]:
     return {**told, "ErrorCode": str(code)} if code else told
 
 
+def inbound_fields(
+    account: str, *, sender: str, to: str, text: str, opt_out_type: str = ""
+) -> dict[str, str]:
+    """The fields of what somebody wrote.
+
+    opt_out_type: STOP, START or HELP, as Advanced Opt-Out of a Messaging Service adds it.
+    """
+    sid = "SM" + uuid.uuid4().hex
+    fields = {
+        **dict.fromkeys(("MessageSid", "SmsSid", "SmsMessageSid"), sid),
+        "AccountSid": account,
+        "ApiVersion": "2010-04-01",
+        "From": sender,
+        "To": to,
+        "Body": text,
+        "NumMedia": "0",
+        "NumSegments": "1",
+        "SmsStatus": "received",
+    }
+    return {**fields, "OptOutType": opt_out_type} if opt_out_type else fields
+
+
 def signature(token: str, url: str, fields: Mapping[str, str]) -> str:
     """X-Twilio-Signature of a form post to `url`, which has no fragment."""
     signed = url + "".join(name + fields[name] for name in sorted(fields))

@@ -61,18 +61,22 @@ def rsa_key() -> rsa.RSAPrivateKey:
 
 
 @pytest.fixture(scope="session")
-def service_account(rsa_key: rsa.RSAPrivateKey) -> str:
-    """The text of a service account's key file."""
-    pem = rsa_key.private_bytes(
+def rsa_pem(rsa_key: rsa.RSAPrivateKey) -> str:
+    return rsa_key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
-    )
+    ).decode()
+
+
+@pytest.fixture(scope="session")
+def service_account(rsa_pem: str) -> str:
+    """The text of a service account's key file."""
     key = {
         "type": "service_account",
         "project_id": "example-app",
         "private_key_id": "key-1",
-        "private_key": pem.decode(),
+        "private_key": rsa_pem,
         "client_email": "gateway@example-app.iam.gserviceaccount.com",
         "token_uri": "https://oauth2.googleapis.com/token",
     }
@@ -80,7 +84,7 @@ def service_account(rsa_key: rsa.RSAPrivateKey) -> str:
 
 
 @pytest.fixture(scope="session")
-def options_of(service_account: str) -> Callable[[str], dict[str, Any]]:
+def options_of(service_account: str, rsa_pem: str) -> Callable[[str], dict[str, Any]]:
     """Settings of a working account of a kind: its `settings.json`, with keys made on the spot."""
 
     def read(kind: str) -> dict[str, Any]:
@@ -88,6 +92,8 @@ def options_of(service_account: str) -> Callable[[str], dict[str, Any]]:
         options: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         if options.get("service_account") == "made by the test":
             options["service_account"] = service_account
+        if options.get("private_key") == "made by the test":
+            options["private_key"] = rsa_pem
         return options
 
     return read

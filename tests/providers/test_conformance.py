@@ -220,9 +220,11 @@ def test_garbage_is_no_receipt(
     assert not http.verify_receipt(request)
     try:
         receipts = http.read_receipts(request)
+        inbound = http.read_inbound(request)
     except errors.UnreadableReceipt:
         return
     assert all(one.provider_id or one.reference for one in receipts)
+    assert not (receipts and inbound)
 
 
 @given(status=st.integers(100, 599), body=BODIES)

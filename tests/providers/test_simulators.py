@@ -13,11 +13,19 @@ from aiohttp import test_utils, web
 from gateway.clock import SystemClock
 from gateway.model import wire
 from gateway.providers import base
+from gateway.sandbox import vonage_sms
 from gateway.sandbox.fcm import FcmSimulator
 from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.knobs import Knobs
 from gateway.sandbox.receiver import ReceiverSimulator
 from gateway.sandbox.twilio import AUTH_TOKEN, TwilioSimulator
+from gateway.sandbox.vonage import (
+    API_KEY,
+    API_SECRET,
+    APPLICATION_ID,
+    SIGNATURE_SECRET,
+    VonageSimulator,
+)
 from gateway.transport.http import AiohttpTransport
 
 Make = Callable[..., base.HttpProvider]
@@ -107,6 +115,146 @@ async def test_twilio_refuses_a_wrong_token(make: Make, message: Message) -> Non
 
     assert isinstance(result, wire.Deferred)
     assert result.cause is wire.Cause.CREDENTIAL
+
+
+async def test_twilio_brings_what_recipients_write(make: Make) -> None:
+    async with TwilioSimulator() as simulator, serving() as inbox:
+        provider = make("twilio", auth_token=AUTH_TOKEN)
+
+        sid = simulator.write("+4915112345678", "Stopp", to="+15005550006", url=inbox.url)
+        request = await asyncio.wait_for(inbox.requests.get(), 5)
+
+    assert provider.verify_receipt(request)
+    assert provider.read_inbound(request) == [
+        wire.InboundMessage(
+            sender="+4915112345678", to="+15005550006", text="Stopp", provider_id=sid
+        )
+    ]
+
+
+def vonage_account(make: Make, simulator: VonageSimulator, **changes: str) -> base.HttpProvider:
+    options = {
+        "application_id": APPLICATION_ID,
+        "private_key": simulator.private_key(),
+        "api_key": API_KEY,
+        "signature_secret": SIGNATURE_SECRET,
+        **changes,
+    }
+    return make("vonage", options, base_url=simulator.url, clock=SystemClock())
+
+
+@pytest.mark.parametrize("channel", [wire.Channel.SMS, wire.Channel.RCS])
+async def test_vonage_takes_a_message_and_its_reports_are_believed(
+    make: Make, message: Message, soon: datetime, channel: wire.Channel
+) -> None:
+    async with VonageSimulator() as simulator, serving() as inbox:
+        provider = vonage_account(make, simulator, channel=channel)
+        one = message(
+            channel=channel,
+            callback_url=inbox.url,
+            expires_at=soon,
+            to=wire.Address(phone="+4915112345678"),
+        )
+
+        result = await send(provider, one)
+        receipts = [await inbox.next(provider) for _ in range(2)]
+
+    assert isinstance(result, wire.Accepted)
+    assert {receipt.provider_id for receipt in receipts} == {result.provider_id}
+    assert {receipt.reference for receipt in receipts} == {one.reference}
+    assert wire.ReceiptEvent.DELIVERED in {receipt.event for receipt in receipts}
+    assert simulator.log.arrivals[0].reference == one.reference
+
+
+@pytest.mark.parametrize(
+    ("changes", "accepted"),
+    [
+        ({"api_secret": API_SECRET}, True),
+        ({"api_secret": "wrong"}, False),
+        ({"application_id": "00000000-0000-4000-8000-000000000002"}, False),
+    ],
+)
+async def test_vonage_knows_its_accounts(
+    make: Make, message: Message, soon: datetime, changes: dict[str, str], accepted: bool
+) -> None:
+    async with VonageSimulator() as simulator:
+        if "api_secret" in changes:
+            changes = {**changes, "application_id": "", "private_key": "", "signature_secret": ""}
+        provider = vonage_account(make, simulator, **changes)
+
+        result = await send(
+            provider, message(expires_at=soon, to=wire.Address(phone="+4915112345678"))
+        )
+
+    if accepted:
+        assert isinstance(result, wire.Accepted)
+    else:
+        assert isinstance(result, wire.Deferred)
+        assert (result.code, result.cause) == ("unauthorized", wire.Cause.CREDENTIAL)
+
+
+@pytest.mark.parametrize(
+    ("phone", "kind"),
+    [
+        ("+15005550001", wire.Rejected),
+        ("+15005550002", wire.Rejected),
+        ("+15005550015", wire.Deferred),
+        ("+15005550016", wire.Deferred),
+    ],
+)
+async def test_vonage_refuses(
+    make: Make, message: Message, soon: datetime, phone: str, kind: type
+) -> None:
+    async with VonageSimulator() as simulator:
+        provider = vonage_account(make, simulator)
+
+        result = await send(provider, message(expires_at=soon, to=wire.Address(phone=phone)))
+
+    assert type(result) is kind
+
+
+async def test_vonage_brings_what_recipients_write(make: Make) -> None:
+    async with VonageSimulator() as simulator, serving() as inbox:
+        provider = vonage_account(make, simulator)
+
+        id = simulator.write("+4915112345678", "STOP", to="447700900001", url=inbox.url)
+        request = await asyncio.wait_for(inbox.requests.get(), 5)
+
+    assert provider.verify_receipt(request)
+    [inbound] = provider.read_inbound(request)
+    assert (inbound.sender, inbound.to) == ("+4915112345678", "447700900001")
+    assert (inbound.text, inbound.provider_id) == ("STOP", id)
+
+
+@pytest.mark.parametrize("api_secret", [vonage_sms.API_SECRET, ""])
+async def test_vonage_sms_takes_a_message_and_its_reports_are_believed(
+    make: Make, message: Message, soon: datetime, api_secret: str
+) -> None:
+    options = {
+        "api_key": vonage_sms.API_KEY,
+        "api_secret": api_secret,
+        "signature_secret": vonage_sms.SIGNATURE_SECRET,
+    }
+    async with vonage_sms.VonageSmsSimulator() as simulator, serving() as inbox:
+        provider = make("vonage_sms", options, base_url=simulator.url, clock=SystemClock())
+        one = message(
+            callback_url=inbox.url,
+            expires_at=soon,
+            to=wire.Address(phone="+4915112345678"),
+            content=wire.Content(text="a=b & c 您好" * 10),
+        )
+
+        result = await send(provider, one)
+        receipts = [await inbox.next(provider) for _ in range(2)]
+        wrong = await send(make("vonage_sms", base_url=simulator.url, clock=SystemClock()), one)
+
+    assert isinstance(result, wire.Accepted)
+    assert result.provider_id in {receipt.provider_id for receipt in receipts}
+    assert {(one.reference, one.event) for one in receipts} == {
+        (one.reference, wire.ReceiptEvent.DELIVERED)
+    }
+    assert isinstance(wrong, wire.Deferred)
+    assert (wrong.code, wrong.cause) == ("4", wire.Cause.CREDENTIAL)
 
 
 async def test_fcm_takes_a_message_with_a_token_of_its_service_account(

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlencode
+from xml.etree import ElementTree
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
+from twilio.twiml.messaging_response import MessagingResponse
 
 from gateway.clock import Clock, SystemClock
 from gateway.model import errors, wire
@@ -336,10 +338,103 @@ def test_statuses(
     assert (receipt.event, receipt.suppress, receipt.provider_id) == (event, suppress, "SM1")
 
 
-def test_inbound_message_is_no_receipt(
+def test_what_a_recipient_writes_is_no_receipt(
     provider: twilio.Provider, recorded_request: Request
 ) -> None:
-    assert provider.read_receipts(recorded_request("twilio/receipt_inbound")) == []
+    request = recorded_request("twilio/receipt_inbound")
+
+    assert provider.read_receipts(request) == []
+    assert provider.read_inbound(request) == [
+        wire.InboundMessage(
+            sender="+15005550001",
+            to="+15005550006",
+            text="STOP",
+            provider_id="SM00000000000000000000000000000002",
+        )
+    ]
+
+
+def test_a_receipt_is_no_inbound_message(
+    provider: twilio.Provider, recorded_request: Request
+) -> None:
+    assert provider.read_inbound(recorded_request("twilio/receipt_undelivered")) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ("Body=Hi%2C+it%27s+me+%F0%9F%98%80", "Hi, it's me 😀"),
+        ("Body=", ""),
+        ("NumMedia=1", ""),
+        ("Body=Arr%C3%AAte+%C3%A7a&OptOutType=STOP", "STOP"),
+        ("Body=re&OptOutType=START", "START"),
+    ],
+)
+def test_what_advanced_opt_out_understood_stands_for_the_words(
+    provider: twilio.Provider, fields: str, text: str
+) -> None:
+    body = f"MessageSid=SM1&SmsStatus=received&From=%2B15005550001&{fields}"
+
+    [inbound] = provider.read_inbound(callback("https://gw.example.com/r", body.encode(), ""))
+
+    assert inbound.text == text
+
+
+def test_sender_on_another_channel_is_its_number(provider: twilio.Provider) -> None:
+    body = b"MessageSid=SM1&SmsStatus=received&From=rcs%3A%2B15005550001&Body=x"
+
+    [inbound] = provider.read_inbound(callback("https://gw.example.com/r", body, ""))
+
+    assert inbound.sender == "+15005550001"
+
+
+@pytest.mark.parametrize("body", [b"SmsStatus=received&From=1", b"SmsStatus=received&SmsSid=SM1"])
+def test_inbound_message_without_id_or_sender_is_unreadable(
+    provider: twilio.Provider, body: bytes
+) -> None:
+    with pytest.raises(errors.UnreadableReceipt):
+        provider.read_inbound(callback("https://gw.example.com/r", body, ""))
+
+
+def test_inbound_message_is_answered_by_twiml_that_says_nothing(
+    provider: twilio.Provider, recorded_request: Request
+) -> None:
+    answer = provider.answer_receipt(recorded_request("twilio/receipt_inbound"))
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/xml")
+    theirs = str(MessagingResponse())
+    assert ElementTree.canonicalize(answer.body.decode()) == ElementTree.canonicalize(theirs)
+
+
+def test_template_of_twilio_stands_for_the_text(
+    provider: twilio.Provider, message: Message
+) -> None:
+    template = {"template": "HX0123", "params": {"1": "4711", "name": "Zoë & Li"}}
+    content = wire.Content(text="x", provider_templates={"twilio": template})
+
+    [(_, request)] = provider.build_requests([message(content=content)])
+
+    form = parse_qs(request.body.decode())
+    assert "Body" not in form
+    assert form["ContentSid"] == ["HX0123"]
+    assert orjson.loads(form["ContentVariables"][0]) == {"1": "4711", "name": "Zoë & Li"}
+
+
+@pytest.mark.parametrize("table", [{}, {"template": ""}, {"params": {"a": "b"}}])
+def test_without_a_template_the_text_is_sent(
+    provider: twilio.Provider, message: Message, table: dict[str, object]
+) -> None:
+    content = wire.Content(text="hello", provider_templates={"twilio": table})
+
+    [(_, request)] = provider.build_requests([message(content=content)])
+
+    assert parse_qs(request.body.decode())["Body"] == ["hello"]
+
+
+def test_smart_encoding_is_asked_for(make: Make, message: Message) -> None:
+    [(_, request)] = make("twilio", smart_encoded=True).build_requests([message()])
+
+    assert parse_qs(request.body.decode())["SmartEncoded"] == ["true"]
 
 
 @pytest.mark.parametrize("body", [b"", b"MessageSid=SM1", b"MessageStatus=sent", b"\xff\xfe"])

@@ -326,6 +326,24 @@ async def test_throttling_says_how_long_to_wait_only_if_told_to(
     assert [one.answer for one in simulator.log.arrivals] == ["201", "20429"]
 
 
+@pytest.mark.parametrize("kind", ["", "STOP"])
+async def test_what_somebody_writes_comes_signed(
+    sink_url: str, inbox: list[wire.HttpRequest], kind: str
+) -> None:
+    async with TwilioSimulator(knobs=Knobs(receipt_url=f"{sink_url}/in?a=1")) as simulator:
+        async with asyncio.timeout(20):
+            sid = simulator.write(RECIPIENT, "Stop it, 请", to=SENDER, opt_out_type=kind)
+            await simulator.reporter.join()
+
+    [request] = inbox
+    told = form(request)
+    signature = request.headers["x-twilio-signature"]
+    assert RequestValidator(AUTH_TOKEN).validate(request.url, told, signature)
+    assert (told["MessageSid"], told["From"], told["To"]) == (sid, RECIPIENT, SENDER)
+    assert (told["Body"], told["SmsStatus"]) == ("Stop it, 请", "received")
+    assert told.get("OptOutType", "") == kind
+
+
 @pytest.mark.parametrize("to", ["+15005550017", "+15005550018"])
 async def test_lost_and_hanging_recipients_get_no_answer(
     session: aiohttp.ClientSession, to: str
