@@ -38,7 +38,7 @@ _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decod
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
-SECOND = frozenset({"mailgun", "twilio"})
+SECOND = frozenset({"twilio"})
 
 #: Webhooks and messages that a simulator remembers for its control page.
 _LOG_LIMIT = 10_000
@@ -82,7 +82,7 @@ class Stand:
 
     @property
     def channels(self) -> Mapping[str, str]:
-        """What each account carries that takes part in the demo."""
+        """What each account of the demo carries."""
         return {
             "fcm": "push",
             "beacon": "push",
@@ -102,14 +102,17 @@ class Stand:
             "twilio": self.twilio,
             "relay": self.relay,
             "relay-bulk": self.bulk,
-            "mailgun": self.mailgun,
-            "sendgrid": self.sendgrid,
         }
 
     @property
     def spares(self) -> Mapping[str, base.Simulator]:
-        """The same for accounts that take no part in the demo."""
-        return {"vonage": self.vonage, "vonage-sms": self.vonage_sms}
+        """Simulators by the other accounts, which take no part in the demo."""
+        return {
+            "mailgun": self.mailgun,
+            "sendgrid": self.sendgrid,
+            "vonage": self.vonage,
+            "vonage-sms": self.vonage_sms,
+        }
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
