@@ -130,13 +130,13 @@ class Attempter:
             return shipments
         except Exception as error:
             if len(ready) > 1:  # one of them, which must not hurt the others
-                return list(chain.from_iterable(self.plan([one]) for one in ready))
+                return [*chain.from_iterable(map(self.plan, halves(ready)))]
             return [self.ended(ready[0].row, self._unfit(error))]
 
     def _unfit(self, error: Exception) -> wire.AttemptResult:
         """What comes of a message that the adapter made no call of: nothing was sent."""
         if isinstance(error, ValueError):
-            return wire.Rejected(code="unfit", detail=str(error))
+            return wire.Rejected(code="unfit", detail=str(error), scope=wire.Scope.PROVIDER)
         _log.exception("adapter_failed provider=%s", self.account, exc_info=error)
         return _FAULT
 
@@ -251,6 +251,12 @@ class Attempter:
             expires_ms=change.case.expires_ms,
         )
         return policy.next_move(result, situation, self._rules, self._random)
+
+
+def halves(ready: Sequence[Ready]) -> Sequence[Sequence[Ready]]:
+    """The same in two, to find out whose fault it is that they cannot go together."""
+    middle = len(ready) // 2
+    return ready[:middle], ready[middle:]
 
 
 def refuse(refused: Refused, change: Change) -> None:

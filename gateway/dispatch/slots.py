@@ -1,19 +1,22 @@
 """The slots of one account: rows that have been claimed are sent, most urgent first, in as many
 calls at once as the account may make, and what came of them is written.
-
-A call carries what waits when a slot is free, as much as the provider allows; nothing waits for
-company.
 """
 
 import asyncio
-import heapq
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import count
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, ClaimLost, End, Ended, Ready, Shipment
+from gateway.dispatch.attempt import (
+    Attempter,
+    ClaimLost,
+    End,
+    Ended,
+    Ready,
+    Shipment,
+)
+from gateway.dispatch.calls import Calls
 from gateway.dispatch.change import OUTCOMES
 from gateway.dispatch.settler import Settler
 from gateway.limits.account import Account
@@ -59,11 +62,7 @@ class Slots:
         self._may_send = may_send if may_send is not None else lambda: True
         self._give_back = give_back
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
-        #: rows without a call: (priority, rank, order, row, ban)
-        self._buffer: list[tuple[int, float, int, Claimed, str]] = []
-        #: calls without a slot, by their first row: (priority, rank, order, number, call)
-        self._planned: list[tuple[int, float, int, int, Shipment]] = []
-        self._order = count()
+        self._calls = Calls(account, attempter, self._end_unsent)
         self._unadmitted = 0
         self._unfinished = 0
         #: slots in use
@@ -74,8 +73,7 @@ class Slots:
     @property
     def held(self) -> tuple[int, int]:
         """(rows without a slot, rows in flight without a token)."""
-        planned = sum(len(entry[4].rows) for entry in self._planned)
-        return len(self._buffer) + planned, self._unadmitted
+        return len(self._calls), self._unadmitted
 
     @property
     def is_full(self) -> bool:
@@ -88,18 +86,13 @@ class Slots:
 
     def put(self, rows: Sequence[Claimed], bans: Sequence[str]) -> None:
         """Send these. bans: why a row's address must not be written to, empty when it may."""
-        for row, ban in zip(rows, bans, strict=True):
-            heapq.heappush(self._buffer, (row.priority, row.rank, next(self._order), row, ban))
-            self.waiting[row.priority] += 1
+        self._calls.add(rows, bans)
+        self.waiting.update(row.priority for row in rows)
         self._start_some()
 
     def take_back(self) -> Sequence[Claimed]:
         """What has not been started, and now never will."""
-        rows = [entry[3] for entry in self._buffer]
-        rows += [row for entry in self._planned for row in entry[4].rows]
-        self._buffer.clear()
-        self._planned.clear()
-        return rows
+        return self._calls.take_back()
 
     async def drain(self) -> None:
         """Returns when nothing is in flight and everything has been written."""
@@ -130,41 +123,13 @@ class Slots:
         """The most urgent call, which now has a slot; None without a call or a slot."""
         if self.account.in_flight >= self.account.limits.concurrency:
             return None
-        while self._buffer and (not self._planned or self._buffer[0][:3] < self._planned[0][:3]):
-            self._plan()
-        if not self._planned:
+        shipment = self._calls.next()
+        if shipment is None:
             return None
-        shipment = heapq.heappop(self._planned)[4]
         self.account.start()
         self._unadmitted += len(shipment.rows)
         self._unfinished += len(shipment.rows)
         return shipment
-
-    def _plan(self) -> None:
-        """Make calls of the most urgent rows, as many as could share one."""
-        order = self._buffer[0][2]
-        ready: list[Ready] = []
-        for _ in range(min(self.account.limits.batch, len(self._buffer))):
-            *_, row, ban = heapq.heappop(self._buffer)
-            try:
-                one = self._attempter.prepare(row, ban)
-            except Exception:  # a fault of ours must not leave the row claimed for ever
-                _log.exception("attempt_failed provider=%s message=%s", self.name, row.case.id)
-                one = self._attempter.failed(row)
-            if isinstance(one, Ready):
-                ready.append(one)
-            else:
-                self._end_unsent(one)
-        planned = self._attempter.plan(ready) if ready else ()
-        if self.account.limits.batch > 1 and planned:
-            self.account.note_plan(len(ready), len(planned))
-        for each in planned:
-            if isinstance(each, Shipment):
-                first = each.rows[0]
-                entry = (first.priority, first.rank, order, next(self._order), each)
-                heapq.heappush(self._planned, entry)
-            else:
-                self._end_unsent(each)
 
     def _end_unsent(self, one: End) -> None:
         self.waiting[one.row.priority] -= 1
@@ -183,13 +148,12 @@ class Slots:
             _log.exception("attempt_failed provider=%s message=%s", self.name, rows[0].case.id)
             ended = [self._attempter.failed(row) for row in rows]
         finally:
-            if not ended:
-                self._finished(len(rows))
+            self._finished(len(rows) - len(ended))
         for one in ended:
             self._settler.add(one)
 
     def _finished(self, count: int) -> None:
-        """So many rows are done with, their ends written."""
+        """So many rows are done with, their ends written, or wait for another call."""
         was_full = self.is_full
         self._unfinished -= count
         if was_full and not self.is_full:
@@ -201,10 +165,22 @@ class Slots:
         else:
             started_ms, results = await self._send_admitted(shipment)
         self._judge(results)
+        if len(results) > 1:
+            self._send_apart(shipment, results)
         return [
             self._attempter.ended(row, result, started_ms)
             for row, result in zip(shipment.rows, results, strict=True)
+            if len(results) == 1 or not _is_apart(result)
         ]
+
+    def _send_apart(self, shipment: Shipment, results: Sequence[wire.AttemptResult]) -> None:
+        """Nothing was taken of what was refused together, perhaps for the sake of one: again in
+        halves, under the same claims."""
+        messages = zip(shipment.rows, shipment.call.messages, results, strict=True)
+        again = [Ready(row, message) for row, message, result in messages if _is_apart(result)]
+        self.waiting.update(one.row.priority for one in again)
+        self._calls.add_halves(again)
+        self._start_some()
 
     async def _send_freely(self, shipment: Shipment) -> tuple[int, Sequence[wire.AttemptResult]]:
         started_ms = self._clock.now_ms()
@@ -254,7 +230,7 @@ class Slots:
     def _release(self, rows: int) -> None:
         self.account.end(rows)
         self._wanted -= rows
-        if self._wanted <= 0 or not (self._buffer or self._planned):
+        if self._wanted <= 0 or not self._calls:
             self.freed.set()
 
     def _judge(self, results: Sequence[wire.AttemptResult]) -> None:
@@ -285,3 +261,7 @@ class Slots:
                 self.account.fail(connect=False)
             case _:
                 self.account.succeed()
+
+
+def _is_apart(result: wire.AttemptResult) -> bool:
+    return isinstance(result, wire.Deferred) and result.apart

@@ -189,6 +189,8 @@ class Deferred(Value):
     cause: Cause = Cause.TEMPORARY
     #: seconds, as the provider asked for; None when it did not
     retry_after: float | None = None
+    #: refused for the company that it was in, perhaps: its call is made again in halves, at once
+    apart: bool = False
 
 
 class Unknown(Value):

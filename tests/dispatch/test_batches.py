@@ -165,3 +165,41 @@ async def test_adapter_that_leaves_results_out_leaves_them_unknown(world: Any) -
 
     assert {await world.state(id_) for id_ in ids} == {"unknown"}
     assert world.accounts["a"].in_flight == 0
+
+
+async def test_refused_company_goes_again_in_halves_until_the_culprit_is_alone(world: Any) -> None:
+    sender = world.senders["a"]
+    ids = await world.post_all([SMS_ONLY] * 10)
+    make = sender._make
+
+    async def whole_or_nothing(group: Any, admit: Any) -> Any:
+        await make(group, admit)
+        if ids[6] not in {one.id for one in group}:
+            return [OK] * len(group)
+        if len(group) > 1:
+            return [wire.Deferred(code="one of them", apart=True)] * len(group)
+        return [wire.Rejected(code="bad")]
+
+    sender._make = whole_or_nothing
+    world.start()
+    await world.settle()
+
+    sizes = [len(group) for group in sender.groups]
+    assert sizes[0] == 10
+    assert sorted(sizes[1:]) == [1, 1, 2, 3, 5, 5]
+    states = [await world.state(id_) for id_ in ids]
+    assert states == ["sent"] * 6 + ["failed"] + ["sent"] * 3
+    assert await world.timeline(ids[0]) == ["attempt.accepted"]
+    assert world.accounts["a"].in_flight == 0
+
+
+async def test_message_alone_that_is_refused_for_its_company_is_tried_again_later(
+    world: Any,
+) -> None:
+    world.senders["a"].script(wire.Deferred(code="odd", apart=True), OK)
+    world.start()
+
+    id_ = await world.post(**SMS_ONLY)
+    await world.settle()
+
+    assert await world.timeline(id_) == ["attempt.deferred", "attempt.accepted"]
