@@ -144,9 +144,10 @@ class Provider(base.HttpProvider):
         return [result] * len(messages)
 
     def _signs(self, messages: Sequence[wire.Message]) -> int:
+        """How many different signatures a batch has."""
         tables = [message.content.provider_templates.get(self.name) for message in messages]
-        own = {table.get("sign") for table in tables if isinstance(table, Mapping)}
-        return len({sign or self._settings.sign for sign in map(str, own - {None, ""})} or {""})
+        own = [table.get("sign") if isinstance(table, Mapping) else None for table in tables]
+        return len({str(sign or self._settings.sign) for sign in own})
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         return mainland.is_proven(request, self._settings.receipt_secret)
@@ -159,7 +160,11 @@ class Provider(base.HttpProvider):
         return receipts
 
     def read_inbound(self, request: wire.HttpRequest) -> Sequence[wire.InboundMessage]:
-        return [_reply(row) for row in mainland.read_objects(request) if _is_reply(row)]
+        rows = [row for row in mainland.read_objects(request) if _is_reply(row)]
+        replies = [_reply(row) for row in rows if mainland.text_of(row, "phone_number")]
+        if rows and not replies:
+            raise errors.UnreadableReceipt("no reply says who wrote it")
+        return replies
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         headers = {"content-type": "application/json;charset=utf-8"}
@@ -187,7 +192,7 @@ def number(phone: str) -> str:
 
 
 def provider_id(biz_id: str, phone: str) -> str:
-    """A batch has one id, so that ours needs the number too: hashed, as ids are shown and logged."""
+    """A batch has one id, so ours needs the number too: hashed, since ids are shown and logged."""
     digits = mainland.digits_of(phone).encode(errors="replace")
     return f"{biz_id}/{blake2s(digits, digest_size=6).hexdigest()}"
 
@@ -239,8 +244,9 @@ def _told(row: Mapping[str, Any]) -> tuple[wire.ReceiptEvent, str, str]:
 
 
 def _reply(row: Mapping[str, Any]) -> wire.InboundMessage:
+    digits = mainland.digits_of(mainland.text_of(row, "phone_number"))
     return wire.InboundMessage(
-        sender=mainland.e164(mainland.text_of(row, "phone_number")),
+        sender=f"+86{digits}" if mainland.is_mobile(digits) else f"+{digits}",
         to=mainland.text_of(row, "dest_code"),
         text=mainland.text_of(row, "content"),
         provider_id=mainland.text_of(row, "sequence_id"),

@@ -26,7 +26,7 @@ MIN_SECRET = 16
 #: Fields of a query that are looked at.
 _MAX_FIELDS = 20
 
-_MOBILE = re.compile(r"1\d{10}", re.ASCII)
+_MOBILE = re.compile(r"1[3-9]\d{9}", re.ASCII)
 _NOT_A_DIGIT = re.compile(r"\D+", re.ASCII)
 #: What a service's code looks like; anything else is text, which may repeat a number.
 _CODE = re.compile(r"[A-Za-z][\w.:-]{0,63}", re.ASCII)
@@ -137,12 +137,6 @@ def digits_of(number: str) -> str:
     """One spelling for `+86…`, `86…`, `0086…` and 11 bare digits; others without `+` or `00`."""
     digits = _NOT_A_DIGIT.sub("", number).removeprefix("00")
     return digits[2:] if digits.startswith("86") and is_mobile(digits[2:]) else digits
-
-
-def e164(number: str, *, country: str = "86") -> str:
-    """A number as the services write it, with the country code that it may lack."""
-    digits = digits_of(number)
-    return f"+{country}{digits}" if country != "86" or is_mobile(digits) else f"+{digits}"
 
 
 def code_of(value: object) -> str:
