@@ -19,11 +19,13 @@ import orjson
 
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
-from gateway.sandbox import base, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import aliyun, base, fcm, http, receiver, smtp, tencent, twilio
 from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
 _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decode()
+#: In the address of services that sign no receipts.
+_ADDRESS_SECRET = "receipts-of-the-sandbox"
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
@@ -45,11 +47,13 @@ class Stand:
     def __init__(self, *, port: int) -> None:
         """port: the gateway's public one, where receipts go."""
         self.acme = self._service("acme", port)
+        self.aliyun = aliyun.AliyunSimulator(knobs=_keyed("aliyun", port), log_limit=_LOG_LIMIT)
         self.beacon = self._service("beacon", port)
         self.twilio = twilio.TwilioSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.tencent = tencent.TencentSimulator(knobs=_keyed("tencent", port), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self._stack = AsyncExitStack()
 
@@ -63,7 +67,7 @@ class Stand:
 
     @property
     def channels(self) -> Mapping[str, str]:
-        """What each account carries."""
+        """What each account carries that the demo sends by."""
         return {
             "fcm": "push",
             "beacon": "push",
@@ -81,6 +85,8 @@ class Stand:
             "beacon": self.beacon,
             "acme": self.acme,
             "twilio": self.twilio,
+            "aliyun": self.aliyun,
+            "tencent": self.tencent,
             "relay": self.relay,
             "relay-bulk": self.bulk,
         }
@@ -118,9 +124,16 @@ class Stand:
     def _values(self) -> Mapping[str, str]:
         return {
             "acme": self.acme.url,
+            "aliyun": self.aliyun.url,
+            "aliyun_key_id": aliyun.ACCESS_KEY_ID,
+            "aliyun_key_secret": aliyun.ACCESS_KEY_SECRET,
             "beacon": self.beacon.url,
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
+            "tencent": self.tencent.url,
+            "tencent_secret_id": tencent.SECRET_ID,
+            "tencent_secret_key": tencent.SECRET_KEY,
+            "address_secret": _ADDRESS_SECRET,
             "receiver": self.receiver.url,
             "relay_port": str(self.relay.port),
             "bulk_port": str(self.bulk.port),
@@ -131,6 +144,10 @@ class Stand:
             "webhook_secret": _WEBHOOK_SECRET,
             "api_key": sandbox.API_KEY,
         }
+
+
+def _keyed(account: str, port: int) -> Knobs:
+    return _knobs(f"http://{HOST}:{port}/v1/receipts/{account}?key={_ADDRESS_SECRET}")
 
 
 def _knobs(receipt_url: str = "") -> Knobs:

@@ -107,7 +107,7 @@ def test_page_fits_into_80_columns_and_24_lines() -> None:
                 failed=many,
                 throttled=many,
             )
-            for account in stand.Stand(port=1).accounts
+            for account in stand.Stand(port=1).channels
         ],
         fallbacks={"sms": many},
         failovers=many,
