@@ -122,7 +122,7 @@ def signature_fault(
     if not _is_now(headers["x-acs-date"], now):
         return "InvalidTimeStamp.Expired"
     signed = names.split(";")
-    if signed != sorted(_must_be_signed(received)):
+    if signed != sorted(signed) or not _must_be_signed(received) <= set(signed):
         return "IncompleteSignature"
     expected = signature(received, signed, keys[key_id])
     payload = hashlib.sha256(received.body).hexdigest()
