@@ -12,6 +12,7 @@ as one, so a refusal that one of its numbers or texts may have caused condemns n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from hashlib import blake2s, sha256
 from typing import Any, ClassVar, TypeAlias
 
@@ -223,9 +224,18 @@ def _receipt(row: Mapping[str, Any]) -> wire.DeliveryReceipt | None:
         reference=mainland.text_of(row, "out_id")[:64],
         code=code,
         detail=detail,
-        at=mainland.read_time(row.get("report_time")),
+        at=mainland.read_time(row.get("report_time")) or _read_date(row),
         suppress=event is wire.ReceiptEvent.OPTED_OUT or code == aliyun_codes.DEAD,
     )
+
+
+def _read_date(row: Mapping[str, Any]) -> datetime | None:
+    """`ReceiveDate` of a report on a message abroad (RFC 5322 §3.3)."""
+    try:
+        at = parsedate_to_datetime(mainland.text_of(row, "ReceiveDate"))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _told(row: Mapping[str, Any]) -> tuple[wire.ReceiptEvent, str, str]:

@@ -488,11 +488,18 @@ def test_codes_of_reports(
 def test_reports_on_messages_abroad(
     provider: aliyun.Provider, status: str, event: wire.ReceiptEvent
 ) -> None:
-    row = {"To": "85251234567", "Status": status, "MessageId": "1^0", "ErrorCode": "UNDELIV"}
+    row = {
+        "To": "85251234567",
+        "Status": status,
+        "MessageId": "1^0",
+        "ErrorCode": "UNDELIV",
+        "ReceiveDate": "Fri, 02 Jan 2026 11:04:09 +0800",
+    }
 
     [receipt] = provider.read_receipts(push(orjson.dumps([row])))
 
     assert (receipt.event, receipt.code) == (event, "UNDELIV")
+    assert receipt.at == datetime(2026, 1, 2, 3, 4, 9, tzinfo=UTC)
     assert receipt.provider_id == aliyun.provider_id("1^0", "+85251234567")
 
 

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.model import errors, wire
-from gateway.providers import mainland
+from gateway.providers import base, mainland
 
 Message = Callable[..., wire.Message]
 HOME = "+8615300000001"
@@ -182,3 +185,43 @@ def test_only_an_address_with_the_secret_is_believed(url: str, secret: str, prov
 @pytest.mark.parametrize("value", ["", None, 7, "13800138000", "x" * 65, "a b", "+1"])
 def test_code_that_may_be_a_text_or_a_number_is_none(value: object) -> None:
     assert mainland.code_of(value) == ""
+
+
+#: Names that the services use, in any nesting, with values of any type.
+NAMES = (
+    "Code BizId Message Response SendStatusSet SerialNo PhoneNumber Error biz_id phone_number"
+    " success err_code out_id report_time content sequence_id To MessageId Status ReceiveDate sid"
+    " report_status errmsg mobile nationcode text time user_receive_time"
+).split()
+WORDS = "OK Ok isv.X LimitExceeded.X FAIL SUCCESS 15300000001 +8618501234444 1^0 R".split()
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("kind", ["aliyun", "tencent"])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=VALUES, status=st.sampled_from([200, 400, 403, 500]), count=st.integers(1, 2))
+def test_odd_answers_and_pushes_are_results_or_unreadable(
+    make: Callable[..., base.HttpProvider],
+    message: Message,
+    kind: str,
+    value: Any,
+    status: int,
+    count: int,
+) -> None:
+    provider, body = make(kind), orjson.dumps(value)
+    messages = [message(to=wire.Address(phone=f"+8618501234{at:03d}")) for at in range(count)]
+
+    results = provider.read_response(messages, wire.HttpResponse(status=status, body=body))
+
+    assert len(results) == count
+    for read in (provider.read_receipts, provider.read_inbound):
+        try:
+            read(wire.HttpRequest(method="POST", url="https://gw.example.com/r", body=body))
+        except errors.UnreadableReceipt:
+            continue
