@@ -53,6 +53,8 @@ TEXTS: Mapping[str, str] = {
 VERSION = "2017-05-25"
 #: Seconds by which a request's date may be off, either way.
 TOLERANCE = 900
+#: Nonces that are remembered; then it begins anew.
+_NONCES = 100_000
 _SEND_LIMIT, _BATCH_LIMIT, _OUT_ID_LIMIT = 1000, 100, 255
 _SIGNED = frozenset(
     {
@@ -131,6 +133,8 @@ def signature_fault(
     nonce = headers["x-acs-signature-nonce"]
     if nonce in nonces:
         return "SignatureNonceUsed"
+    if len(nonces) >= _NONCES:
+        nonces.clear()
     nonces.add(nonce)
     return ""
 

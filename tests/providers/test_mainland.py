@@ -188,12 +188,48 @@ def test_code_that_may_be_a_text_or_a_number_is_none(value: object) -> None:
 
 
 #: Names that the services use, in any nesting, with values of any type.
-NAMES = (
-    "Code BizId Message Response SendStatusSet SerialNo PhoneNumber Error biz_id phone_number"
-    " success err_code out_id report_time content sequence_id To MessageId Status ReceiveDate sid"
-    " report_status errmsg mobile nationcode text time user_receive_time"
-).split()
-WORDS = "OK Ok isv.X LimitExceeded.X FAIL SUCCESS 15300000001 +8618501234444 1^0 R".split()
+NAMES = [
+    "Code",
+    "BizId",
+    "Message",
+    "Response",
+    "SendStatusSet",
+    "SerialNo",
+    "PhoneNumber",
+    "Error",
+    "biz_id",
+    "phone_number",
+    "success",
+    "err_code",
+    "out_id",
+    "report_time",
+    "content",
+    "sequence_id",
+    "To",
+    "MessageId",
+    "Status",
+    "ReceiveDate",
+    "sid",
+    "report_status",
+    "errmsg",
+    "mobile",
+    "nationcode",
+    "text",
+    "time",
+    "user_receive_time",
+]
+WORDS = [
+    "OK",
+    "Ok",
+    "isv.X",
+    "LimitExceeded.X",
+    "FAIL",
+    "SUCCESS",
+    "15300000001",
+    "+8618501234444",
+    "1^0",
+    "R",
+]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.sampled_from(WORDS),
     lambda inner: (
