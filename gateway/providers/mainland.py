@@ -59,6 +59,8 @@ def fill(message: wire.Message, kind: str, sign: str) -> Filled:
     own = table.get("sign", "")
     if not isinstance(own, str):
         raise ValueError(f"{kind}.sign: not a text")
+    if not own and not sign and message.to.phone.startswith("+86"):
+        raise ValueError(f"{kind}.sign: missing, as in the account")
     params = _params(f"{kind}.params", table.get("params", {}))
     return Filled(template=_clean(template), sign=_clean(own or sign), params=params)
 

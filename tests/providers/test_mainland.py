@@ -62,6 +62,15 @@ def test_what_cannot_be_filled_in_is_told_without_values(
     assert "4711" not in str(error.value)
 
 
+def test_signature_may_be_missing_abroad_only(message: Message) -> None:
+    home = message(content=content({"template": "T1"}), to=wire.Address(phone=HOME))
+    abroad = message(content=content({"template": "T1"}), to=wire.Address(phone="+4915112345678"))
+
+    assert mainland.fill(abroad, "kind", "").sign == ""
+    with pytest.raises(ValueError, match=r"kind\.sign: missing"):
+        mainland.fill(home, "kind", "")
+
+
 def test_one_unfit_message_does_not_hurt_the_others_and_goes_alone(message: Message) -> None:
     good = [
         message(to=wire.Address(phone=f"+861530000000{at}"), content=content({"template": "T"}))

@@ -145,15 +145,16 @@ def test_parameters_are_in_the_order_of_the_template(
 
 
 def test_nothing_empty_is_sent_and_no_sender_at_home(make: Make, sms: Message) -> None:
-    provider = make("tencent", sender_id="Example", sign="")
+    provider = make("tencent", sender_id="Example")
 
     [(_, request)] = provider.build_requests([sms(params={})])
 
-    assert fields(request).keys() == {
-        "PhoneNumberSet",
-        "SmsSdkAppId",
-        "TemplateId",
-        "SessionContext",
+    assert fields(request) == {
+        "PhoneNumberSet": [HOME],
+        "SmsSdkAppId": "1400006666",
+        "SignName": "腾讯云",
+        "TemplateId": "1110",
+        "SessionContext": REFERENCE % 1,
     }
 
 
