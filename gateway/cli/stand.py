@@ -20,6 +20,7 @@ import orjson
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
 from gateway.sandbox import (
+    aliyun,
     base,
     fcm,
     http,
@@ -27,6 +28,7 @@ from gateway.sandbox import (
     receiver,
     sendgrid,
     smtp,
+    tencent,
     twilio,
     vonage,
     vonage_sms,
@@ -35,6 +37,8 @@ from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
 _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decode()
+#: In the address of services that sign no receipts.
+_ADDRESS_SECRET = "receipts-of-the-sandbox"
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
@@ -56,6 +60,7 @@ class Stand:
     def __init__(self, *, port: int) -> None:
         """port: the gateway's public one, where receipts go."""
         self.acme = self._service("acme", port)
+        self.aliyun = aliyun.AliyunSimulator(knobs=_keyed("aliyun", port), log_limit=_LOG_LIMIT)
         self.beacon = self._service("beacon", port)
         self.twilio = twilio.TwilioSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
@@ -67,6 +72,7 @@ class Stand:
         self.sendgrid = sendgrid.SendGridSimulator(
             knobs=_knobs(_receipts("sendgrid", port)), log_limit=_LOG_LIMIT
         )
+        self.tencent = tencent.TencentSimulator(knobs=_keyed("tencent", port), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.vonage_sms = vonage_sms.VonageSmsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
@@ -108,6 +114,8 @@ class Stand:
     def spares(self) -> Mapping[str, base.Simulator]:
         """Simulators by the other accounts, which take no part in the demo."""
         return {
+            "aliyun": self.aliyun,
+            "tencent": self.tencent,
             "mailgun": self.mailgun,
             "sendgrid": self.sendgrid,
             "vonage": self.vonage,
@@ -148,6 +156,9 @@ class Stand:
     def _values(self) -> Mapping[str, str]:
         return {
             "acme": self.acme.url,
+            "aliyun": self.aliyun.url,
+            "aliyun_key_id": aliyun.ACCESS_KEY_ID,
+            "aliyun_key_secret": aliyun.ACCESS_KEY_SECRET,
             "beacon": self.beacon.url,
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
@@ -157,6 +168,10 @@ class Stand:
             "sendgrid": self.sendgrid.url,
             "sendgrid_key": self.sendgrid.api_key,
             "sendgrid_verification_key": self.sendgrid.public_key,
+            "tencent": self.tencent.url,
+            "tencent_secret_id": tencent.SECRET_ID,
+            "tencent_secret_key": tencent.SECRET_KEY,
+            "address_secret": _ADDRESS_SECRET,
             "receiver": self.receiver.url,
             "relay_port": str(self.relay.port),
             "bulk_port": str(self.bulk.port),
@@ -178,6 +193,10 @@ class Stand:
 def _receipts(account: str, port: int) -> str:
     """Where an account's receipts go."""
     return f"http://{HOST}:{port}/v1/receipts/{account}"
+
+
+def _keyed(account: str, port: int) -> Knobs:
+    return _knobs(f"{_receipts(account, port)}?key={_ADDRESS_SECRET}")
 
 
 def _knobs(receipt_url: str = "") -> Knobs:

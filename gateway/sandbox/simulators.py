@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from gateway.sandbox import (
+    aliyun,
     base,
     fast,
     fcm,
@@ -12,6 +13,7 @@ from gateway.sandbox import (
     receiver,
     sendgrid,
     smtp,
+    tencent,
     twilio,
     vonage,
     vonage_sms,
@@ -31,6 +33,8 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         receiver.ReceiverSimulator,
         vonage.VonageSimulator,
         vonage_sms.VonageSmsSimulator,
+        aliyun.AliyunSimulator,
+        tencent.TencentSimulator,
     )
 }
 

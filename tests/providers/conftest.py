@@ -112,7 +112,13 @@ def make(options_of: Callable[[str], dict[str, Any]], clock: Clock) -> Callable[
 
 
 @pytest.fixture(scope="session")
-def message(now: datetime) -> Callable[..., wire.Message]:
+def provider_templates() -> dict[str, Any]:
+    """What services that send no free text want instead, by kind: its `template.json`."""
+    return {path.parent.name: json.loads(path.read_text()) for path in HERE.glob("*/template.json")}
+
+
+@pytest.fixture(scope="session")
+def message(now: datetime, provider_templates: dict[str, Any]) -> Callable[..., wire.Message]:
     """A message that every channel can carry, with some fields changed."""
 
     def build(**changes: Any) -> wire.Message:
@@ -127,7 +133,12 @@ def message(now: datetime) -> Callable[..., wire.Message]:
                 token="device-token",
                 url="https://tenant.example.com/hooks?a=1",
             ),
-            "content": wire.Content(text="Your code is 4711", subject="Code", html="<p>4711</p>"),
+            "content": wire.Content(
+                text="Your code is 4711",
+                subject="Code",
+                html="<p>4711</p>",
+                provider_templates=provider_templates,
+            ),
             "expires_at": datetime.fromtimestamp(now.timestamp() + 300, UTC),
         }
         return wire.Message(**{**fields, **changes})

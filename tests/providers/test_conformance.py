@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from gateway.clock import Clock
 from gateway.model import errors, wire
+from gateway.model.values import replace
 from gateway.providers import base, registry
 
 Make = Callable[..., Any]
@@ -150,8 +151,10 @@ def test_each_message_is_carried_exactly_once(
     expired: bool,
 ) -> None:
     changes = {"expires_at": now} if expired else {}
+    templates = message().content.provider_templates
     messages = [
-        message(id=str(index), content=content, **changes) for index, content in enumerate(contents)
+        message(id=str(index), content=replace(content, provider_templates=templates), **changes)
+        for index, content in enumerate(contents)
     ]
 
     built = http.build_requests(messages)

@@ -6,18 +6,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from aiohttp import test_utils, web
 
 from gateway.clock import SystemClock
 from gateway.model import wire
+from gateway.model.values import replace
 from gateway.providers import base
 from gateway.sandbox import vonage_sms
+from gateway.sandbox.aliyun import ACCESS_KEY_ID, ACCESS_KEY_SECRET, AliyunSimulator
 from gateway.sandbox.fcm import FcmSimulator
 from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.knobs import Knobs
 from gateway.sandbox.receiver import ReceiverSimulator
+from gateway.sandbox.tencent import SECRET_ID, SECRET_KEY, TencentSimulator
 from gateway.sandbox.twilio import AUTH_TOKEN, TwilioSimulator
 from gateway.sandbox.vonage import (
     API_KEY,
@@ -316,3 +320,173 @@ async def test_webhook_is_believed_by_its_receiver(make: Make, message: Message)
 
     assert result == wire.Accepted()
     assert receiver.bodies == {one.id: {"type": "message.sent"}}
+
+
+ADDRESS_SECRET = "an address that nobody guesses"
+#: Three good numbers, and those that the simulators refuse for their own sake.
+NUMBERS = ["+8615300000001", "+8615300000002", "+8615300000003"]
+STOPPED, LIMITED = "+8615005550004", "+8615005550016"
+
+
+def code_to(message: Message, phone: str, number: int = 1, **table: Any) -> wire.Message:
+    """A one-time code by the templates that the simulators know."""
+    tables = {
+        "aliyun": {"template": "SMS_123456789", "params": {"code": "4711"}, **table},
+        "tencent": {"template": "1400001", "params": {"code": "4711"}, **table},
+    }
+    reference = f"0195500a-5c00-7000-8000-{number:012d}-0-0-0"
+    content = wire.Content(provider_templates=tables)
+    return message(to=wire.Address(phone=phone), content=content, reference=reference)
+
+
+async def send_all(
+    provider: base.HttpProvider, messages: list[wire.Message]
+) -> tuple[int, dict[str, wire.AttemptResult]]:
+    """(requests, results by number) of several messages."""
+    results: dict[str, wire.AttemptResult] = {}
+    built = provider.build_requests(messages)
+    async with AiohttpTransport() as transport:
+        for carried, request in built:
+            answers = provider.read_response(carried, await transport.send(request, timeout=5))
+            for one, answer in zip(carried, answers, strict=True):
+                results[one.to.phone] = answer
+    return len(built), results
+
+
+async def reported(inbox: Inbox, provider: base.HttpProvider) -> list[wire.DeliveryReceipt]:
+    request = await asyncio.wait_for(inbox.requests.get(), 5)
+    assert provider.verify_receipt(request)
+    assert not provider.verify_receipt(replace(request, url=inbox.url))
+    return list(provider.read_receipts(request))
+
+
+@asynccontextmanager
+async def mainland(
+    kind: str, make: Make, **knobs: Any
+) -> AsyncIterator[tuple[Any, base.HttpProvider, Inbox]]:
+    """A simulator of the kind, an account of it, and where its reports come to."""
+    async with serving() as inbox:
+        address = f"{inbox.url}?key={quote_plus(ADDRESS_SECRET)}"
+        build: Any = {"aliyun": AliyunSimulator, "tencent": TencentSimulator}[kind]
+        keys = {
+            "aliyun": {"access_key_id": ACCESS_KEY_ID, "access_key_secret": ACCESS_KEY_SECRET},
+            "tencent": {"secret_id": SECRET_ID, "secret_key": SECRET_KEY},
+        }
+        async with build(knobs=Knobs(receipt_url=address, **knobs)) as simulator:
+            options = {**keys[kind], "sign": "Example", "receipt_secret": ADDRESS_SECRET}
+            provider = make(kind, options, base_url=simulator.url, clock=SystemClock())
+            yield simulator, provider, inbox
+
+
+BOTH = pytest.mark.parametrize("kind", ["aliyun", "tencent"])
+
+
+@BOTH
+async def test_code_to_the_mainland_is_taken_and_its_report_is_believed(
+    kind: str, make: Make, message: Message
+) -> None:
+    one = code_to(message, NUMBERS[0])
+    async with mainland(kind, make) as (simulator, provider, inbox):
+        result = await send(provider, one)
+        [receipt] = await reported(inbox, provider)
+
+    assert isinstance(result, wire.Accepted)
+    assert receipt.event is wire.ReceiptEvent.DELIVERED
+    assert receipt.provider_id == result.provider_id
+    assert simulator.log.arrivals[0].reference == one.reference
+
+
+@BOTH
+async def test_batch_is_one_call_and_each_message_has_its_own_report(
+    kind: str, make: Make, message: Message
+) -> None:
+    messages = [code_to(message, phone, at) for at, phone in enumerate(NUMBERS)]
+    async with mainland(kind, make) as (_, provider, inbox):
+        calls, results = await send_all(provider, messages)
+        receipts = await reported(inbox, provider)
+
+    ids = [one.provider_id for one in results.values() if isinstance(one, wire.Accepted)]
+    assert calls == 1
+    assert ids == [one.provider_id for one in receipts]
+    assert len(set(ids)) == 3
+
+
+@BOTH
+async def test_wrong_key_pauses_the_account(kind: str, make: Make, message: Message) -> None:
+    async with mainland(kind, make) as (simulator, _, _):
+        provider = make(kind, sign="Example", base_url=simulator.url, clock=SystemClock())
+
+        result = await send(provider, code_to(message, NUMBERS[0]))
+
+    assert isinstance(result, wire.Deferred)
+    assert result.cause is wire.Cause.CREDENTIAL
+
+
+@BOTH
+async def test_number_that_opted_out_is_suppressed(kind: str, make: Make, message: Message) -> None:
+    async with mainland(kind, make) as (_, provider, _):
+        result = await send(provider, code_to(message, STOPPED))
+
+    assert isinstance(result, wire.Rejected)
+    assert (result.scope, result.suppress) == (wire.Scope.RECIPIENT, True)
+
+
+@BOTH
+async def test_limit_of_a_number_does_not_pause_the_account(
+    kind: str, make: Make, message: Message
+) -> None:
+    async with mainland(kind, make) as (_, provider, _):
+        result = await send(provider, code_to(message, LIMITED))
+
+    assert isinstance(result, wire.Deferred)
+    assert result.cause is wire.Cause.RECIPIENT
+    assert result.retry_after is not None
+    assert 0 < result.retry_after <= 60
+
+
+@BOTH
+async def test_throttled_account_is_throttled(kind: str, make: Make, message: Message) -> None:
+    async with mainland(kind, make, throttle=0.001) as (_, provider, _):
+        results = [await send(provider, code_to(message, one)) for one in NUMBERS[:2]]
+
+    assert isinstance(results[1], wire.Deferred)
+    assert results[1].cause is wire.Cause.THROTTLED
+
+
+async def test_one_bad_number_defers_an_aliyun_batch_and_fails_alone_by_tencent(
+    make: Make, message: Message
+) -> None:
+    messages = [code_to(message, NUMBERS[0], 1), code_to(message, STOPPED, 2)]
+    async with mainland("aliyun", make) as (_, provider, _):
+        _, by_aliyun = await send_all(provider, messages)
+    async with mainland("tencent", make) as (_, provider, _):
+        _, by_tencent = await send_all(provider, messages)
+
+    assert [type(one) for one in by_aliyun.values()] == [wire.Deferred, wire.Deferred]
+    assert [type(one) for one in by_tencent.values()] == [wire.Accepted, wire.Rejected]
+
+
+@BOTH
+async def test_message_without_template_is_refused_alone_and_might_go_elsewhere(
+    kind: str, make: Make, message: Message
+) -> None:
+    messages = [code_to(message, NUMBERS[0], 1), code_to(message, NUMBERS[1], 2, template="")]
+    async with mainland(kind, make) as (_, provider, _):
+        _, results = await send_all(provider, messages)
+
+    good, bad = (results[one] for one in NUMBERS[:2])
+    assert isinstance(good, wire.Accepted)
+    assert isinstance(bad, wire.Rejected)
+    assert bad.scope is wire.Scope.PROVIDER
+
+
+@BOTH
+async def test_reply_is_read_by_its_provider(kind: str, make: Make) -> None:
+    async with mainland(kind, make) as (simulator, provider, inbox):
+        simulator.reply(NUMBERS[0], "退订")
+        request = await asyncio.wait_for(inbox.requests.get(), 5)
+
+    [reply] = provider.read_inbound(request)
+    assert (reply.sender, reply.text) == (NUMBERS[0], "退订")
+    assert reply.provider_id
+    assert provider.read_receipts(request) == []
