@@ -131,9 +131,13 @@ class Provider(base.HttpProvider):
         result = _refusal(response, now_ms=self._clock.now_ms())
         splits = isinstance(result, wire.Rejected) and response.status in (400, 402, 403)
         if len(messages) > 1 and splits:
-            # None was taken, and alone the others will be: they go again at different times.
-            again = wire.Cause.RECIPIENT
-            result = wire.Deferred(code=result.code, detail="refused with its call", cause=again)
+            # None was taken, and alone the others will be.
+            result = wire.Deferred(
+                code=result.code,
+                detail="refused with its call",
+                cause=wire.Cause.RECIPIENT,
+                apart=True,
+            )
         return [result] * len(messages)
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:

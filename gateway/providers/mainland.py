@@ -230,4 +230,4 @@ def reports_of(secret: str) -> frozenset[wire.ReceiptEvent]:
 def of_a_batch(code: str) -> wire.Deferred:
     """The fate of each message of a call that was refused as a whole for one of them."""
     detail = "refused with a whole batch"
-    return wire.Deferred(code=code, detail=detail, cause=wire.Cause.RECIPIENT)
+    return wire.Deferred(code=code, detail=detail, cause=wire.Cause.RECIPIENT, apart=True)

@@ -224,7 +224,7 @@ def _refused(messages: Sequence[wire.Message], rows: Sequence[Json]) -> list[wir
     """None was taken. Those at fault are told by their place, the others may go again.
 
     A field that belongs to all is everybody's fault. Without one nobody knows whose it is, so
-    that all go again at different times, until the culprit is alone.
+    that all go again in smaller calls, until the culprit is alone.
     """
     code = "http_400"
     places: dict[int, wire.AttemptResult] = {}
@@ -239,7 +239,9 @@ def _refused(messages: Sequence[wire.Message], rows: Sequence[Json]) -> list[wir
             return [wire.Rejected(code=code, detail="content refused")] * len(messages)
     if len(messages) == 1:
         return [places.get(0, wire.Rejected(code=code))]
-    again = wire.Deferred(code=code, detail="refused with its call", cause=wire.Cause.RECIPIENT)
+    again = wire.Deferred(
+        code=code, detail="refused with its call", cause=wire.Cause.RECIPIENT, apart=True
+    )
     return [places.get(index, again) for index in range(len(messages))]
 
 

@@ -338,7 +338,10 @@ def test_call_that_one_message_spoilt_may_be_repeated_in_other_company(
     results = provider.read_response(many(3), answer(status, text))
 
     again = wire.Deferred(
-        code=f"http_{status}", detail="refused with its call", cause=wire.Cause.RECIPIENT
+        code=f"http_{status}",
+        detail="refused with its call",
+        cause=wire.Cause.RECIPIENT,
+        apart=True,
     )
     assert results == [again] * 3
 

@@ -302,7 +302,7 @@ def test_refused_address_does_not_hurt_the_others(
     results = provider.read_response(many(3), recorded_answer("sendgrid/answer_bad_address"))
 
     again = wire.Deferred(
-        code="http_400", detail="refused with its call", cause=wire.Cause.RECIPIENT
+        code="http_400", detail="refused with its call", cause=wire.Cause.RECIPIENT, apart=True
     )
     bad = wire.Rejected(
         code="http_400", detail="address refused", scope=wire.Scope.RECIPIENT, suppress=False
