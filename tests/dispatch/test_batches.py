@@ -60,7 +60,7 @@ async def test_message_that_no_call_can_carry_does_not_hurt_the_others(world: An
     world.start()
     await world.settle()
 
-    assert sorted(world.senders["a"].sent) == [ids[0], ids[2]]
+    assert sorted(world.senders["a"].sent) == sorted([ids[0], ids[2]])
     assert [await world.state(id_) for id_ in ids] == ["sent", "failed", "sent"]
     assert world.accounts["a"].in_flight == 0
 
