@@ -19,7 +19,7 @@ import orjson
 
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
-from gateway.sandbox import base, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fcm, http, receiver, smpp, smtp, twilio
 from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
@@ -48,6 +48,7 @@ class Stand:
         self.beacon = self._service("beacon", port)
         self.twilio = twilio.TwilioSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.centre = smpp.SmppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
@@ -69,6 +70,7 @@ class Stand:
             "beacon": "push",
             "acme": "sms",
             "twilio": "sms",
+            "centre": "sms",
             "relay": "email",
             "relay-bulk": "email",
         }
@@ -81,6 +83,7 @@ class Stand:
             "beacon": self.beacon,
             "acme": self.acme,
             "twilio": self.twilio,
+            "centre": self.centre,
             "relay": self.relay,
             "relay-bulk": self.bulk,
         }
@@ -122,6 +125,9 @@ class Stand:
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
             "receiver": self.receiver.url,
+            "centre_port": str(self.centre.port),
+            "centre_id": self.centre.system_id,
+            "centre_password": self.centre.password,
             "relay_port": str(self.relay.port),
             "bulk_port": str(self.bulk.port),
             "twilio_sid": self.twilio.account_sid,

@@ -84,7 +84,7 @@ class Settings:
     zone: str = ""
     #: by command_status in hexadecimal, what the operator means by it; default: the standard's
     statuses: Mapping[str, smpp_replies.Meaning] = field(default_factory=dict)
-    #: by `err` of a receipt that is no success, what the operator means by it; default: nothing
+    #: by `err` of a receipt of failure, what the operator means by it; default: nothing
     errors: Mapping[str, Literal["failed", "expired", "opted_out"]] = field(default_factory=dict)
     #: for connecting, and for the answer to the bind; default 30
     bind_timeout: float = 30.0
@@ -256,7 +256,7 @@ class Provider(base.SmppProvider):
 
     def _receipt(self, report: smpp_replies.Report) -> wire.DeliveryReceipt:
         event = smpp_replies.WORDS.get(report.state, wire.ReceiptEvent.UNKNOWN)
-        if event is not wire.ReceiptEvent.DELIVERED:
+        if event in wire.FAILURES or event is wire.ReceiptEvent.UNKNOWN:
             event = self._errors.get(report.error.upper(), event)
         told = report.error if report.error.strip("0") else ""
         return wire.DeliveryReceipt(

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fast, fcm, http, receiver, smpp, smtp, twilio
 from gateway.sandbox.knobs import Knobs
 
 SIMULATORS: Mapping[str, type[base.Simulator]] = {
     simulator.kind: simulator
     for simulator in (
+        smpp.SmppSimulator,
         smtp.SmtpSimulator,
         twilio.TwilioSimulator,
         fcm.FcmSimulator,
