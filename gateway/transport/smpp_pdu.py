@@ -179,6 +179,8 @@ def _c_string(text: str, most: int) -> bytes:
 
 
 def _parameters(parameters: Mapping[int, bytes]) -> bytes:
+    if sum(map(len, parameters.values())) > MAX_OCTETS - 1024:
+        raise ValueError("optional parameters: too long")
     return b"".join(_PARAMETER.pack(tag, len(value)) + value for tag, value in parameters.items())
 
 
