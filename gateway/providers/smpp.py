@@ -146,8 +146,8 @@ def _zone(name: str) -> ZoneInfo | None:
     return ZoneInfo(name) if name else None
 
 
-_SENDER = re.compile(r"\+?\d{1,20}|[ !-~]{1,11}")
-_DIGITS = re.compile(r"\+?(\d{3,20})")
+_SENDER = re.compile(r"\+?[0-9]{1,20}|[ !-~]{1,11}")
+_DIGITS = re.compile(r"\+?([0-9]{3,20})")
 
 
 class Provider(base.SmppProvider):

@@ -106,7 +106,7 @@ _MOST_TEXT, _MOST_VALUE = 1000, 64
 _NAMES = r"id|sub|dlvrd|submit date|done date|stat|err"
 _TEXT = re.compile(r"(?:^|\s)text\s?:", re.IGNORECASE)
 _FIELD = re.compile(rf"(?:^|\s)({_NAMES})\s?:\s?(?!(?:{_NAMES})\s?:)(\S*)", re.IGNORECASE)
-_DATE = re.compile(r"\d{10}(?:\d\d)?")
+_DATE = re.compile(r"[0-9]{10}(?:[0-9]{2})?")
 
 
 class Report(NamedTuple):
