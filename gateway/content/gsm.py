@@ -4,6 +4,7 @@
 National shift tables are not used by any provider here.
 """
 
+import re
 from collections.abc import Mapping
 
 #: TS 23.038 §6.2.1, by position; ESC is at 1B.
@@ -36,8 +37,14 @@ _ENCODED = {
 _EXTENDED = {septet: character for character, septet in EXTENSION.items()}
 
 
+#: What most texts are made of: septets that are their ASCII codes.
+_PLAIN = re.compile(r"[A-Za-z0-9 !\"#%&'()*+,\-./:;<=>?\n\r]*")
+
+
 def encode(text: str) -> bytes:
     """One septet an octet. The text must be within the alphabet, see `sms.measure`."""
+    if _PLAIN.fullmatch(text):
+        return text.encode("ascii")
     return text.translate(_ENCODED).encode("latin-1", "replace")
 
 

@@ -11,7 +11,7 @@ see `dispatch.smpp_parts`.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
@@ -21,8 +21,8 @@ from gateway.providers import base, smpp_replies, smpp_text
 from gateway.transport.smpp_options import SmppOptions
 from gateway.transport.smpp_pdu import Bind
 
-#: Centres keep no message longer, and a relative time has no more than this in days.
-_LONGEST = timedelta(days=30)
+#: Seconds: centres keep no message longer, and days are a field of two digits.
+_LONGEST = 30 * 86_400
 #: Digits of the longest short code.
 _SHORT_CODE = 8
 #: By the bits of esm_class in deliver_sm (§5.2.12): a receipt, a notice on the way.
@@ -220,17 +220,18 @@ class Provider(base.SmppProvider):
 
     def _validity(self, expires_at: datetime) -> str:
         """§7.1.1.1 and .2"""
-        now = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
-        left = min(max(expires_at - now, timedelta(seconds=1)), _LONGEST)
+        now = self._clock.now_ms() // 1000
+        left = min(max(int(expires_at.timestamp()) - now, 1), _LONGEST)
         match self._settings.validity:
             case "none":
                 return ""
             case "absolute":
-                return f"{now + left:%y%m%d%H%M%S}000+"
+                return f"{datetime.fromtimestamp(now + left, UTC):%y%m%d%H%M%S}000+"
             case "relative":
-                hours, seconds = divmod(left.seconds, 3600)
-                minutes, seconds = divmod(seconds, 60)
-                return f"0000{left.days:02}{hours:02}{minutes:02}{seconds:02}000R"
+                minutes, seconds = divmod(left, 60)
+                hours, minutes = divmod(minutes, 60)
+                days, hours = divmod(hours, 24)
+                return f"0000{days:02}{hours:02}{minutes:02}{seconds:02}000R"
 
     def read_answer(self, answer: smpp.Answer) -> wire.AttemptResult:
         result = smpp_replies.result(answer, self._statuses)

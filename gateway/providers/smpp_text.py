@@ -49,11 +49,15 @@ def parts(
     reference: unique to the message; parts are put together by a short hash of it, so that the
     same message sent again is not taken for another.
     """
-    is_gsm = _is_default(text, alphabet)
-    whole = replace(whole, data_coding=_DEFAULT if is_gsm else _UCS2)
+    measured = sms.measure(text)
+    is_gsm = _is_default(text, measured, alphabet)
     column = 0 if is_gsm else 1
-    if sum(map(_wide if is_gsm else _astral, text)) + len(text) <= _LONE[column]:
-        return [replace(whole, short_message=_encode(text, alphabet, is_gsm=is_gsm))]
+    units = measured.units if measured.alphabet is not sms.Alphabet.GSM7 or is_gsm else len(text)
+    coding = _DEFAULT if is_gsm else _UCS2
+    if units <= _LONE[column]:
+        octets = _encode(text, alphabet, is_gsm=is_gsm)
+        return [replace(whole, data_coding=coding, short_message=octets)]
+    whole = replace(whole, data_coding=coding)
     if way == "payload":
         return [_payload(whole, _encode(text, alphabet, is_gsm=is_gsm))]
     limit = (_PART_16 if way == "udh16" else _PART)[column]
@@ -67,17 +71,9 @@ def parts(
     ]
 
 
-def _wide(character: str) -> bool:
-    return character in gsm.EXTENSION
-
-
-def _astral(character: str) -> bool:
-    return character > "\uffff"
-
-
-def _is_default(text: str, alphabet: Alphabet) -> bool:
+def _is_default(text: str, measured: sms.SmsText, alphabet: Alphabet) -> bool:
     """Whether data_coding 0 will do; what the phone gets in septets is within both alphabets."""
-    if sms.measure(text).alphabet is not sms.Alphabet.GSM7:
+    if measured.alphabet is not sms.Alphabet.GSM7:
         return False
     codec = _EIGHT_BIT.get(alphabet)
     if codec is None:

@@ -107,7 +107,7 @@ class Line:
             status = await session.bind(self._command)
         except Lost as lost:
             trouble: smpp.Answer | errors.NotSent = errors.NotSent(str(lost))
-        except OSError as error:  # TimeoutError is one
+        except (OSError, UnicodeError) as error:  # TimeoutError is one, a bad name the other
             trouble = errors.NotSent(_reason(error))
         except BaseException:
             session.abort("closed")
@@ -136,6 +136,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLCertVerificationError, "tls certificate"),
     (ssl.SSLError, "tls"),
     (socket.gaierror, "dns"),
+    (UnicodeError, "dns"),
     (ConnectionRefusedError, "connect refused"),
     (TimeoutError, "connect timeout"),
 )

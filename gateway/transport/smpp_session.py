@@ -254,10 +254,10 @@ class Session(asyncio.Protocol):
             return
         wait = options.inactivity_timeout - silence
         if options.enquire_link > 0:
-            if silence >= options.enquire_link and self.is_usable:
+            due = options.enquire_link - silence
+            if due <= 0 and self.is_usable:
                 self._enquire()
-                silence = 0.0
-            wait = min(wait, max(0.001, options.enquire_link - silence))
+            wait = min(wait, due if due > 0 else options.enquire_link)
         self._watch = self._loop.call_later(wait, self._keep_watch)
 
     def _enquire(self) -> None:

@@ -1,4 +1,4 @@
-"""SMPP: the parts of a message are one attempt, and receipts are stored before they are answered."""
+"""SMPP: the parts of a message are one attempt, and receipts are stored before the answer."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime

@@ -425,6 +425,13 @@ async def test_nothing_is_sent_where_nobody_listens(pool: Any) -> None:
             await one.send()
 
 
+async def test_name_that_is_none_is_tried_again_and_again(pool: Any) -> None:
+    async with pool(host="a..b") as one:
+        for _ in range(3):
+            with pytest.raises(errors.NotSent, match="dns"):
+                await one.send()
+
+
 async def test_bind_without_an_answer_is_given_up(pool: Any) -> None:
     async with pool(Peer.ended, bind_timeout=0.05, reconnect=60.0) as one:
         with pytest.raises(errors.NotSent, match="timeout"):
