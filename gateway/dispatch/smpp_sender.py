@@ -11,6 +11,7 @@ from gateway.model import smpp, wire
 from gateway.model.errors import AnswerLost, NotSent, StoreError, UnreadableReceipt
 from gateway.providers import base as providers
 from gateway.transport import base as transports
+from gateway.transport.smpp_options import WindowFull
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +20,9 @@ File: TypeAlias = Callable[[str, Sequence[wire.DeliveryReceipt]], Awaitable[None
 
 #: ESME_RX_T_APPN: the centre is to deliver it again (SMPP 3.4 §5.1.3).
 _AGAIN: Final = 0x64
+
+#: ESME_RINVCMDLEN, ESME_RINVCMDID: the centre cannot read what we write.
+_OUR_FAULT: Final = frozenset({0x02, 0x03})
 
 
 class Binding(transports.SmppTransport, Protocol):
@@ -91,12 +95,16 @@ class SmppSender:
     ) -> wire.AttemptResult:
         try:
             answer = await self._transport.send(submit, timeout=self._timeout, admit=admit)
+        except WindowFull as error:
+            return wire.Deferred(code=error.reason, cause=wire.Cause.THROTTLED)
         except NotSent as error:
             return wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)
         except AnswerLost as error:
             return wire.Unknown(code=error.reason)
         except ValueError as error:
             return wire.Rejected(code="unfit", detail=str(error))
+        if answer.status in _OUR_FAULT:
+            _log.error("pdu_refused provider=%s status=%#x", self._provider.account, answer.status)
         return self._provider.read_answer(answer)
 
     async def _take(self, deliveries: Sequence[smpp.Delivery], file: File) -> Sequence[int]:

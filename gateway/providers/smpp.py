@@ -59,7 +59,8 @@ class Settings:
     bind: Literal["transceiver", "pair"] = "transceiver"
     #: how many of them, for each process; default 1
     binds: int = 1
-    #: submits that may be unanswered on one bind, as the operator allows; default 10
+    #: submits that may be unanswered on one bind, as the operator allows; the account's
+    #: `concurrency` should be about `window` times `binds`; default 10
     window: int = 10
     #: sender: a name of at most 11 characters, a number or a short code; default: the centre's
     from_: str = ""
@@ -171,6 +172,7 @@ class Provider(base.SmppProvider):
     def options(self) -> SmppOptions:
         settings = self._settings
         return SmppOptions(
+            name=self.account,
             host=settings.host,
             port=settings.port,
             receiver_port=settings.receiver_port,

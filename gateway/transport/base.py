@@ -90,7 +90,7 @@ class SmppTransport(Protocol):
 
         timeout: seconds for a free place in the window of a bind; the answer has a timer of its
         own, as giving up early makes duplicates. Cancelling a call keeps the connection: answers
-        carry the number of their request. Raises NotSent until the message has been written,
-        AnswerLost after that.
+        carry the number of their request. Raises NotSent until the message has been written, of it
+        `smpp_options.WindowFull` when that is a matter of waiting; AnswerLost after that.
         """
         ...

@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.model import errors, smpp
 from gateway.transport import base, smpp_pdu
 from gateway.transport.smpp_line import Line
-from gateway.transport.smpp_options import SmppOptions
+from gateway.transport.smpp_options import SmppOptions, WindowFull
 from gateway.transport.smpp_pdu import Pdu
 from gateway.transport.smpp_session import Session
 
@@ -133,7 +133,7 @@ class PooledSmppTransport:
         if place is None:
             place = await self._wait_for_place(timeout)
         if isinstance(place, errors.NotSent):
-            raise errors.NotSent(place.reason)
+            raise type(place)(place.reason)
         return place
 
     def _find_place(self) -> _Place | None:
@@ -145,7 +145,7 @@ class PooledSmppTransport:
         if (trouble := self._trouble()) is not None:
             return trouble
         if len(self._queue) >= _MOST_WAITING:
-            return errors.NotSent("queue full")
+            return WindowFull("queue full")
         return None
 
     async def _wait_for_place(self, timeout: float) -> _Place:
@@ -158,7 +158,7 @@ class PooledSmppTransport:
             self._withdraw(future)
             if isinstance(error, TimeoutError):
                 bound = any(line.session is not None for line in self._lines if line.submits)
-                return errors.NotSent("window full" if bound else "not bound")
+                return WindowFull("window full") if bound else errors.NotSent("not bound")
             raise
 
     def _withdraw(self, future: asyncio.Future[_Place]) -> None:

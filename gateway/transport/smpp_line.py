@@ -77,17 +77,19 @@ class Line:
         session = await self._open()
         if not isinstance(session, Session):
             self.trouble = session
-            _log.warning("smpp_bind_failed reason=%s", _words(session))
+            _log.warning(
+                "smpp_bind_failed provider=%s reason=%s", self._options.name, _words(session)
+            )
             return 0.0
         self.session = session
-        _log.info("smpp_bound command=%#x", self._command)
+        _log.info("smpp_bound provider=%s command=%#x", self._options.name, self._command)
         self._changed()
         try:
             await asyncio.shield(session.closed)
         finally:
             self.session = None
         self.trouble = errors.NotSent(session.broken)
-        _log.warning("smpp_unbound reason=%s", session.broken)
+        _log.warning("smpp_unbound provider=%s reason=%s", self._options.name, session.broken)
         return self._clock.monotonic() - begun
 
     def _wait(self, failures: int) -> float:

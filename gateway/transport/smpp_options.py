@@ -3,13 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.model import errors
 from gateway.transport.smpp_pdu import Bind
+
+
+class WindowFull(errors.NotSent):
+    """The centre answers more slowly than it is sent to: a limit, and not a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmppOptions:
     """One account at one message centre. Durations in seconds."""
 
+    #: of the account, for the log
+    name: str = ""
     host: str
     port: int
     #: where receivers bind, if not to `port`

@@ -15,6 +15,7 @@ from gateway.model.errors import AnswerLost, NotSent, StoreUnavailable
 from gateway.model.wire import ReceiptEvent
 from gateway.providers import smpp as provider_module
 from gateway.transport.base import Admit
+from gateway.transport.smpp_options import WindowFull
 
 CLOCK = LoopClock(datetime(2026, 3, 1, tzinfo=UTC))
 
@@ -95,6 +96,7 @@ def receipt(id_: str, stat: str = "DELIVRD") -> smpp.Delivery:
             smpp.Answer(status=0x0E, at_bind=True),
             wire.Deferred(code="0x0e", detail="RINVPASWD", cause=wire.Cause.CREDENTIAL),
         ),
+        (WindowFull("window full"), wire.Deferred(code="window full", cause=wire.Cause.THROTTLED)),
         (NotSent("not bound"), wire.Deferred(code="not bound", cause=wire.Cause.CONNECT)),
         (AnswerLost("disconnected"), wire.Unknown(code="disconnected")),
         (ValueError("too long"), wire.Rejected(code="unfit", detail="too long")),
@@ -104,6 +106,15 @@ async def test_each_end_of_the_transport_becomes_a_result(
     answer: smpp.Answer | Exception, result: wire.AttemptResult
 ) -> None:
     assert await sender(Transport(answer)).send([message()], None) == [result]
+
+
+async def test_pdu_that_the_centre_cannot_read_is_an_alarm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    [result] = await sender(Transport(smpp.Answer(status=0x03))).send([message()], None)
+
+    assert isinstance(result, wire.Rejected)
+    assert "pdu_refused provider=main status=0x3" in caplog.text
 
 
 async def test_what_cannot_be_a_pdu_is_rejected_alone() -> None:

@@ -28,9 +28,11 @@ def table(name: str) -> list[list[str]]:
 
 
 def build(make: Make, message: Message, text: str = "Hello", **named: Any) -> list[smpp.Submit]:
-    fields = {key: named.pop(key) for key in ("to", "expires_at", "reference") if key in named}
-    one = message(**{"to": TO, "content": wire.Content(text=text), **fields})
-    return list(make("smpp", **named).build_submits(one))
+    fields: dict[str, Any] = {"to": TO, "content": wire.Content(text=text)}
+    for key in ("to", "expires_at", "reference"):
+        if key in named:
+            fields[key] = named.pop(key)
+    return list(make("smpp", **named).build_submits(message(**fields)))
 
 
 def test_short_text_is_one_pdu(make: Make, message: Message) -> None:

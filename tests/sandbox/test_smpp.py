@@ -35,7 +35,7 @@ def send_and_hear(simulator: SmppSimulator, *, reports: int, **fields: Any) -> l
     one.connect()
     one.bind_transceiver(system_id="sandbox", password="password")
     one.set_message_sent_handler(lambda pdu: heard.append(pdu))
-    one.set_message_received_handler(lambda pdu: heard.append(pdu) or 0)
+    one.set_message_received_handler(lambda pdu: heard.append(pdu))
     one.send_message(
         source_addr_ton=5,
         source_addr="Acme",
@@ -101,7 +101,7 @@ async def test_another_library_sends_over_its_own_session() -> None:
                     for _ in range(20)
                 )
             )
-            events = [await smsc.next() for _ in answers]
+            events: list[Any] = [await smsc.next() for _ in answers]
             await simulator.outbox.join()
             await smsc.unbind()
             await theirs.stop()

@@ -12,7 +12,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.model import errors, smpp
 from gateway.transport.smpp import PooledSmppTransport
-from gateway.transport.smpp_options import SmppOptions
+from gateway.transport.smpp_options import SmppOptions, WindowFull
 from gateway.transport.smpp_pdu import Bind
 
 Serve = Callable[..., Awaitable[int]]
@@ -41,8 +41,8 @@ class Peer:
         self.writer = writer
 
     async def read(self) -> Pdu:
-        length, *rest = struct.unpack(">IIII", await self.reader.readexactly(16))
-        return Pdu(*rest, await self.reader.readexactly(length - 16))
+        head = struct.unpack(">IIII", await self.reader.readexactly(16))
+        return Pdu(head[1], head[2], head[3], await self.reader.readexactly(head[0] - 16))
 
     async def expect(self, command: int) -> Pdu:
         pdu = await self.read()
@@ -235,7 +235,7 @@ async def test_window_that_stays_full_sends_nothing_more(pool: Any) -> None:
         held = asyncio.create_task(one.send())
         await until(lambda: (session := one.transport._lines[0].session) and session.used)
 
-        with pytest.raises(errors.NotSent, match="window full"):
+        with pytest.raises(WindowFull, match="window full"):
             await one.send(timeout=0.01)
 
     with pytest.raises(errors.AnswerLost, match="closed"):
@@ -401,7 +401,8 @@ async def test_centre_that_has_forgotten_the_bind_is_bound_again(pool: Any) -> N
         async def again() -> smpp.Answer:
             while True:
                 with contextlib.suppress(errors.NotSent):
-                    return await one.send()
+                    answer: smpp.Answer = await one.send()
+                    return answer
                 await asyncio.sleep(0)
 
         assert (await again()).message_id == "id"
@@ -696,6 +697,41 @@ async def test_several_binds_share_the_work(pool: Any) -> None:
         await asyncio.gather(*(one.send() for _ in range(4)))
 
     assert carried == [2, 2]
+
+
+async def test_centre_that_does_not_read_is_not_read_either(pool: Any) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.bind()
+        await peer.serve()
+
+    async with pool(script) as one:
+        await one.send()
+        session = one.transport._lines[0].session
+
+        session.pause_writing()
+        paused = not session._transport.is_reading()
+        session.resume_writing()
+
+        assert paused
+        assert (await one.send()).message_id == "id"
+
+
+async def test_centre_that_does_not_let_go_is_left(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.transport.smpp._UNBIND_TIMEOUT", 0.05)
+    left = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.bind()
+        await peer.expect(UNBIND)
+        await peer.ended()
+        left.set()
+
+    async with pool(script) as one:
+        await until(lambda: one.transport._lines[0].session)
+
+    await left.wait()
 
 
 async def test_numbers_begin_again_after_the_last(pool: Any) -> None:
