@@ -128,7 +128,8 @@ class Session(asyncio.Protocol):
                 timer.cancel()
         self._watch = self._deadline = None
         if self._transport is not None:
-            self._transport.abort()
+            with contextlib.suppress(AttributeError):  # Python 3.11.2, when it was closed (TLS)
+                self._transport.abort()
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting.values():
             _fail(waiter.future, Lost(self.broken))
@@ -141,6 +142,7 @@ class Session(asyncio.Protocol):
         self._keep_watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         self.abort("disconnected")
         if not self.closed.done():
             self.closed.set_result(None)

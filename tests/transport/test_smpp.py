@@ -350,6 +350,28 @@ async def test_cancelled_send_frees_its_place_and_leaves_the_connection(pool: An
         assert (await one.send()).message_id == "right"
 
 
+async def test_place_given_to_whoever_is_cancelled_in_that_instant_goes_on(pool: Any) -> None:
+    may_answer = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.bind()
+        submit = await peer.expect(SUBMIT)
+        await may_answer.wait()
+        peer.answer(submit, b"first\0")
+        await peer.serve()
+
+    async with pool(script, window=1) as one:
+        first, second, third = (asyncio.create_task(one.send()) for _ in range(3))
+        first.add_done_callback(lambda _: second.cancel())
+        await until(lambda: len(one.transport._queue) == 2)
+        may_answer.set()
+
+        assert (await third).message_id == "id"
+        assert (await one.send()).message_id == "id"
+        assert second.cancelled()
+        assert (await first).message_id == "first"
+
+
 @pytest.mark.parametrize("status", [0x58, 0x14, 0x0B])
 async def test_refusal_needs_no_body(pool: Any, status: int) -> None:
     async def script(peer: Peer) -> None:
