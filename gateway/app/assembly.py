@@ -32,6 +32,7 @@ from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
+from gateway.dispatch.smpp_sender import SmppSender
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
@@ -47,6 +48,7 @@ from gateway.transport.base import HttpOptions
 from gateway.transport.guard import AddressGuard
 from gateway.transport.http import AiohttpTransport
 from gateway.transport.lean import LeanHttpTransport
+from gateway.transport.smpp import PooledSmppTransport
 from gateway.transport.smtp import PooledSmtpTransport
 
 _log = logging.getLogger(__name__)
@@ -120,7 +122,7 @@ class Assembly:
             reporters=[
                 name
                 for name, sender in self._senders.items()
-                if isinstance(sender.provider, providers.HttpProvider)
+                if isinstance(sender.provider, providers.HttpProvider | providers.SmppProvider)
             ],
             internal=webhooks.CATEGORY,
         )
@@ -188,6 +190,11 @@ class Assembly:
                 )
             )
             return SmtpSender(provider, smtp, timeout=account.timeout)
+        if isinstance(provider, providers.SmppProvider):
+            smpp = await self._stack.enter_async_context(
+                PooledSmppTransport(provider.options, clock=self.clock)
+            )
+            return SmppSender(provider, smpp, self.metrics, timeout=account.timeout)
         raise SettingsError([f"providers.{provider.account}.kind: has no transport"])
 
     def _build_account(self, name: str, account: ProviderAccount) -> Account:
@@ -278,6 +285,9 @@ class Assembly:
             clock,
             self.metrics,
         )
+        for sender in self._senders.values():
+            if isinstance(sender, SmppSender) and self._role.sends:
+                sender.begin(receipts.take_receipts)
         self._operations = self._build_operations()
         self._upkeep = self._build_upkeep(keys, receipts)
         await keys.refresh()

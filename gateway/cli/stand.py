@@ -27,6 +27,7 @@ from gateway.sandbox import (
     mailgun,
     receiver,
     sendgrid,
+    smpp,
     smtp,
     tencent,
     twilio,
@@ -64,6 +65,7 @@ class Stand:
         self.beacon = self._service("beacon", port)
         self.twilio = twilio.TwilioSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.centre = smpp.SmppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.mailgun = mailgun.MailgunSimulator(
@@ -116,6 +118,7 @@ class Stand:
         return {
             "aliyun": self.aliyun,
             "tencent": self.tencent,
+            "centre": self.centre,
             "mailgun": self.mailgun,
             "sendgrid": self.sendgrid,
             "vonage": self.vonage,
@@ -173,6 +176,9 @@ class Stand:
             "tencent_secret_key": tencent.SECRET_KEY,
             "address_secret": _ADDRESS_SECRET,
             "receiver": self.receiver.url,
+            "centre_port": str(self.centre.port),
+            "centre_id": self.centre.system_id,
+            "centre_password": self.centre.password,
             "relay_port": str(self.relay.port),
             "bulk_port": str(self.bulk.port),
             "twilio_sid": self.twilio.account_sid,

@@ -96,6 +96,13 @@ class Receipts:
         await self._file(account, receipts[:_MOST])
         return provider.answer_receipt(request)
 
+    async def take_receipts(self, account: str, receipts: Sequence[wire.DeliveryReceipt]) -> None:
+        """Store what came over a connection of ours, whose login proves it.
+
+        Raises StoreUnavailable: the provider is to try again.
+        """
+        await self._file(account, receipts[:_MOST])
+
     async def apply_parked(self) -> int:
         """Apply receipts whose attempt has become known; how many attempts they were about."""
         parked = await self._store.parked(limit=_PARKED)

@@ -14,7 +14,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from gateway.model import wire
+from gateway.model import smpp, wire
+from gateway.transport.smpp_options import SmppOptions
 
 
 class Credential(Protocol):
@@ -114,6 +115,27 @@ class SmtpProvider(Provider, Protocol):
     ) -> Sequence[tuple[wire.Message, wire.Envelope]]: ...
 
     def read_reply(self, message: wire.Message, reply: wire.SmtpReply) -> wire.AttemptResult: ...
+
+
+@runtime_checkable
+class SmppProvider(Provider, Protocol):
+    """A message centre of SMPP. A message goes in parts, an answer each; reports come by the same
+    connections, and what proves them is the bind."""
+
+    @property
+    def options(self) -> SmppOptions: ...
+
+    def build_submits(self, message: wire.Message) -> Sequence[smpp.Submit]:
+        """The parts of the message, in their order. Raises ValueError when it cannot be sent."""
+        ...
+
+    def read_answer(self, answer: smpp.Answer) -> wire.AttemptResult: ...
+
+    def read_delivery(
+        self, delivery: smpp.Delivery
+    ) -> wire.DeliveryReceipt | wire.InboundMessage | None:
+        """What was brought, None for what means nothing to us. Raises UnreadableReceipt."""
+        ...
 
 
 def retry_after(response: wire.HttpResponse, *, now_ms: int) -> float | None:

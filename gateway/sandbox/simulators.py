@@ -12,6 +12,7 @@ from gateway.sandbox import (
     mailgun,
     receiver,
     sendgrid,
+    smpp,
     smtp,
     tencent,
     twilio,
@@ -23,6 +24,7 @@ from gateway.sandbox.knobs import Knobs
 SIMULATORS: Mapping[str, type[base.Simulator]] = {
     simulator.kind: simulator
     for simulator in (
+        smpp.SmppSimulator,
         smtp.SmtpSimulator,
         twilio.TwilioSimulator,
         fcm.FcmSimulator,

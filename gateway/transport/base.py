@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from gateway.model import wire
+from gateway.model import smpp, wire
 
 Admit: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -78,3 +78,19 @@ class SmtpTransport(Protocol):
     async def __aenter__(self) -> "SmtpTransport": ...
 
     async def __aexit__(self, *exc: object) -> None: ...
+
+
+class SmppTransport(Protocol):
+    """Carries short messages over binds to the one message centre that it was built for."""
+
+    async def send(
+        self, submit: smpp.Submit, *, timeout: float, admit: Admit | None = None
+    ) -> smpp.Answer:
+        """What the centre said, whatever its status, or said to our bind.
+
+        timeout: seconds for a free place in the window of a bind; the answer has a timer of its
+        own, as giving up early makes duplicates. Cancelling a call keeps the connection: answers
+        carry the number of their request. Raises NotSent until the message has been written, of it
+        `smpp_options.WindowFull` when that is a matter of waiting; AnswerLost after that.
+        """
+        ...

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import Clock
-from gateway.model import errors, wire
+from gateway.model import errors, smpp, wire
 from gateway.model.values import replace
 from gateway.providers import base, registry
 
@@ -34,6 +34,7 @@ def kinds_over(protocol: type) -> list[str]:
 KINDS = registry.kinds()
 HTTP_KINDS = kinds_over(base.HttpProvider)
 SMTP_KINDS = kinds_over(base.SmtpProvider)
+SMPP_KINDS = kinds_over(base.SmppProvider)
 RESULTS = (wire.Accepted, wire.Rejected, wire.Deferred, wire.Unknown)
 MAX_LINES = 300
 SECRET = re.compile(r"secret|token$|token_previous|password|_key$|service_account|headers")
@@ -60,13 +61,19 @@ def fixture_smtp(request: pytest.FixtureRequest, make: Make) -> base.SmtpProvide
     return provider
 
 
+@pytest.fixture(name="centre", params=SMPP_KINDS)
+def fixture_centre(request: pytest.FixtureRequest, make: Make) -> base.SmppProvider:
+    provider: base.SmppProvider = make(request.param)
+    return provider
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_kind_has_settings_to_test_it_with(kind: str) -> None:
     assert (Path(__file__).parent / kind / "settings.json").exists()
 
 
 def test_each_kind_subclasses_one_protocol() -> None:
-    assert sorted(HTTP_KINDS + SMTP_KINDS) == KINDS
+    assert sorted(HTTP_KINDS + SMPP_KINDS + SMTP_KINDS) == KINDS
 
 
 def test_provider_has_the_attributes_of_all_providers(provider: Any) -> None:
@@ -266,3 +273,49 @@ def test_any_reply_of_a_relay_gives_a_result(
 
     assert isinstance(result, RESULTS)
     assert 200 <= code < 300 or not isinstance(result, wire.Accepted)
+
+
+@given(status=st.integers(0, 2**32 - 1), id_=st.text(max_size=64), at_bind=st.booleans())
+@settings(STEADY, max_examples=100)
+def test_any_answer_of_a_message_centre_gives_a_result(
+    centre: base.SmppProvider, status: int, id_: str, at_bind: bool
+) -> None:
+    result = centre.read_answer(smpp.Answer(status=status, message_id=id_, at_bind=at_bind))
+
+    assert isinstance(result, RESULTS)
+    assert isinstance(result, wire.Accepted) == (status == smpp.OK)
+    if at_bind and status:
+        assert isinstance(result, wire.Deferred)
+
+
+@given(
+    esm_class=st.integers(0, 255),
+    data_coding=st.integers(0, 255),
+    text=st.one_of(st.binary(max_size=254), st.from_regex(rb"id:\w+ stat:[A-Z]+ err:\d+ text:.*")),
+    parameters=st.dictionaries(
+        st.sampled_from([0x001E, 0x0423, 0x0424, 0x0427, 0x1400]), st.binary(max_size=80)
+    ),
+)
+@settings(STEADY, max_examples=200)
+def test_anything_that_is_delivered_is_read_or_refused(
+    centre: base.SmppProvider,
+    esm_class: int,
+    data_coding: int,
+    text: bytes,
+    parameters: dict[int, bytes],
+) -> None:
+    delivery = smpp.Delivery(
+        source="447700900000",
+        destination="Acme",
+        esm_class=esm_class,
+        data_coding=data_coding,
+        message=text,
+        parameters=parameters,
+    )
+
+    try:
+        brought = centre.read_delivery(delivery)
+    except errors.UnreadableReceipt:
+        return
+
+    assert not isinstance(brought, wire.DeliveryReceipt) or brought.provider_id

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from aiohttp import test_utils, web
 
 from gateway.clock import SystemClock
-from gateway.model import wire
+from gateway.model import smpp, wire
 from gateway.model.values import replace
 from gateway.providers import base
 from gateway.sandbox import vonage_sms
@@ -21,6 +21,7 @@ from gateway.sandbox.fcm import FcmSimulator
 from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.knobs import Knobs
 from gateway.sandbox.receiver import ReceiverSimulator
+from gateway.sandbox.smpp import SmppSimulator
 from gateway.sandbox.tencent import SECRET_ID, SECRET_KEY, TencentSimulator
 from gateway.sandbox.twilio import AUTH_TOKEN, TwilioSimulator
 from gateway.sandbox.vonage import (
@@ -31,6 +32,7 @@ from gateway.sandbox.vonage import (
     VonageSimulator,
 )
 from gateway.transport.http import AiohttpTransport
+from gateway.transport.smpp import PooledSmppTransport
 
 Make = Callable[..., base.HttpProvider]
 Message = Callable[..., wire.Message]
@@ -490,3 +492,53 @@ async def test_reply_is_read_by_its_provider(kind: str, make: Make) -> None:
     assert (reply.sender, reply.text) == (NUMBERS[0], "退订")
     assert reply.provider_id
     assert provider.read_receipts(request) == []
+
+
+SMPP_TEXTS = {
+    "@€ {\\}": 1,
+    "中" * 70: 1,
+    "a" * 161: 2,
+    "a" * 152 + "€" + "a" * 152: 3,
+    "中" * 66 + "😀" + "中" * 66: 3,
+}
+
+
+@pytest.mark.parametrize("ids", ["equal", "decimal_receipts", "hex_receipts"])
+@pytest.mark.parametrize("form", ["text", "parameters", "both"])
+async def test_message_centre_takes_a_message_and_its_receipts_are_read(
+    make: Callable[..., Any], message: Message, ids: Any, form: Any
+) -> None:
+    brought: list[smpp.Delivery] = []
+
+    async def take(deliveries: Sequence[smpp.Delivery]) -> Sequence[int]:
+        brought.extend(deliveries)
+        return [0] * len(deliveries)
+
+    async with SmppSimulator(message_ids=ids, receipt_form=form) as simulator:
+        provider = make(
+            "smpp",
+            host="127.0.0.1",
+            port=simulator.port,
+            system_id=simulator.system_id,
+            password=simulator.password,
+            message_ids=ids,
+        )
+        results = []
+        async with PooledSmppTransport(provider.options, clock=SystemClock()) as transport:
+            transport.begin(take)
+            for text in SMPP_TEXTS:
+                one = message(
+                    content=wire.Content(text=text), to=wire.Address(phone="+447700900000")
+                )
+                submits = provider.build_submits(one)
+                assert len(submits) == SMPP_TEXTS[text]
+                for submit in submits:
+                    answer = await transport.send(submit, timeout=5)
+                    results.append(provider.read_answer(answer))
+            await simulator.outbox.join()
+
+    receipts = [provider.read_delivery(one) for one in brought]
+    assert sorted(one.provider_id for one in receipts) == sorted(one.provider_id for one in results)
+    assert {one.event for one in receipts} == {wire.ReceiptEvent.DELIVERED}
+    texts = "".join(one.content["text"] for one in simulator.log.arrivals)
+    assert texts == "".join(SMPP_TEXTS)

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from gateway.model import wire
 
 #: Modules whose subjects handle transports themselves, which differ between event loops.
-ON_BOTH_LOOPS = {"test_base.py", "test_fast.py", "test_smtp.py"}
+ON_BOTH_LOOPS = {"test_base.py", "test_fast.py", "test_smpp.py", "test_smtp.py"}
 
 
 def pytest_asyncio_loop_factories(

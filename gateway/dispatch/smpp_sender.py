@@ -1,0 +1,129 @@
+"""Sends by an SMPP message centre, part by part, and stores what it reports on its connections."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, Protocol, TypeAlias
+
+from gateway.dispatch.senders import Call
+from gateway.dispatch.smpp_parts import Parts
+from gateway.metrics import Metrics
+from gateway.model import smpp, wire
+from gateway.model.errors import AnswerLost, NotSent, StoreError, UnreadableReceipt
+from gateway.providers import base as providers
+from gateway.transport import base as transports
+from gateway.transport.smpp_options import WindowFull
+
+_log = logging.getLogger(__name__)
+
+#: Stores the receipts of an account; raises StoreError.
+File: TypeAlias = Callable[[str, Sequence[wire.DeliveryReceipt]], Awaitable[None]]
+
+#: ESME_RX_T_APPN: the centre is to deliver it again (SMPP 3.4 §5.1.3).
+_AGAIN: Final = 0x64
+
+#: ESME_RINVCMDLEN, ESME_RINVCMDID: the centre cannot read what we write.
+_OUR_FAULT: Final = frozenset({0x02, 0x03})
+
+
+class Binding(transports.SmppTransport, Protocol):
+    """A transport that also brings what the centre delivers."""
+
+    def begin(
+        self, take: Callable[[Sequence[smpp.Delivery]], Awaitable[Sequence[int]]]
+    ) -> None: ...
+
+
+class SmppSender:
+    """One account at a message centre."""
+
+    def __init__(
+        self,
+        provider: providers.SmppProvider,
+        transport: Binding,
+        metrics: Metrics,
+        *,
+        timeout: float,
+    ) -> None:
+        """timeout: seconds for a place in a window, for each part."""
+        self._provider = provider
+        self._transport = transport
+        self._metrics = metrics
+        self._timeout = timeout
+        self._parts = Parts()
+
+    @property
+    def provider(self) -> providers.SmppProvider:
+        return self._provider
+
+    def begin(self, file: File) -> None:
+        """Bind; from now on receipts go to `file`, and are acknowledged when it has returned."""
+
+        async def take(deliveries: Sequence[smpp.Delivery]) -> Sequence[int]:
+            return await self._take(deliveries, file)
+
+        self._transport.begin(take)
+
+    def plan(self, messages: Sequence[wire.Message]) -> Sequence[Call]:
+        return [
+            Call([message], partial(self._send, self._provider.build_submits(message)))
+            for message in messages
+        ]
+
+    async def _send(
+        self, submits: Sequence[smpp.Submit], admit: transports.Admit | None
+    ) -> Sequence[wire.AttemptResult]:
+        """A part goes when the one before it was taken: what is refused leaves no pieces behind."""
+        ids: list[str] = []
+        result: wire.AttemptResult = wire.Accepted()
+        for submit in submits:
+            # tokens are for the whole message
+            result = await self._submit(submit, None if ids else admit)
+            if not isinstance(result, wire.Accepted):
+                self._parts.forget(ids)
+                return [result]
+            ids.append(result.provider_id)
+            self._parts.add(ids, len(submits))
+        return [wire.Accepted(provider_id=ids[0])]
+
+    async def _submit(
+        self, submit: smpp.Submit, admit: transports.Admit | None
+    ) -> wire.AttemptResult:
+        try:
+            answer = await self._transport.send(submit, timeout=self._timeout, admit=admit)
+        except WindowFull as error:
+            return wire.Deferred(code=error.reason, cause=wire.Cause.THROTTLED)
+        except NotSent as error:
+            return wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)
+        except AnswerLost as error:
+            return wire.Unknown(code=error.reason)
+        except ValueError as error:
+            return wire.Rejected(code="unfit", detail=str(error))
+        if answer.status in _OUR_FAULT:
+            _log.error("pdu_refused provider=%s status=%#x", self._provider.account, answer.status)
+        return self._provider.read_answer(answer)
+
+    async def _take(self, deliveries: Sequence[smpp.Delivery], file: File) -> Sequence[int]:
+        """The status to answer each with; nothing raised."""
+        try:
+            receipts = list(filter(None, map(self._read, deliveries)))
+            await file(self._provider.account, receipts)
+        except StoreError:
+            return [_AGAIN] * len(deliveries)
+        except Exception:  # a fault in an adapter must not end the account's receipts
+            _log.exception("receipts_failed provider=%s", self._provider.account)
+            return [_AGAIN] * len(deliveries)
+        return [smpp.OK] * len(deliveries)
+
+    def _read(self, delivery: smpp.Delivery) -> wire.DeliveryReceipt | None:
+        """None for what is acknowledged and not kept: it would not be better the next time."""
+        try:
+            brought = self._provider.read_delivery(delivery)
+        except UnreadableReceipt:
+            self._metrics.receipts_refused.labels(self._provider.account, "unreadable").inc()
+            return None
+        if isinstance(brought, wire.InboundMessage):
+            # until the gateway has a place for what recipients write
+            _log.warning("inbound_not_kept provider=%s", self._provider.account)
+            return None
+        return None if brought is None else self._parts.settle(brought)
