@@ -18,6 +18,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
@@ -30,16 +31,16 @@ from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.errors import UnreadableReceipt
+from gateway.model.errors import NotSent, UnreadableReceipt
 from gateway.model.message import MessageId
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
-from gateway.providers.base import Credential
+from gateway.providers.base import Credential, HttpProvider
 from gateway.store.sqlite.store import SqliteStore
 from gateway.transport.base import Admit
 from tests.virtual import VirtualLoop
 
 
-class FakeProvider:
+class FakeProvider(HttpProvider):
     """Speaks no wire. Its receipts are whatever lies in `receipts` when it is asked."""
 
     name: ClassVar[str] = "fake"
@@ -74,6 +75,20 @@ class FakeProvider:
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=204)
+
+
+class NoTransport:
+    """Nothing can be fetched over it."""
+
+    async def send(
+        self, request: wire.HttpRequest, *, timeout: float, admit: Admit | None = None
+    ) -> wire.HttpResponse:
+        raise NotSent("closed")
+
+    async def __aenter__(self) -> "NoTransport":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -242,6 +257,7 @@ class World:
             self.accounts,
             clock,
             self.metrics,
+            Errands(NoTransport(), clock),
         )
         self.workers = {
             name: self._worker(name)
