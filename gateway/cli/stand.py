@@ -19,7 +19,7 @@ import orjson
 
 from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
-from gateway.sandbox import base, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fcm, http, postmark, receiver, ses, smtp, twilio
 from gateway.sandbox.knobs import Knobs
 
 _TOKEN = "sandbox-token"
@@ -50,6 +50,14 @@ class Stand:
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.postmark = postmark.PostmarkSimulator(
+            webhook_headers={"X-Webhook-Secret": _TOKEN},
+            knobs=_knobs(f"http://{HOST}:{port}/v1/receipts/postmark"),
+            log_limit=_LOG_LIMIT,
+        )
+        self.ses = ses.SesSimulator(
+            knobs=_knobs(f"http://{HOST}:{port}/v1/receipts/ses"), log_limit=_LOG_LIMIT
+        )
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self._stack = AsyncExitStack()
 
@@ -85,9 +93,14 @@ class Stand:
             "relay-bulk": self.bulk,
         }
 
+    @property
+    def spares(self) -> Mapping[str, base.Simulator]:
+        """The same for accounts that no lane names until somebody puts them into one."""
+        return {"postmark": self.postmark, "ses": self.ses}
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            for simulator in (*self.accounts.values(), self.receiver):
+            for simulator in (*self.accounts.values(), *self.spares.values(), self.receiver):
                 await stack.enter_async_context(simulator)
             self._stack = stack.pop_all()
         return self
@@ -122,6 +135,13 @@ class Stand:
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
             "receiver": self.receiver.url,
+            "postmark": self.postmark.url,
+            "postmark_token": self.postmark.server_token,
+            "ses": self.ses.url,
+            "ses_key_id": self.ses.keys.access_key_id,
+            "ses_key": self.ses.keys.secret_access_key,
+            "ses_region": self.ses.keys.region,
+            "ses_topic": self.ses.topic.arn,
             "relay_port": str(self.relay.port),
             "bulk_port": str(self.bulk.port),
             "twilio_sid": self.twilio.account_sid,
@@ -146,7 +166,8 @@ def _knobs(receipt_url: str = "") -> Knobs:
 async def _run(folder: Path, port: int, internal_port: int) -> None:
     async with Stand(port=port) as stand:
         stand.write(folder, port=port, internal_port=internal_port)
-        urls = {name: one.control_url for name, one in stand.accounts.items()}
+        simulators = {**stand.accounts, **stand.spares}
+        urls = {name: one.control_url for name, one in simulators.items()}
         urls["receiver"] = stand.receiver.control_url
         output.say(orjson.dumps(urls).decode())
         await loop.wait_for_eof()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from gateway.sandbox import base, fast, fcm, http, receiver, smtp, twilio
+from gateway.sandbox import base, fast, fcm, http, postmark, receiver, ses, smtp, twilio
 from gateway.sandbox.knobs import Knobs
 
 SIMULATORS: Mapping[str, type[base.Simulator]] = {
@@ -15,6 +15,8 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         http.HttpServiceSimulator,
         fast.FastHttpSimulator,
         receiver.ReceiverSimulator,
+        ses.SesSimulator,
+        postmark.PostmarkSimulator,
     )
 }
 

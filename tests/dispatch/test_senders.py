@@ -85,7 +85,7 @@ class Credential:
         return replace(request, headers={"authorization": token})
 
 
-class Provider:
+class Provider(providers.HttpProvider):
     """Two messages a request; each result says which request carried it."""
 
     name: ClassVar[str] = "fake"

@@ -53,5 +53,9 @@ async def test_unknown_kind_and_setting_are_errors() -> None:
 
 def test_kinds_are_named_as_they_say() -> None:
     assert {kind: one.kind for kind, one in simulators.SIMULATORS.items()} == {
-        kind: kind for kind in ("smtp", "twilio", "fcm", "http", "fast", "receiver")
+        kind: kind
+        for kind in (
+            *("smtp", "twilio", "fcm", "http", "fast", "receiver"),
+            *("postmark", "ses"),
+        )
     }
