@@ -97,7 +97,7 @@ def _path(path: str) -> str:
     if not path:
         return "/"
     short = posixpath.normpath("/" + path.lstrip("/"))
-    if path.endswith(("/", "/.", "/..")) and short != "/":
+    if path.endswith("/") and short != "/":
         short += "/"
     return quote(short, safe="/~")
 
