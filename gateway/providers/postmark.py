@@ -22,8 +22,9 @@ from gateway.model import errors, wire
 from gateway.model.values import replace
 from gateway.providers import auth, base, mailboxes, postmark_events
 
-#: Bytes of one batch: 50 MB is refused (user-guide/send-email-with-api/batch-emails).
-_BATCH_BYTES = 40_000_000
+#: Bytes of a batch, which may have 50 MB (user-guide/send-email-with-api/batch-emails), and of a
+#: mail, beyond which it goes alone, so that its refusal is no other's.
+_BATCH_BYTES, _MAIL_BYTES = 40_000_000, 10_000_000
 
 _INVALID, _SUPPRESSED = 300, 406
 _RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
@@ -194,10 +195,11 @@ def _groups(mails: _Mails) -> Iterator[_Mails]:
     """As many a request as its size allows."""
     begin, size = 0, 0
     for at, (_, body) in enumerate(mails):
-        if at - begin == Provider.batch_limit or (at > begin and size + len(body) > _BATCH_BYTES):
+        weight = len(body) + 1 if len(body) <= _MAIL_BYTES else _BATCH_BYTES
+        if at - begin == Provider.batch_limit or (at > begin and size + weight > _BATCH_BYTES):
             yield mails[begin:at]
             begin, size = at, 0
-        size += len(body) + 1
+        size += weight
     yield mails[begin:]
 
 

@@ -47,7 +47,7 @@ class Signer:
             (
                 request.method,
                 _path(url.path),
-                "&".join(sorted(url.query.split("&"), key=_pair)),
+                _query(url.query),
                 *(f"{name}:{' '.join(headers[name].split())}" for name in names),
                 "",
                 ";".join(names),
@@ -102,7 +102,7 @@ def _path(path: str) -> str:
     return quote(short, safe="/~")
 
 
-def _pair(item: str) -> tuple[str, str]:
-    """By name, then by value: `=` must not take part in the order."""
-    name, _, value = item.partition("=")
-    return name, value
+def _query(query: str) -> str:
+    """By name, then by value: `=`, which stands also where nothing follows, has no part in it."""
+    pairs = [item.partition("=")[::2] for item in query.split("&") if item]
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))

@@ -3,9 +3,10 @@
 Formats: https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
 Signatures: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 
-The certificate comes from AWS itself over TLS, hence the strict check of where it lies. That SNS
-signed something says nothing about whose topic it was: only topics of an allow-list count. Raw
-message delivery has no signature and is refused.
+The certificate comes from AWS itself over TLS, hence the strict check of where it lies: at SNS in
+the region of the topic. Any host of the form sns.*.amazonaws.com would not do, since buckets of S3
+can have such names. That SNS signed something says nothing about whose topic it was: only topics
+of an allow-list count. Raw message delivery has no signature and is refused.
 """
 
 import binascii
@@ -37,8 +38,10 @@ _SIGNED = {
 _OPTIONAL = "Subject"
 _HASHES = {"1": hashes.SHA1, "2": hashes.SHA256}
 
-_ORIGIN = re.compile(r"https://sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(?:\.cn)?(?::443)?")
-_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
+_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):sns:(?P<region>[a-z0-9-]{3,}):[0-9]{12}:"
+    r"[A-Za-z0-9_-]{1,256}(?:\.fifo)?"
+)
 _CERTIFICATE = re.compile(r"/(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.pem")
 #: A query of visible ASCII; `#` would begin what is not sent.
 _CONFIRM = re.compile(r"/\?[!-\"$-~]{1,2000}")
@@ -63,8 +66,8 @@ class Inbox:
 
     def __init__(self, topics: Collection[str], *, origin: str, clock: Clock) -> None:
         """origin: where certificates and confirmations may lie instead of at AWS; empty: AWS."""
-        self._topics = frozenset(topics)
-        self._origin = origin.rstrip("/")
+        #: by topic, the origins of its certificate and its confirmation
+        self._origins = {arn: (origin.rstrip("/"),) if origin else _origins(arn) for arn in topics}
         self._clock = clock
 
     def read(self, request: wire.HttpRequest) -> Note | None:
@@ -78,22 +81,21 @@ class Inbox:
         return (
             kind in _SIGNED
             and all(key in note or key == _OPTIONAL for key in _SIGNED[kind])
-            and note["TopicArn"] in self._topics
+            and note["TopicArn"] in self._origins
             and headers.get("x-amz-sns-message-type", kind) == kind
             and headers.get("x-amz-sns-message-id", note["MessageId"]) == note["MessageId"]
             and note.get("SignatureVersion") in _HASHES
-            and self._is_ours(note.get("SigningCertURL", ""), _CERTIFICATE)
+            and self._is_its(note["TopicArn"], note.get("SigningCertURL", ""), _CERTIFICATE)
             and self._is_fresh(note["Timestamp"])
             and (kind != SUBSCRIPTION or self._is_confirmation(note))
         )
 
-    def _is_ours(self, url: str, rest: re.Pattern[str]) -> bool:
-        """Whether the URL is that of SNS, with such a path."""
-        if self._origin:
-            origin, path = self._origin, url.removeprefix(self._origin)
-            return url.startswith(f"{origin}/") and rest.fullmatch(path) is not None
-        found = _ORIGIN.match(url)
-        return found is not None and rest.fullmatch(url, found.end()) is not None
+    def _is_its(self, topic: str, url: str, rest: re.Pattern[str]) -> bool:
+        """Whether the URL is one of the topic's own, with such a path."""
+        return any(
+            url.startswith(f"{origin}/") and rest.fullmatch(url, len(origin)) is not None
+            for origin in self._origins[topic]
+        )
 
     def _is_fresh(self, timestamp: str) -> bool:
         at = base.read_time(timestamp)
@@ -101,7 +103,7 @@ class Inbox:
         return -_SKEW <= age <= _LIFETIME
 
     def _is_confirmation(self, note: Note) -> bool:
-        if not self._is_ours(note["SubscribeURL"], _CONFIRM):
+        if not self._is_its(note["TopicArn"], note["SubscribeURL"], _CONFIRM):
             return False
         query = parse_qs(urlsplit(note["SubscribeURL"]).query)
         wanted = {"Action": ["ConfirmSubscription"], "TopicArn": [note["TopicArn"]]}
@@ -135,6 +137,16 @@ class Inbox:
         if note is None or note["Type"] != SUBSCRIPTION:
             return None
         return wire.HttpRequest(method="GET", url=note["SubscribeURL"])
+
+
+def _origins(arn: str) -> tuple[str, ...]:
+    """Of SNS in the topic's region, port 443 said or not; none for what is no topic."""
+    found = _ARN.fullmatch(arn)
+    if found is None:
+        return ()
+    suffix = ".cn" if found["partition"] == "aws-cn" else ""
+    origin = f"https://sns.{found['region']}.amazonaws.com{suffix}"
+    return origin, f"{origin}:443"
 
 
 def _base64(text: str) -> bytes:

@@ -167,6 +167,15 @@ def test_requests_are_bounded_in_bytes(provider: postmark.Provider, message: Mes
     assert all(len(request.body) < 50_000_000 for _, request in built)
 
 
+def test_mail_that_is_too_large_goes_alone(provider: postmark.Provider, message: Message) -> None:
+    sizes = [1, 1, 11_000_000, 1, 1]
+    messages = [
+        message(id=str(at), content=wire.Content(text="x" * size)) for at, size in enumerate(sizes)
+    ]
+
+    assert [len(part) for part, _ in provider.build_requests(messages)] == [2, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [

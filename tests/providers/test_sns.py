@@ -113,6 +113,9 @@ def test_what_was_changed_is_not_believed(
         "https://sns.us-west-2.amazonaws.com\\@example.com/a.pem",
         "https://sns.us.west.amazonaws.com/a.pem",
         "https://sns.amazonaws.com/a.pem",
+        "https://sns.us-east-1.amazonaws.com/a.pem",
+        "https://sns.s3-us-west-2.amazonaws.com/a.pem",
+        "https://sns.us-west-2.amazonaws.com.cn/a.pem",
         "https://sqs.us-west-2.amazonaws.com/a.pem",
         "https://sns.us-west-2.amazonaws.com/a.crt",
         "https://sns.us-west-2.amazonaws.com.cn.example.com/a.pem",
@@ -129,16 +132,25 @@ def test_certificates_of_others_are_not_fetched(
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("topic", "url"),
     [
-        "https://sns.us-west-2.amazonaws.com:443/SimpleNotificationService-0a.pem",
-        "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-0a.pem",
+        (TOPIC, "https://sns.us-west-2.amazonaws.com:443/SimpleNotificationService-0a.pem"),
+        (
+            "arn:aws-cn:sns:cn-north-1:123456789012:ses",
+            "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-0a.pem",
+        ),
+        (
+            "arn:aws-us-gov:sns:us-gov-west-1:123456789012:ses",
+            "https://sns.us-gov-west-1.amazonaws.com/SimpleNotificationService-0a.pem",
+        ),
     ],
 )
-def test_every_endpoint_of_sns_may_have_the_certificate(
-    inbox: sns.Inbox, now: datetime, url: str
+def test_sns_in_the_region_of_the_topic_has_the_certificate(
+    clock: Clock, now: datetime, topic: str, url: str
 ) -> None:
-    asked = inbox.certificate_request(post(note(now, SigningCertURL=url)))
+    inbox = sns.Inbox([TOPIC, topic], origin="", clock=clock)
+
+    asked = inbox.certificate_request(post(note(now, TopicArn=topic, SigningCertURL=url)))
 
     assert asked is not None
     assert asked.url == url
