@@ -106,6 +106,9 @@ class Settings:
         faults += mailboxes.faults(
             required={"from": self.from_}, optional={"reply_to": self.reply_to}
         )
+        for name, value in (("from", self.from_), ("reply_to", self.reply_to)):
+            if not _header(value).isascii():
+                faults.append(f"{name}: SES takes no address beyond ASCII but for its domain")
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", self.configuration_set):
             faults.append("configuration_set: not up to 64 letters, digits, - or _")
         faults += ["topic_arns: not an ARN" for arn in self.topic_arns if not sns.is_topic(arn)]

@@ -184,6 +184,7 @@ def test_temporary_credentials_send_their_token(make: Make, message: Message) ->
         ({"access_key_id": ""}, "access_key_id"),
         ({"secret_access_key": ""}, "secret_access_key"),
         ({"from": "nobody"}, "from"),
+        ({"from": "Müller <müller@example.com>"}, "from"),
         ({"reply_to": "a@b, c@d"}, "reply_to"),
         ({"configuration_set": "two words"}, "configuration_set"),
         ({"topic_arns": ["ses"]}, "topic_arns"),
