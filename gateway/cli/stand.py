@@ -95,7 +95,7 @@ class Stand:
 
     @property
     def spares(self) -> Mapping[str, base.Simulator]:
-        """The same for accounts that no lane names until somebody puts them into one."""
+        """The same for accounts that only messages of a category of their own come to."""
         return {"postmark": self.postmark, "ses": self.ses}
 
     async def __aenter__(self) -> Self:
