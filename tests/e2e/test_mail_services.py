@@ -60,9 +60,12 @@ async def test_events_of_a_topic_that_is_not_allowed_are_refused(
     gateway = await start(stand, "ses", ses_options(simulator, topic_arns=[other]))
 
     id = await gateway.send(to={"email": "li@example.com"}, content=TEXT)
+    await gateway.until(id, "sent")
     await eventually(lambda: simulator.reporter.counts["4xx"] == 1)
 
+    # it was not confirmed, so that nothing else comes
     assert (await gateway.read(id))["state"] == "sent"
+    assert simulator.reporter.pending == 0
 
 
 async def test_postmark_takes_mails_and_its_webhooks_are_believed(
