@@ -70,6 +70,9 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refuse(request, error)
     except errors.StoreUnavailable:
         return problems.unavailable(request[REQUEST_ID])
+    except errors.ErrandFailed:
+        detail = "What this report needs besides cannot be reached. Try again."
+        return problems.unavailable(request[REQUEST_ID], detail)
     except errors.BadSignature:
         return _refuse(request, errors.Forbidden("The signature is not the provider's."))
     except errors.UnreadableReceipt:

@@ -170,9 +170,10 @@ def headers_of(error: errors.RequestError) -> dict[str, str]:
     return {}
 
 
-def unavailable(request_id: str) -> web.Response:
-    """The store cannot answer now."""
-    detail = "The store cannot be reached; nothing was stored. Try again."
+def unavailable(
+    request_id: str, detail: str = "The store cannot be reached; nothing was stored. Try again."
+) -> web.Response:
+    """The store, or what `detail` says, cannot answer now."""
     body = problem(UNAVAILABLE.status, UNAVAILABLE.title, detail)
     return response(body, request_id, {"Retry-After": "1"})
 

@@ -21,6 +21,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.keys import Keys
@@ -163,6 +164,7 @@ class Assembly:
 
     async def _build_senders(self) -> Mapping[str, Sender]:
         http = await self._stack.enter_async_context(LeanHttpTransport(_UNBOUNDED))
+        self._errands = Errands(http, self.clock)
         senders: dict[str, Sender] = {}
         for name, account in self.settings.providers.items():
             provider = registry.build(name, account.kind, account.options, self.clock)
@@ -284,6 +286,7 @@ class Assembly:
             self._accounts,
             clock,
             self.metrics,
+            self._errands,
         )
         for sender in self._senders.values():
             if isinstance(sender, SmppSender) and self._role.sends:

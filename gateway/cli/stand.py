@@ -25,8 +25,10 @@ from gateway.sandbox import (
     fcm,
     http,
     mailgun,
+    postmark,
     receiver,
     sendgrid,
+    ses,
     smpp,
     smtp,
     tencent,
@@ -75,6 +77,12 @@ class Stand:
             knobs=_knobs(_receipts("sendgrid", port)), log_limit=_LOG_LIMIT
         )
         self.tencent = tencent.TencentSimulator(knobs=_keyed("tencent", port), log_limit=_LOG_LIMIT)
+        self.postmark = postmark.PostmarkSimulator(
+            webhook_headers={"X-Webhook-Secret": _TOKEN},
+            knobs=_knobs(_receipts("postmark", port)),
+            log_limit=_LOG_LIMIT,
+        )
+        self.ses = ses.SesSimulator(knobs=_knobs(_receipts("ses", port)), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.vonage_sms = vonage_sms.VonageSmsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
@@ -120,7 +128,9 @@ class Stand:
             "tencent": self.tencent,
             "centre": self.centre,
             "mailgun": self.mailgun,
+            "postmark": self.postmark,
             "sendgrid": self.sendgrid,
+            "ses": self.ses,
             "vonage": self.vonage,
             "vonage-sms": self.vonage_sms,
         }
@@ -179,6 +189,13 @@ class Stand:
             "centre_port": str(self.centre.port),
             "centre_id": self.centre.system_id,
             "centre_password": self.centre.password,
+            "postmark": self.postmark.url,
+            "postmark_token": self.postmark.server_token,
+            "ses": self.ses.url,
+            "ses_key_id": self.ses.keys.access_key_id,
+            "ses_key": self.ses.keys.secret_access_key,
+            "ses_region": self.ses.keys.region,
+            "ses_topic": self.ses.topic.arn,
             "relay_port": str(self.relay.port),
             "bulk_port": str(self.bulk.port),
             "twilio_sid": self.twilio.account_sid,

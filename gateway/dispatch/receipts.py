@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from gateway.clock import Clock, to_datetime
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
+from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Entry, Finisher, News
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
@@ -66,6 +67,7 @@ class Receipts:
         roster: Mapping[str, Account],
         clock: Clock,
         metrics: Metrics,
+        errands: Errands,
     ) -> None:
         """reporters: the HTTP providers, by account."""
         self._reporters = reporters
@@ -75,17 +77,18 @@ class Receipts:
         self._roster = roster
         self._clock = clock
         self._metrics = metrics
+        self._errands = errands
 
     async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
         """Store what a provider reports, then answer it.
 
-        Raises NotFound, BadSignature, UnreadableReceipt, and StoreUnavailable: the provider is to
-        try again.
+        Raises NotFound, BadSignature, UnreadableReceipt, and StoreUnavailable or ErrandFailed: the
+        provider is to try again.
         """
         provider = self._reporters.get(account)
         if provider is None:
             raise NotFound("no such provider account")
-        if not provider.verify_receipt(request):
+        if not await self._is_proved(provider, request):
             self._metrics.receipts_refused.labels(account, "signature").inc()
             raise BadSignature("the signature does not match")
         try:
@@ -94,6 +97,8 @@ class Receipts:
             self._metrics.receipts_refused.labels(account, "unreadable").inc()
             raise
         await self._file(account, receipts[:_MOST])
+        if (follow_up := provider.follow_up(request)) is not None:
+            await self._errands.call(account, follow_up)
         return provider.answer_receipt(request)
 
     async def take_receipts(self, account: str, receipts: Sequence[wire.DeliveryReceipt]) -> None:
@@ -102,6 +107,17 @@ class Receipts:
         Raises StoreUnavailable: the provider is to try again.
         """
         await self._file(account, receipts[:_MOST])
+
+    async def _is_proved(self, provider: providers.HttpProvider, request: wire.HttpRequest) -> bool:
+        """Raises ErrandFailed when the evidence for it is not to be had now."""
+        wanted = provider.evidence_request(request)
+        if wanted is None:
+            return provider.verify_receipt(request)
+        evidence = await self._errands.fetch(wanted)
+        is_proved = provider.verify_with(request, evidence)
+        if is_proved:
+            self._errands.keep(wanted, evidence)
+        return is_proved
 
     async def apply_parked(self) -> int:
         """Apply receipts whose attempt has become known; how many attempts they were about."""

@@ -18,6 +18,7 @@ GatewayError
 │  └─ AnswerLost          bytes left, no readable answer: the outcome is unknown
 └─ ReceiptError
    ├─ BadSignature
+   ├─ ErrandFailed          what it needs could not be fetched; becomes 503
    └─ UnreadableReceipt
 """
 
@@ -150,6 +151,10 @@ class ReceiptError(GatewayError):
 
 class BadSignature(ReceiptError):
     """It does not prove to come from the provider."""
+
+
+class ErrandFailed(ReceiptError):
+    """What would prove or complete it could not be fetched now: the provider is to try again."""
 
 
 class UnreadableReceipt(ReceiptError):

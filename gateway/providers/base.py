@@ -10,7 +10,7 @@ where it is certain that nothing was taken, `Unknown` where it is not.
 """
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -70,9 +70,26 @@ class HttpProvider(Provider, Protocol):
         """Whether the request proves to come from the service, now and for this account."""
         ...
 
+    def evidence_request(self, request: wire.HttpRequest) -> wire.HttpRequest | None:
+        """What must be fetched before the request can be verified, such as a certificate.
+
+        None: `verify_receipt` can tell by itself. Otherwise `verify_with` gets the answer. Nothing
+        is proved yet, so this names only addresses that are certain to belong to the service.
+        """
+        return None
+
+    def verify_with(self, request: wire.HttpRequest, evidence: wire.HttpResponse) -> bool:
+        """As `verify_receipt`, with a 200 to what `evidence_request` asked for, perhaps kept."""
+        return False
+
     def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
         """What a verified request reports. Raises UnreadableReceipt."""
         ...
+
+    def follow_up(self, request: wire.HttpRequest) -> wire.HttpRequest | None:
+        """What is to be called once a verified request has been stored, such as the address that
+        confirms a subscription. It may come twice; None: nothing."""
+        return None
 
     def read_inbound(self, request: wire.HttpRequest) -> Sequence[wire.InboundMessage]:
         """What a verified request brings from recipients; a service that brings receipts and
@@ -136,6 +153,17 @@ class SmppProvider(Provider, Protocol):
     ) -> wire.DeliveryReceipt | wire.InboundMessage | None:
         """What was brought, None for what means nothing to us. Raises UnreadableReceipt."""
         ...
+
+
+def read_time(value: object) -> datetime | None:
+    """An ISO 8601 time with its zone, as receipts carry it; None when it is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        return at.astimezone(UTC) if at.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def retry_after(response: wire.HttpResponse, *, now_ms: int) -> float | None:

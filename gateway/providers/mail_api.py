@@ -13,12 +13,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
-import idna
-
 from gateway.content import mime
 from gateway.model import errors, wire
 from gateway.model.values import Value
-from gateway.providers import auth, base
+from gateway.providers import auth, base, mailboxes
 
 #: Addresses about which no two services disagree: dot-atoms of ASCII at a domain with a dot.
 _PLAIN = re.compile(
@@ -27,46 +25,18 @@ _PLAIN = re.compile(
 )
 #: RFC 5321 §4.5.3.1: octets of a local part and of a whole address.
 _MAX_LOCAL, _MAX_ADDRESS = 64, 254
-_MAILBOX = re.compile(r"(?:(?P<name>[^<>]*)<(?P<inner>[^<>]+)>|(?P<bare>[^<>\s]+))")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_URI = re.compile(r"[!-;=?-~]{1,900}")
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 #: Seconds since the epoch that a datetime can surely hold.
 _LATEST = 2**33
 _DAY = 86_400.0
 
 
-def read_mailbox(value: str) -> mime.Mailbox | None:
-    """`Example <no-reply@example.com>` or the address alone; None if it is neither."""
-    match = _MAILBOX.fullmatch(value.strip())
-    if match is None:
-        return None
-    name = (match["name"] or "").strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    try:
-        mailbox = mime.Mailbox(name=name, address=_to_ascii(match["inner"] or match["bare"]))
-        mime.mailbox(mailbox, indent=0)
-    except ValueError:
-        return None
-    return mailbox
-
-
 def mailbox(value: str) -> mime.Mailbox:
     """The same, of settings that `faults` has seen. Raises SettingsError."""
-    found = read_mailbox(value)
+    found = mailboxes.read(value)
     if found is None:
         raise errors.SettingsError(["from: not a mailbox"])
     return found
-
-
-def faults(*, from_: str, reply_to: str) -> list[str]:
-    """What is wrong with the mailboxes of an account's settings."""
-    return [
-        f"{key}: not a mailbox such as Example <no-reply@example.com>"
-        for key, value in (("from", from_), ("reply_to", reply_to))
-        if (value or key == "from") and read_mailbox(value) is None
-    ]
 
 
 def reports(*, signed: bool, tracking: bool | None) -> frozenset[wire.ReceiptEvent]:
@@ -80,17 +50,9 @@ def reports(*, signed: bool, tracking: bool | None) -> frozenset[wire.ReceiptEve
 def ascii_domain(address: str) -> str:
     """The address with A-labels, or as it stands when it has none: its service will refuse it."""
     try:
-        return clean(_to_ascii(address))
+        return clean(mailboxes.ascii_domain(address))
     except ValueError:
         return clean(address)
-
-
-def _to_ascii(address: str) -> str:
-    """The address with A-labels. Raises ValueError."""
-    if address.isascii():
-        return address
-    local, at, domain = address.rpartition("@")
-    return local + at + idna.encode(domain, uts46=True).decode("ascii")
 
 
 def clean(text: str) -> str:
@@ -121,39 +83,25 @@ class Letter(Value):
     def headers(self) -> dict[str, str]:
         """Those that services do not write themselves, by name."""
         headers = {"Auto-Submitted": "auto-generated"} if self.automatic else {}
-        if self.unsubscribe:
-            headers["List-Unsubscribe"] = self.unsubscribe
-            if self.unsubscribe.lower().count("<https:") == 1:
-                headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        return headers
+        return headers | dict(mailboxes.list_headers(self.message.content))
 
 
 def letter(message: wire.Message) -> Letter:
-    """Of `content.extra` it reads `list_unsubscribe`: a URI, or a list of them.
-
-    A URI that no header can hold is left out, and breaks of lines in a subject become blanks:
-    the gateway's edge takes neither, and one message must not spoil a call for others.
-    """
+    """One message must not spoil a call for others: breaks of lines become blanks, and what no text
+    can hold is replaced."""
     content = message.content
     to = ascii_domain(message.to.email)
-    unsubscribe = _unsubscribe(content.extra.get("list_unsubscribe"))
+    unsubscribe = dict(mailboxes.list_headers(content)).get("List-Unsubscribe", "")
     return Letter(
         message=message,
         to=to,
-        subject=_CONTROL.sub(" ", clean(content.subject)),
+        subject=mailboxes.one_line(clean(content.subject)),
         text=clean(content.text),
         html=clean(content.html),
         unsubscribe=unsubscribe,
         automatic=not unsubscribe and message.category != "marketing",
         sociable=_is_plain(to),
     )
-
-
-def _unsubscribe(given: object) -> str:
-    """The value of List-Unsubscribe; empty when there is nothing to write there."""
-    uris = given if isinstance(given, list | tuple) else (given,)
-    good = [uri for uri in uris if isinstance(uri, str) and _URI.fullmatch(uri)]
-    return ", ".join(f"<{uri}>" for uri in good)
 
 
 def _is_plain(address: str) -> bool:

@@ -24,7 +24,7 @@ from gateway.clock import Clock
 from gateway.content import mime
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, mail_api, mailgun_events
+from gateway.providers import auth, base, mail_api, mailboxes, mailgun_events
 
 Json: TypeAlias = Mapping[str, object]
 
@@ -70,7 +70,9 @@ class Settings:
     base_url: str = ""
 
     def __post_init__(self) -> None:
-        faults = mail_api.faults(from_=self.from_, reply_to=self.reply_to)
+        faults = mailboxes.faults(
+            required={"from": self.from_}, optional={"reply_to": self.reply_to}
+        )
         if not self.api_key:
             faults.append("api_key: is empty")
         if not self.domain or "/" in self.domain:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.clock import Clock
 from gateway.model import errors, wire
-from gateway.providers import auth, base, ecdsa, mail_api
+from gateway.providers import auth, base, ecdsa, mail_api, mailboxes
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -81,7 +81,9 @@ class Settings:
     base_url: str = "https://api.sendgrid.com"
 
     def __post_init__(self) -> None:
-        faults = mail_api.faults(from_=self.from_, reply_to=self.reply_to)
+        faults = mailboxes.faults(
+            required={"from": self.from_}, optional={"reply_to": self.reply_to}
+        )
         if not self.api_key:
             faults.append("api_key: is empty")
         for name in ("verification_key", "verification_key_previous"):

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-import idna
-
 from gateway.clock import Clock
 from gateway.content import mime
 from gateway.model import errors, wire
-from gateway.providers import base, smtp_replies
+from gateway.providers import base, mailboxes, smtp_replies
 from gateway.transport.smtp import is_loopback
 
 
@@ -48,12 +46,10 @@ class Settings:
     messages_per_connection: int = 100
 
     def __post_init__(self) -> None:
-        faults = [
-            f"{key}: not a mailbox such as Example <no-reply@example.com>"
-            for key, value in (("from", self.from_), ("reply_to", self.reply_to))
-            if (value or key == "from") and _read_mailbox(value) is None
-        ]
-        if self.envelope_sender and _read_mailbox(self.envelope_sender) is None:
+        faults = mailboxes.faults(
+            required={"from": self.from_}, optional={"reply_to": self.reply_to}
+        )
+        if self.envelope_sender and mailboxes.read(self.envelope_sender) is None:
             faults.append("envelope_sender: not an email address")
         if not self.host:
             faults.append("host: is empty")
@@ -67,33 +63,6 @@ class Settings:
             raise errors.SettingsError(faults)
 
 
-_MAILBOX = re.compile(r"(?:(?P<name>[^<>]*)<(?P<inner>[^<>]+)>|(?P<bare>[^<>\s]+))")
-
-
-def _read_mailbox(value: str) -> mime.Mailbox | None:
-    """The mailbox with its domain in ASCII; None if it is none."""
-    match = _MAILBOX.fullmatch(value.strip())
-    if match is None:
-        return None
-    name = (match["name"] or "").strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    try:
-        mailbox = mime.Mailbox(name=name, address=_ascii_domain(match["inner"] or match["bare"]))
-        mime.mailbox(mailbox, indent=0)
-    except ValueError:
-        return None
-    return mailbox
-
-
-def _ascii_domain(address: str) -> str:
-    """The address with A-labels, which every relay takes. Raises ValueError."""
-    if address.isascii():
-        return address
-    local, at, domain = address.rpartition("@")
-    return local + at + idna.encode(domain, uts46=True).decode("ascii")
-
-
 class Provider(base.SmtpProvider):
     """One account at a relay."""
 
@@ -101,7 +70,7 @@ class Provider(base.SmtpProvider):
     batch_limit: ClassVar[int] = 1
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
-        sender = _read_mailbox(settings.from_)
+        sender = mailboxes.read(settings.from_)
         if sender is None:
             raise errors.SettingsError(["from: not a mailbox"])
         self.account = account
@@ -110,8 +79,8 @@ class Provider(base.SmtpProvider):
         self._settings = settings
         self._clock = clock
         self._sender = sender
-        self._reply_to = _read_mailbox(settings.reply_to)
-        bounces = _read_mailbox(settings.envelope_sender) or sender
+        self._reply_to = mailboxes.read(settings.reply_to)
+        bounces = mailboxes.read(settings.envelope_sender) or sender
         self._envelope_sender = bounces.address
 
     @property
@@ -128,7 +97,7 @@ class Provider(base.SmtpProvider):
         return [(message, self._envelope(message)) for message in messages]
 
     def _envelope(self, message: wire.Message) -> wire.Envelope:
-        recipient = _ascii_domain(message.to.email)
+        recipient = mailboxes.ascii_domain(message.to.email)
         return wire.Envelope(
             sender=self._envelope_sender,
             recipients=(recipient,),
@@ -138,9 +107,7 @@ class Provider(base.SmtpProvider):
         )
 
     def _content(self, message: wire.Message, recipient: str) -> bytes:
-        unsubscribe = message.content.extra.get("list_unsubscribe") or ()
-        if isinstance(unsubscribe, str):
-            unsubscribe = (unsubscribe,)
+        unsubscribe = mailboxes.unsubscribe_uris(message.content)
         return mime.build(
             sender=self._sender,
             to=recipient,
@@ -150,7 +117,7 @@ class Provider(base.SmtpProvider):
             text=message.content.text,
             html=message.content.html,
             reply_to=self._reply_to,
-            unsubscribe=[str(uri) for uri in unsubscribe],
+            unsubscribe=unsubscribe,
             automatic=not unsubscribe and message.category != "marketing",
         )
 

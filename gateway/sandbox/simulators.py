@@ -10,8 +10,10 @@ from gateway.sandbox import (
     fcm,
     http,
     mailgun,
+    postmark,
     receiver,
     sendgrid,
+    ses,
     smpp,
     smtp,
     tencent,
@@ -37,6 +39,8 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         vonage_sms.VonageSmsSimulator,
         aliyun.AliyunSimulator,
         tencent.TencentSimulator,
+        ses.SesSimulator,
+        postmark.PostmarkSimulator,
     )
 }
 

@@ -181,6 +181,8 @@ class FakeReceipts:
             raise errors.BadSignature
         if account == "garbled":
             raise errors.UnreadableReceipt
+        if account == "unprovable":
+            raise errors.ErrandFailed
         if account != "acme":
             raise errors.NotFound("There is no such provider account.")
         self.taken.append((account, request))

@@ -99,7 +99,8 @@ async def test_address_can_be_proved_by_a_get(edge: Any, fakes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("account", "status"), [("nobody", 404), ("forged", 403), ("garbled", 400), ("%00", 404)]
+    ("account", "status"),
+    [("nobody", 404), ("forged", 403), ("garbled", 400), ("%00", 404), ("unprovable", 503)],
 )
 async def test_receipt_that_cannot_be_used_is_refused(edge: Any, account: str, status: int) -> None:
     async with edge.session.post(f"{edge.url}/v1/receipts/{account}", data=b"x") as answer:

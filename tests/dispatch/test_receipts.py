@@ -5,10 +5,17 @@ from typing import Any
 import pytest
 
 from gateway.model import wire
-from gateway.model.errors import BadSignature, NotFound, UnreadableReceipt
+from gateway.model.errors import (
+    BadSignature,
+    ErrandFailed,
+    NotFound,
+    NotSent,
+    UnreadableReceipt,
+)
 from gateway.model.message import new_id
 from gateway.model.submission import StepRequest
 from gateway.model.wire import DeliveryReceipt, ReceiptEvent
+from tests.dispatch.world import CERTIFICATE_URL, CONFIRM_URL
 
 SMS_ONLY = (StepRequest(channel="sms"),)
 
@@ -204,3 +211,68 @@ async def test_many_receipts_of_one_request_share_commits(
 
     assert {await world.state(id_) for id_ in ids if id_ in of_a} == {"delivered"}
     assert len(commits) <= 2 * len(reports) // 128 + 1
+
+
+def signed(body: bytes) -> wire.HttpRequest:
+    return wire.HttpRequest(method="POST", url="https://gw", body=body)
+
+
+async def test_receipt_that_needs_a_certificate_is_believed_with_it(world: Any) -> None:
+    id_ = await sent(world)
+    world.web.answers[CERTIFICATE_URL] = wire.HttpResponse(status=200, body=b"certificate")
+    world.senders["a"].provider.receipts = [named(world, ReceiptEvent.DELIVERED)]
+
+    for _ in range(3):
+        await world.receipts.take("a", signed(b"signed"))
+
+    assert await world.state(id_) == "delivered"
+    assert world.web.asked == [CERTIFICATE_URL]
+
+
+async def test_receipt_of_another_signer_is_refused(world: Any) -> None:
+    world.web.answers[CERTIFICATE_URL] = wire.HttpResponse(status=200, body=b"certificate")
+
+    with pytest.raises(BadSignature):
+        await world.receipts.take("a", signed(b"signed by another"))
+
+    assert counted(world, "receipts_refused", "a", "signature") == 1
+
+
+async def test_receipt_waits_for_a_certificate_that_cannot_be_had(world: Any) -> None:
+    id_ = await sent(world)
+    world.senders["a"].provider.receipts = [named(world, ReceiptEvent.DELIVERED)]
+    world.web.answers[CERTIFICATE_URL] = NotSent("dns")
+
+    with pytest.raises(ErrandFailed):
+        await world.receipts.take("a", signed(b"signed"))
+    assert await world.state(id_) == "sent"
+    world.web.answers[CERTIFICATE_URL] = wire.HttpResponse(status=200, body=b"certificate")
+    await world.receipts.take("a", signed(b"signed"))
+
+    assert await world.state(id_) == "delivered"
+
+
+async def test_certificate_that_is_none_spoils_nothing(world: Any) -> None:
+    world.web.answers[CERTIFICATE_URL] = wire.HttpResponse(status=200, body=b"<html>")
+
+    with pytest.raises(BadSignature):
+        await world.receipts.take("a", signed(b"signed"))
+    world.web.answers[CERTIFICATE_URL] = wire.HttpResponse(status=200, body=b"certificate")
+
+    assert (await world.receipts.take("a", signed(b"signed"))).status == 204
+
+
+async def test_subscription_is_confirmed_once_it_is_proved(world: Any) -> None:
+    world.web.answers[CERTIFICATE_URL] = wire.HttpResponse(status=200, body=b"<html>")
+    with pytest.raises(BadSignature):
+        await world.receipts.take("a", signed(b"signed subscribe"))
+    assert CONFIRM_URL not in world.web.asked
+
+    world.web.answers[CERTIFICATE_URL] = wire.HttpResponse(status=200, body=b"certificate")
+    with pytest.raises(ErrandFailed):
+        await world.receipts.take("a", signed(b"signed subscribe"))
+    world.web.answers[CONFIRM_URL] = wire.HttpResponse(status=200)
+    answer = await world.receipts.take("a", signed(b"signed subscribe"))
+
+    assert answer.status == 204
+    assert world.web.asked.count(CONFIRM_URL) == 2

@@ -19,6 +19,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
@@ -31,7 +32,7 @@ from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.errors import UnreadableReceipt
+from gateway.model.errors import TransportError, UnreadableReceipt
 from gateway.model.message import MessageId
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
 from gateway.providers import base as providers
@@ -39,9 +40,15 @@ from gateway.store.sqlite.store import SqliteStore
 from gateway.transport.base import Admit
 from tests.virtual import VirtualLoop
 
+CERTIFICATE_URL = "https://service.example.com/certificate"
+CONFIRM_URL = "https://service.example.com/confirm"
+
 
 class FakeProvider(providers.HttpProvider):
-    """Speaks no wire. Its receipts are whatever lies in `receipts` when it is asked."""
+    """Speaks no wire. Its receipts are whatever lies in `receipts` when it is asked.
+
+    Requests that begin with `signed` need a certificate; `signed subscribe` is to be confirmed.
+    """
 
     name: ClassVar[str] = "fake"
     batch_limit: ClassVar[int] = 1
@@ -68,13 +75,53 @@ class FakeProvider(providers.HttpProvider):
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         return request.body != b"forged"
 
+    def evidence_request(self, request: wire.HttpRequest) -> wire.HttpRequest | None:
+        if not request.body.startswith(b"signed"):
+            return None
+        return wire.HttpRequest(method="GET", url=CERTIFICATE_URL)
+
+    def verify_with(self, request: wire.HttpRequest, evidence: wire.HttpResponse) -> bool:
+        return evidence.body == b"certificate" and request.body != b"signed by another"
+
     def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
         if request.body == b"garbled":
             raise UnreadableReceipt
         return self.receipts
 
+    def follow_up(self, request: wire.HttpRequest) -> wire.HttpRequest | None:
+        if request.body != b"signed subscribe":
+            return None
+        return wire.HttpRequest(method="GET", url=CONFIRM_URL)
+
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=204)
+
+
+class FakeWeb:
+    """What can be fetched, by URL: an answer, or an error to raise. Everything else is a 404."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        self.answers: dict[str, wire.HttpResponse | TransportError] = {}
+        #: URLs that were asked for, in order
+        self.asked: list[str] = []
+        self.latency = 0.0
+        self._clock = clock
+
+    async def send(
+        self, request: wire.HttpRequest, *, timeout: float, admit: Admit | None = None
+    ) -> wire.HttpResponse:
+        self.asked.append(request.url)
+        if self.latency:
+            await self._clock.sleep(self.latency)
+        answer = self.answers.get(request.url, wire.HttpResponse(status=404))
+        if isinstance(answer, TransportError):
+            raise answer
+        return answer
+
+    async def __aenter__(self) -> "FakeWeb":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -250,6 +297,7 @@ class World:
         self.endpoints = Endpoints(
             self.book, self.store, self.finisher, clock, lambda url: "" if "good" in url else "bad"
         )
+        self.web = FakeWeb(clock)
         self.receipts = Receipts(
             {name: sender.provider for name, sender in self.senders.items()},
             self.store,
@@ -258,6 +306,7 @@ class World:
             self.accounts,
             clock,
             self.metrics,
+            Errands(self.web, clock),
         )
         self.workers = {
             name: self._worker(name)

@@ -8,39 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.content import mime
 from gateway.model import wire
 from gateway.providers import ecdsa, mail_api
 
 Message = Callable[..., wire.Message]
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "address"),
-    [
-        ("a@example.com", "", "a@example.com"),
-        (" Example <a@example.com> ", "Example", "a@example.com"),
-        ('"Ex, Ample" <a@example.com>', "Ex, Ample", "a@example.com"),
-        (r'"E \"x\"" <a@example.com>', 'E "x"', "a@example.com"),
-        ("Müller <a@müller.example>", "Müller", "a@xn--mller-kva.example"),
-    ],
-)
-def test_mailboxes_are_read(text: str, name: str, address: str) -> None:
-    assert mail_api.read_mailbox(text) == mime.Mailbox(name=name, address=address)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "a", "a@", "<>", "a b@example.com", "x <a@b.c> y", "x\r\nBcc: y <a@b.c>", "a@\ud800"],
-)
-def test_what_is_no_mailbox_is_told_by_its_key(text: str) -> None:
-    assert mail_api.read_mailbox(text) is None
-    assert mail_api.faults(from_=text, reply_to="")[0].startswith("from: ")
-
-
-def test_reply_to_may_be_missing_and_from_may_not() -> None:
-    assert mail_api.faults(from_="a@example.com", reply_to="") == []
-    assert len(mail_api.faults(from_="", reply_to="x")) == 2
 
 
 @pytest.mark.parametrize(
