@@ -14,6 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from benchmarks import (
     accept,
     backlog,
+    batch,
     latency,
     mixed,
     nodes,
@@ -30,6 +31,7 @@ from benchmarks.load import Progress as Note
 
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
     **{name: one.run for name, one in races.RACES.items()},
+    "batch": batch.run,
     "accept": accept.run,
     "latency": latency.run,
     "mixed": mixed.run,

@@ -16,19 +16,15 @@ import uvloop
 
 _PHONE = re.compile(rb'"\+86138(\d{8})"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_BODY = b'{"id":"0123456789"}'
-_ANSWER = (
-    b"HTTP/1.1 %%d Answer\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    % (len(_BODY), _BODY)
-)
+_ANSWER = b"HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 
 
 class Connection(asyncio.Protocol):
     """Requests one after another; each is answered as soon as it is whole."""
 
-    def __init__(self, times: list[tuple[int, float]], status: int = 200) -> None:
+    def __init__(self, times: list[tuple[int, float]], answer: bytes) -> None:
         self._times = times
-        self._answer = _ANSWER % status
+        self._answer = answer
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,11 +49,11 @@ class Connection(asyncio.Protocol):
         return end if len(self._rest) >= end else None
 
 
-async def serve(times: list[tuple[int, float]], status: int) -> None:
+async def serve(times: list[tuple[int, float]], answer: bytes) -> None:
     """Until it is told to stop."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    server = await loop.create_server(lambda: Connection(times, status), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(times, answer), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await stop.wait()
 
@@ -66,9 +62,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--times", type=Path, help="where the times go")
     parser.add_argument("--status", type=int, default=200, help="of each answer")
+    parser.add_argument("--body", default='{"id":"0123456789"}', help="of each answer, JSON")
     asked = parser.parse_args()
     times: list[tuple[int, float]] = []
-    uvloop.run(serve(times, asked.status))
+    body = asked.body.encode()
+    uvloop.run(serve(times, _ANSWER % (asked.status, len(body), body)))
     if asked.times is not None:
         asked.times.write_bytes(orjson.dumps(times))
 

@@ -1,0 +1,97 @@
+"""`batch`: a provider whose calls carry a hundred messages against one whose calls carry one, in turn
+in the same run: messages a second by the same API, store and sink.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import load
+from benchmarks.processes import apart, gateway, started, usage
+from benchmarks.report import Chart, Result, rounds, spread
+
+_LANE = '[lanes.sms]\nchannel = "sms"\nproviders = ["{provider}"]\n'
+
+#: What Aliyun says of a batch that it has taken.
+_TAKEN = '{"Code":"OK","Message":"OK","BizId":"900619746936498440^0","RequestId":"F655A8D5"}'
+
+
+class _Lap(NamedTuple):
+    #: messages a second
+    rate: float
+    cpu_us: float
+
+
+async def run(scale: float, progress: load.Progress) -> Result:
+    count = max(200, int(20_000 * scale))
+    single: list[_Lap] = []
+    batched: list[_Lap] = []
+    with apart() as core:
+        for number in range(rounds(scale)):
+            async with started("-m", "benchmarks.sink") as url:
+                config = load.provider(url) + _LANE.format(provider="acme")
+                single.append(await _lap(config, load.message, count, core))
+            async with started("-m", "benchmarks.sink", "--body", _TAKEN) as url:
+                config = _aliyun(url) + _LANE.format(provider="aliyun")
+                batched.append(await _lap(config, _message, count, core))
+            progress(number + 1, rounds(scale))
+    ratios = [many.rate / one.rate for many, one in zip(batched, single, strict=True)]
+    return Result(
+        name="batch",
+        goal="100 messages a call carry at least 5 times as much as one a call",
+        reached=statistics.median(ratios) >= 5.0,
+        figures={
+            "ratio": spread(ratios),
+            "messages/s, 100 a call": spread([one.rate for one in batched]),
+            "messages/s, one a call": spread([one.rate for one in single]),
+            "CPU µs/message, 100 a call": spread([one.cpu_us for one in batched]),
+            "CPU µs/message, one a call": spread([one.cpu_us for one in single]),
+        },
+        charts=[
+            Chart(
+                title="batch: messages a second on one core",
+                bars={
+                    "100 a call": [one.rate for one in batched],
+                    "one a call": [one.rate for one in single],
+                },
+            )
+        ],
+    )
+
+
+def _aliyun(url: str) -> str:
+    return (
+        '[providers.aliyun]\nkind = "aliyun"\naccess_key_id = "bench"\n'
+        f'access_key_secret = "bench"\nsign = "Bench"\nbase_url = "{url}"\n'
+    )
+
+
+def _message(number: int, category: str = "service") -> Mapping[str, object]:
+    """The same by a template of the provider's, with a parameter of its own."""
+    own = {"template": "SMS_1", "params": {"code": str(number)}}
+    return {
+        **load.message(number, category),
+        "content": {"text": load.TEXT, "aliyun": own},
+    }
+
+
+async def _lap(config: str, make: load.Make, count: int, core: int | None) -> _Lap:
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            gateway(Path(folder), load.TENANT + config, core=core) as running,
+            load.session() as client,
+        ):
+            warm = max(100, count // 20)
+            await load.post(client, running, warm, make=make)
+            await load.until_sent(client, running, warm)
+            before, begun = usage(running.pid), time.perf_counter()
+            await load.post(client, running, count, first=warm, make=make)
+            ended = await load.until_sent(client, running, warm + count)
+            after = usage(running.pid)
+    return _Lap(
+        rate=count / (ended - begun),
+        cpu_us=(after.cpu_seconds - before.cpu_seconds) / count * 1e6,
+    )
