@@ -1,5 +1,5 @@
-"""`batch`: a provider whose calls carry a hundred messages against one whose calls carry one, in turn
-in the same run: messages a second by the same API, store and sink.
+"""`batch`: messages a second through a provider whose calls carry a hundred, against one whose calls
+carry one, in turn in the same run.
 """
 
 import statistics
