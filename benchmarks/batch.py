@@ -1,4 +1,4 @@
-"""`batch`: messages a second through a provider whose calls carry a hundred, against one whose calls
+"""`batch`: messages a second by a provider whose calls carry a hundred, against one whose calls
 carry one, in turn in the same run.
 """
 
