@@ -17,6 +17,12 @@ import uvloop
 _PHONE = re.compile(rb'"\+86138(\d{8})"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _ANSWER = b"HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+_BODY = '{"id":"0123456789"}'
+
+
+def answer(status: int = 200, body: str = _BODY) -> bytes:
+    """A whole answer. body: JSON."""
+    return _ANSWER % (status, len(body), body.encode())
 
 
 class Connection(asyncio.Protocol):
@@ -62,11 +68,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--times", type=Path, help="where the times go")
     parser.add_argument("--status", type=int, default=200, help="of each answer")
-    parser.add_argument("--body", default='{"id":"0123456789"}', help="of each answer, JSON")
+    parser.add_argument("--body", default=_BODY, help="of each answer, JSON")
     asked = parser.parse_args()
     times: list[tuple[int, float]] = []
-    body = asked.body.encode()
-    uvloop.run(serve(times, _ANSWER % (asked.status, len(body), body)))
+    uvloop.run(serve(times, answer(asked.status, asked.body)))
     if asked.times is not None:
         asked.times.write_bytes(orjson.dumps(times))
 
