@@ -1,8 +1,8 @@
-"""One SMTP connection of the simulator: aiosmtpd's state machine with cheap MAIL, RCPT and DATA, and BDAT.
+"""One SMTP connection of the simulator: aiosmtpd's state machine with commands of our own.
 
 aiosmtpd knows no DSN parameters and no BDAT (RFC 3030), and spends most of its time in an address
-parser and in reading content line by line; those four commands are done here. EHLO, STARTTLS, AUTH, RSET and QUIT are
-its own.
+parser and in reading content line by line: MAIL, RCPT, DATA and BDAT are done here. EHLO, STARTTLS,
+AUTH, RSET and QUIT are its own.
 """
 
 import asyncio
