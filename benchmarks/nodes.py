@@ -14,7 +14,7 @@ from benchmarks import load
 from benchmarks.arrivals import clock, worst_excess
 from benchmarks.databases import databases as postgres
 from benchmarks.processes import Running, gateway, simulator
-from benchmarks.report import Result, spread
+from benchmarks.report import Chart, Result, least, spread
 from gateway.sandbox.fast import FastHttpSimulator
 from tests.store.server import Databases
 
@@ -33,8 +33,9 @@ _LANE = '[lanes.sms]\nchannel = "sms"\nproviders = ["acme"]\n'
 
 
 async def run(scale: float, progress: load.Progress) -> Result:
-    count, pairs = max(2_000, int(20_000 * scale)), 3 if scale >= 1 else 1
-    seconds = max(8.0, 30.0 * scale)
+    count, pairs = max(least(scale, 2_000, 200), int(20_000 * scale)), 3 if scale >= 1 else 1
+    seconds = max(least(scale, 8.0, 1.0), 30.0 * scale)
+    in_hand = least(scale, _IN_HAND, 200)
     async with postgres() as databases:
         one: list[float] = []
         two: list[float] = []
@@ -44,7 +45,7 @@ async def run(scale: float, progress: load.Progress) -> Result:
             two.append(await _throughput(databases, 2, count))
         used, excess = await _rate(databases, seconds, kill=False)
         used_killed, excess_killed = await _rate(databases, seconds, kill=True)
-        moved = [await _takeover(databases) for _ in range(pairs)]
+        moved = [await _takeover(databases, in_hand) for _ in range(pairs)]
     ratios = [more / single for more, single in zip(two, one, strict=True)]
     cores = os.cpu_count() or 1
     scales = statistics.median(ratios) >= 1.6 or cores < _CORES
@@ -65,6 +66,12 @@ async def run(scale: float, progress: load.Progress) -> Result:
             "worst window then": excess_killed,
             "s until work moves on": spread(moved),
         },
+        charts=[
+            Chart(
+                title="nodes: messages a second",
+                bars={"1 process": one, "2 processes": two},
+            )
+        ],
     )
 
 
@@ -115,7 +122,7 @@ async def _rate(databases: Databases, seconds: float, *, kill: bool) -> tuple[fl
     return len(within) / (end - begin) / _RATE, worst_excess(arrivals, _RATE, _BURST)
 
 
-async def _takeover(databases: Databases) -> float:
+async def _takeover(databases: Databases, in_hand: int) -> float:
     """Seconds from the death of one of two processes until the other has taken over its work."""
     name = databases.create()
     async with FastHttpSimulator() as simulated:
@@ -127,7 +134,7 @@ async def _takeover(databases: Databases) -> float:
                 load.session() as client,
             ):
                 await asyncio.sleep(2.0)
-                await load.post(client, running, _IN_HAND)
+                await load.post(client, running, in_hand)
                 await asyncio.sleep(2 * _SLOW)
                 _kill_newest(running)
                 killed = time.time()
