@@ -268,9 +268,12 @@ async def _until_shared(port: int, processes: int) -> None:
     """Wait until so many listen on a port of loopback together (proc(5), tcp): the others of a
     gateway are ready a little later than its first."""
     listening = f"0100007F:{port:04X} 00000000:0000 0A"
-    sockets = Path("/proc/net/tcp")
     for _ in range(int(_START / 0.1)):
-        if sockets.read_text().count(listening) >= processes:
+        if _sockets().count(listening) >= processes:
             return
         await asyncio.sleep(0.1)
     raise RuntimeError(f"fewer than {processes} processes listen")
+
+
+def _sockets() -> str:
+    return Path("/proc/net/tcp").read_text()

@@ -1,6 +1,6 @@
-"""`urgent`: how soon critical messages are sent, alone and behind a backlog of a million bulk ones.
+"""`urgent`: how soon critical messages are sent, alone and behind a million bulk ones.
 
-They arrive at random moments whatever the gateway does (an open loop), on a lane that a bulk backlog
+They arrive at random moments whatever the gateway does (an open loop), on a lane that the backlog
 keeps busy all the time, but for the share of its account's bucket that is kept for critical ones.
 What counts is from when each was due to the provider. Both take turns on the same core.
 """
