@@ -37,7 +37,7 @@ class _Size(NamedTuple):
     """How much of what is measured."""
 
     #: messages for throughput, and before it
-    count: int = 2_000
+    messages: int = 2_000
     warm: int = 500
     #: of the limit
     seconds: float = 8.0
@@ -55,7 +55,7 @@ _FIGURES, _LOOK = _Size(), _Size(100, 20, seconds=1.0, many=2, in_hand=400, sett
 async def run(scale: float, progress: load.Progress) -> Result:
     size, pairs = least(scale, _FIGURES, _LOOK), 3 if scale >= 1 else 1
     size = size._replace(
-        count=max(size.count, int(20_000 * scale)), seconds=max(size.seconds, 30.0 * scale)
+        messages=max(size.messages, int(20_000 * scale)), seconds=max(size.seconds, 30.0 * scale)
     )
     async with postgres() as databases:
         one: list[float] = []
@@ -107,14 +107,14 @@ async def _throughput(databases: Databases, processes: int, size: _Size) -> floa
                 load.session() as client,
             ):
                 await asyncio.sleep(size.settle / 2)
-                warm = max(size.warm, size.count // 20)
+                warm = max(size.warm, size.messages // 20)
                 await load.post(client, api, warm)
                 await load.until_sent(client, api, warm)
                 started = time.perf_counter()
-                await load.post(client, api, size.count, first=warm)
-                ended = await load.until_sent(client, api, warm + size.count)
+                await load.post(client, api, size.messages, first=warm)
+                ended = await load.until_sent(client, api, warm + size.messages)
     databases.drop(name)
-    return size.count / (ended - started)
+    return size.messages / (ended - started)
 
 
 async def _rate(databases: Databases, size: _Size, *, kill: bool) -> tuple[float, float]:

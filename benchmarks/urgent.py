@@ -32,6 +32,9 @@ _FIRST_BULK = 20_000_000
 #: Critical messages in each round whose own timelines are read, one by one after the others.
 _TIMELINES = 20
 
+#: Seconds between posts: much less than what is measured, which it would hide.
+_TICK = 0.001
+
 #: Seconds until the first arrives, in which the lane gets under way.
 _SETTLE = 2.0
 
@@ -140,7 +143,7 @@ async def _round(folder: Path, cores: Cores, scale: float, seconds: float) -> _R
         )
         client = await stack.enter_async_context(load.session())
         await asyncio.sleep(least(scale, _SETTLE, 0.0))
-        due = await load.arrive(client, running, _PACE, seconds, category="otp")
+        due = await load.arrive(client, running, _PACE, seconds, category="otp", tick=_TICK)
         await load.until_sent(client, running, len(due), category="otp")
         timelines = [
             await _timeline(client, running, number)
