@@ -17,11 +17,11 @@ _EVERY = 1.0
 
 
 class Depths:
-    """Seconds since it was made, and rows that wait, by lane."""
+    """Seconds since the first look, and rows that wait, by lane."""
 
     def __init__(self) -> None:
         self._lines = defaultdict[str, list[tuple[float, float]]](list)
-        self._begun = time.monotonic()
+        self._begun: float | None = None
 
     @property
     def lines(self) -> Mapping[str, Sequence[tuple[float, float]]]:
@@ -50,6 +50,7 @@ class Depths:
             await asyncio.sleep(_EVERY)
 
     async def _look(self, client: aiohttp.ClientSession, running: Running) -> None:
+        self._begun = self._begun or time.monotonic()
         at = time.monotonic() - self._begun
         for lane, rows in (await running.by_label(client, "gateway_queue_rows", "lane")).items():
             self._lines[lane].append((at, rows))

@@ -49,6 +49,15 @@ def test_lines_rise_by_the_logarithm() -> None:
     assert {"1", "10", "100", "50%", "80%", "nines"} <= set(texts(LINES))
 
 
+def test_names_of_lines_that_end_together_can_be_read() -> None:
+    chart = Chart(title="depth", lines={name: [(0.0, 0.0), (1.0, 9.0)] for name in "abc"})
+
+    heights = [float(one.attrib["y"]) for one in svg(chart).iter("text") if one.text in set("abc")]
+
+    assert len(heights) == 3
+    assert all(low - high >= 12 for low, high in zip(heights, heights[1:], strict=False))
+
+
 @pytest.mark.parametrize(
     "chart",
     [
