@@ -127,7 +127,7 @@ def _lines(chart: Chart) -> Iterator[str]:
             + _text(_LEFT - 8, height(mark) + 4, shown(mark), "end")
         )
     scale = (_WIDTH - _LEFT - 130) / span
-    for number, (who, line) in enumerate(chart.lines.items()):
+    for number, line in enumerate(chart.lines.values()):
         colour = _COLOURS[number % len(_COLOURS)]
         path = " ".join(f"{_LEFT + (x - left) * scale:.1f},{height(y):.1f}" for x, y in line)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'

@@ -1,6 +1,7 @@
 """The page with charts is one that browsers read as it was meant."""
 
 import math
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -55,7 +56,7 @@ def test_names_of_lines_that_end_together_can_be_read() -> None:
     heights = [float(one.attrib["y"]) for one in svg(chart).iter("text") if one.text in set("abc")]
 
     assert len(heights) == 3
-    assert all(low - high >= 12 for low, high in zip(heights, heights[1:], strict=False))
+    assert all(low - high >= 12 for low, high in pairwise(heights))
 
 
 @pytest.mark.parametrize(
