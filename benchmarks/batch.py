@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import load
-from benchmarks.processes import apart, gateway, started, usage
+from benchmarks.processes import Cores, apart, on, started, usage
 from benchmarks.report import Chart, Result, rounds, spread
+from benchmarks.variant import USUAL, Variant
 
 _LANE = '[lanes.sms]\nchannel = "sms"\nproviders = ["{provider}"]\n'
 
@@ -25,18 +26,18 @@ class _Lap(NamedTuple):
     cpu_us: float
 
 
-async def run(scale: float, progress: load.Progress) -> Result:
+async def run(scale: float, progress: load.Progress, variant: Variant = USUAL) -> Result:
     count = max(200, int(20_000 * scale))
     single: list[_Lap] = []
     batched: list[_Lap] = []
-    with apart() as core:
+    with apart(variant.processes) as cores:
         for number in range(rounds(scale)):
             async with started("-m", "benchmarks.sink") as url:
                 config = load.provider(url) + _LANE.format(provider="acme")
-                single.append(await _lap(config, load.message, count, core))
+                single.append(await _lap(variant, config, load.message, count, cores))
             async with started("-m", "benchmarks.sink", "--body", _TAKEN) as url:
                 config = _aliyun(url) + _LANE.format(provider="aliyun")
-                batched.append(await _lap(config, _message, count, core))
+                batched.append(await _lap(variant, config, _message, count, cores))
             progress(number + 1, rounds(scale))
     ratios = [many.rate / one.rate for many, one in zip(batched, single, strict=True)]
     return Result(
@@ -52,7 +53,7 @@ async def run(scale: float, progress: load.Progress) -> Result:
         },
         charts=[
             Chart(
-                title="batch: messages a second on one core",
+                title="batch: messages a second" + on(cores),
                 bars={
                     "100 a call": [one.rate for one in batched],
                     "one a call": [one.rate for one in single],
@@ -78,10 +79,10 @@ def _message(number: int, category: str = "service") -> Mapping[str, object]:
     }
 
 
-async def _lap(config: str, make: load.Make, count: int, core: int | None) -> _Lap:
+async def _lap(variant: Variant, config: str, make: load.Make, count: int, cores: Cores) -> _Lap:
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            gateway(Path(folder), load.TENANT + config, core=core) as running,
+            variant.gateway(Path(folder), load.TENANT + config, cores=cores) as running,
             load.session() as client,
         ):
             warm = max(100, count // 20)
