@@ -75,6 +75,10 @@ def daily_quota(
     )
 
 
+#: Rows that are made a call in one go, while which nothing else runs: some 50 ms of work.
+_MOST_AT_ONCE = 250
+
+
 def account_limits(settings: Settings, account: ProviderAccount, *, batch: int) -> AccountLimits:
     """Limits of one account, with the breaker's rules, which are the same for all.
 
@@ -85,7 +89,7 @@ def account_limits(settings: Settings, account: ProviderAccount, *, batch: int) 
         rate=account.rate,
         burst=account.burst or 1.0,
         concurrency=account.concurrency,
-        batch=batch,
+        batch=min(batch, _MOST_AT_ONCE),
         token_per_call=account.rate_unit is RateUnit.REQUEST,
         reserve={int(level): share for level, share in account.reserve.items()},
         breaker=BreakerRules(

@@ -77,7 +77,7 @@ class Claimer:
         if self._quota is not None:
             limit = await self._quota.reserve(limit)
             if limit == 0:
-                self._account.pause(_QUOTA_PAUSE)
+                self._account.rest(_QUOTA_PAUSE)
                 return []
         claimed: list[Claimed] = []
         try:
@@ -101,7 +101,7 @@ class Claimer:
         if covered > 0:
             quota.spend(costs[covered - 1])
         if covered < len(claimed):
-            self._account.pause(_QUOTA_PAUSE)
+            self._account.rest(_QUOTA_PAUSE)
             await self.give_back(claimed[covered:])
         return claimed[:covered]
 

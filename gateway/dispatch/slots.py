@@ -62,7 +62,14 @@ class Slots:
         self._may_send = may_send if may_send is not None else lambda: True
         self._give_back = give_back
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
-        self._calls = Calls(account, attempter, self._end_unsent)
+        self._calls = Calls(
+            account,
+            attempter,
+            clock,
+            tokens_of=tokens_of,
+            on_unsent=self._end_unsent,
+            on_stale=self._hand_back,
+        )
         self._unadmitted = 0
         self._unfinished = 0
         #: slots in use
@@ -91,8 +98,10 @@ class Slots:
         self._start_some()
 
     def take_back(self) -> Sequence[Claimed]:
-        """What has not been started, and now never will."""
-        return self._calls.take_back()
+        """What has not been started, and is not held any more."""
+        rows = self._calls.take_back()
+        self.waiting.subtract(row.priority for row in rows)
+        return rows
 
     async def drain(self) -> None:
         """Returns when nothing is in flight and everything has been written."""
@@ -120,22 +129,38 @@ class Slots:
             following = self._next()
 
     def _next(self) -> Shipment | None:
-        """The most urgent call, which now has a slot; None without a call or a slot."""
+        """The most urgent call, which now has a slot; None without a call or a slot, or while
+        nothing may be sent."""
         if self.account.in_flight >= self.account.limits.concurrency:
+            return None
+        if self.account.halted_for() > 0.0:
             return None
         shipment = self._calls.next()
         if shipment is None:
             return None
         self.account.start()
         self._unadmitted += len(shipment.rows)
-        self._unfinished += len(shipment.rows)
         return shipment
+
+    def _hand_back(self, rows: Sequence[Claimed]) -> None:
+        """They have waited for so long that the gate must be asked again."""
+        self.waiting.subtract(row.priority for row in rows)
+        task = asyncio.create_task(self._return(rows))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _return(self, rows: Sequence[Claimed]) -> None:
+        await self._give_back(rows)
+        self.freed.set()
 
     def _end_unsent(self, one: End) -> None:
         self.waiting[one.row.priority] -= 1
+        self._settle(one)
+        self.freed.set()
+
+    def _settle(self, one: End) -> None:
         self._unfinished += 1
         self._settler.add(one)
-        self.freed.set()
 
     async def _carry_out(self, shipment: Shipment) -> None:
         rows = shipment.rows
@@ -143,17 +168,19 @@ class Slots:
         try:
             ended = await self._send(shipment)
         except ClaimLost:
+            self.account.abandon()  # a probe that was not made has told nothing
             await self._give_back(rows)
-        except Exception:  # as above
+        except Exception:  # a fault of ours must not leave rows claimed for ever
+            self.account.abandon()
             _log.exception("attempt_failed provider=%s message=%s", self.name, rows[0].case.id)
             ended = [self._attempter.failed(row) for row in rows]
-        finally:
-            self._finished(len(rows) - len(ended))
         for one in ended:
-            self._settler.add(one)
+            self._settle(one)
+        if self.account.halted_for() > 0.0:
+            self.freed.set()  # whoever waits for a slot waits in vain
 
     def _finished(self, count: int) -> None:
-        """So many rows are done with, their ends written, or wait for another call."""
+        """So many rows are done with, their ends written."""
         was_full = self.is_full
         self._unfinished -= count
         if was_full and not self.is_full:
@@ -234,16 +261,14 @@ class Slots:
             self.freed.set()
 
     def _judge(self, results: Sequence[wire.AttemptResult]) -> None:
-        """What the results of a call say of the account: each kind of them once."""
+        """What the results of a call say of the account."""
         now = self._clock.monotonic()
         if len(results) == 1:
             self.account.tally.add(OUTCOMES[type(results[0])], now)
-            self._heed(results[0])
-            return
-        for outcome, times in Counter([OUTCOMES[type(one)] for one in results]).items():
-            self.account.tally.add(outcome, now, times)
-        for one in {(type(one), getattr(one, "cause", None)): one for one in results}.values():
-            self._heed(one)
+        else:
+            for outcome, times in Counter([OUTCOMES[type(one)] for one in results]).items():
+                self.account.tally.add(outcome, now, times)
+        self._heed(_verdict(results))
 
     def _heed(self, result: wire.AttemptResult) -> None:
         match result:
@@ -265,3 +290,23 @@ class Slots:
 
 def _is_apart(result: wire.AttemptResult) -> bool:
     return isinstance(result, wire.Deferred) and result.apart
+
+
+def _verdict(results: Sequence[wire.AttemptResult]) -> wire.AttemptResult:
+    """The result of a call that tells most about the account: what it asks for, else that it does
+    its work, if it did for any of them."""
+    if len(results) == 1:
+        return results[0]
+    return min(results, key=_weight)
+
+
+def _weight(result: wire.AttemptResult) -> int:
+    match result:
+        case wire.Deferred(cause=wire.Cause.CREDENTIAL):
+            return 0
+        case wire.Deferred(cause=wire.Cause.THROTTLED):
+            return 1
+        case wire.Deferred(cause=wire.Cause.TEMPORARY | wire.Cause.CONNECT) | wire.Unknown():
+            return 3
+        case _:
+            return 2

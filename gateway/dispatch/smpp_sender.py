@@ -73,7 +73,10 @@ class SmppSender:
     async def _send(
         self, submits: Sequence[smpp.Submit], admit: transports.Admit | None
     ) -> Sequence[wire.AttemptResult]:
-        """A part goes when the one before it was taken: what is refused leaves no pieces behind."""
+        """A part goes when the one before it was taken: what is refused leaves no pieces behind.
+
+        What is put off after parts were taken is unknown: to repeat it would repeat those.
+        """
         ids: list[str] = []
         result: wire.AttemptResult = wire.Accepted()
         for submit in submits:
@@ -81,6 +84,8 @@ class SmppSender:
             result = await self._submit(submit, None if ids else admit)
             if not isinstance(result, wire.Accepted):
                 self._parts.forget(ids)
+                if ids and isinstance(result, wire.Deferred):
+                    return [wire.Unknown(code=result.code, detail="after parts were taken")]
                 return [result]
             ids.append(result.provider_id)
             self._parts.add(ids, len(submits))

@@ -87,6 +87,8 @@ class Worker:
         finally:
             await self._claimer.give_back(self._slots.take_back(), insist=False)
         await self._slots.drain()
+        # what was to be sent apart when the end came
+        await self._claimer.give_back(self._slots.take_back(), insist=False)
         await self._claimer.close()
 
     def stop(self) -> None:
@@ -174,6 +176,8 @@ class Worker:
             await self._wait(self._slots.freed, _POLL)
             return
         if self.account.paused_for() > 0.0:
+            if self.account.halted_for() > 0.0:
+                await self._claimer.give_back(self._slots.take_back())
             await self._claimer.hand_over()
             await self._wait(self._slots.freed, min(self.account.paused_for(), _POLL))
             return

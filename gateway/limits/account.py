@@ -69,10 +69,11 @@ class Account:
         self._on_breaker = on_breaker
         self._paused_until = 0.0
         self._told_until = 0.0
+        self._resting_until = 0.0
         self._pause = _FIRST_PAUSE
         self._factor_since = clock.monotonic()
         #: rows that share a call where there are enough of them, as it has turned out lately
-        self._per_call = float(limits.batch)
+        self._per_call = 1.0
         self._sent = Throughput()
         self.tally = Tally()
 
@@ -87,6 +88,10 @@ class Account:
         return Limiter(bucket, clock, limits.reserve)
 
     def paused_for(self) -> float:
+        """Seconds for which nothing more is to be taken on, by pause, rest or breaker; else 0."""
+        return max(self.halted_for(), self._resting_until - self._clock.monotonic())
+
+    def halted_for(self) -> float:
         """Seconds for which nothing may be sent, by pause or breaker; 0 when something may."""
         now = self._clock.monotonic()
         return max(0.0, self._paused_until - now, self._told_until - now, self.breaker.wait(now))
@@ -97,7 +102,7 @@ class Account:
         now = self._clock.monotonic()
         if self.breaker.state is BreakerState.OPEN:
             return self.breaker.wait(now), "breaker"
-        return max(0.0, self._paused_until - now), "pause"
+        return max(0.0, self._paused_until - now, self._resting_until - now), "pause"
 
     def heed(self, seconds: float) -> None:
         """Another process says that nothing may be sent for so long."""
@@ -166,6 +171,12 @@ class Account:
         wanted = math.ceil(rows / self._rows_per_token()) + self.limiter.floor(_LEAST_URGENT)
         return self.limiter.bucket.wait(wanted, self._clock.monotonic())
 
+    def call_tokens(self) -> float:
+        """Tokens that one call may take: what waits in the bucket must not go beyond the burst."""
+        if self.limiter is None or self.limits.token_per_call:
+            return math.inf
+        return max(1.0, self.limiter.bucket.most - self.limiter.floor(_LEAST_URGENT))
+
     def _rows_per_token(self) -> int:
         return math.ceil(self._per_call) if self.limits.token_per_call else 1
 
@@ -224,6 +235,10 @@ class Account:
     def pause(self, seconds: float) -> None:
         """Send nothing for so long."""
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
+    def rest(self, seconds: float) -> None:
+        """Take on nothing more for so long; what has been taken on may go."""
+        self._resting_until = max(self._resting_until, self._clock.monotonic() + seconds)
 
     def _regain(self) -> None:
         if self.limiter is None or self.limiter.bucket.factor == 1.0:

@@ -21,6 +21,11 @@ class TokenBucket:
         self._level = 0.0
         self._since = now
 
+    @property
+    def most(self) -> float:
+        """Tokens that can ever be in hand."""
+        return self.burst
+
     def level(self, now: float) -> float:
         """Tokens in hand."""
         elapsed = max(0.0, now - self._since)

@@ -77,6 +77,11 @@ class SharedBucket:
         """What the row may hold when this node asks."""
         return 1.0 if self.is_dated else max(1.0, self.burst - self.rate * self.hold)
 
+    @property
+    def most(self) -> float:
+        """Tokens that can ever be in hand."""
+        return self.capacity
+
     def level(self, now: float) -> float:
         """Tokens that can be used now."""
         self._drop_lapsed(now)

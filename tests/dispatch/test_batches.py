@@ -203,3 +203,83 @@ async def test_message_alone_that_is_refused_for_its_company_is_tried_again_late
     await world.settle()
 
     assert await world.timeline(id_) == ["attempt.deferred", "attempt.accepted"]
+
+
+def alone(sender: Any) -> None:
+    """From now on no two messages can share a call."""
+    plan = sender.plan
+    sender.plan = lambda messages: [call for one in messages for call in plan([one])]
+
+
+async def test_pause_holds_for_calls_that_have_been_planned(world: Any) -> None:
+    sender = world.senders["a"]
+    alone(sender)
+    throttled = wire.Deferred(code="429", cause=wire.Cause.THROTTLED, retry_after=30.0)
+    sender.answer = lambda message, time: throttled if time == 1 else OK
+    await world.post_all([SMS_ONLY] * 50)
+    world.start()
+
+    await world.sleep(20.0)
+
+    assert len(sender.times) == 1
+
+
+async def test_what_expires_while_its_call_waits_is_not_sent(make_world: MakeWorld) -> None:
+    limited = {"concurrency": 1, "rate": 1.0, "burst": 1, "rate_unit": "request"}
+    world = await make_world(batches={"a": 10}, **{**ONE_SLOT, "providers": {"a": limited}})
+    alone(world.senders["a"])
+    begun = world.clock.monotonic()
+    await world.post_all([{**SMS_ONLY, "expires_in": 5.0}] * 60)
+
+    world.start()
+    await world.settle()
+
+    assert max(world.senders["a"].times) - begun < 7.0
+
+
+async def test_few_failures_in_each_call_do_not_open_the_breaker(world: Any) -> None:
+    opened: list[str] = []
+    world.accounts["a"]._on_breaker = opened.append
+    ids = await world.post_all([{}] * 300)
+    bad = set(ids[::10])
+    world.senders["a"].answer = lambda message, time: (
+        wire.Deferred(code="busy") if message.id in bad and time == 1 else OK
+    )
+
+    world.start()
+    await world.settle()
+
+    assert opened == []
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(100.0, 20), (100.0, 1)])
+async def test_call_takes_no_more_than_the_bucket_can_hold(
+    make_world: MakeWorld, rate: float, burst: int
+) -> None:
+    limited = {"concurrency": 4, "rate": rate, "burst": burst}
+    world = await make_world(batches={"a": 100}, **{**ONE_SLOT, "providers": {"a": limited}})
+    world.start()
+    await world.sleep(5.0)
+
+    await world.post_all([{}] * 200)
+    await world.settle()
+
+    assert max(map(len, world.senders["a"].groups)) <= burst
+
+
+async def test_halves_that_have_not_been_sent_when_time_is_up_are_given_back(world: Any) -> None:
+    sender = world.senders["a"]
+    sender.script(wire.Deferred(code="one of them", apart=True))
+    sender.latency = 5.0
+    await world.post_all([{"category": "marketing"}] * 8)
+    world.start()
+    await world.sleep(1.0)
+
+    worker = world.workers["a"]
+    worker.stop()
+    await world.sleep(5.5)
+    worker.cancel()
+    await world.sleep(1.0)
+
+    owners = [row[4] for row in await world.rows()]
+    assert owners.count(None) >= 4

@@ -144,9 +144,9 @@ async def test_parts_go_one_after_the_other_with_one_admission() -> None:
 @pytest.mark.parametrize(
     ("second", "kind"),
     [
-        (smpp.Answer(status=0x58), wire.Deferred),
+        (smpp.Answer(status=0x58), wire.Unknown),
         (smpp.Answer(status=0x0B), wire.Rejected),
-        (NotSent("disconnected"), wire.Deferred),
+        (NotSent("disconnected"), wire.Unknown),
         (AnswerLost("disconnected"), wire.Unknown),
     ],
 )
@@ -263,3 +263,11 @@ def test_parts_that_are_remembered_are_bounded() -> None:
     assert parts.settle(old) == old
     assert parts.settle(fresh).provider_id == "99a"
     assert len(parts._whole) == 10
+
+
+async def test_part_that_is_put_off_leaves_what_was_taken_unknown() -> None:
+    transport = Transport(taken("1"), smpp.Answer(status=0x58))
+
+    [result] = await send(sender(transport), [message("x" * 400)])
+
+    assert result == wire.Unknown(code="0x58", detail="after parts were taken")

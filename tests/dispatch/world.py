@@ -353,7 +353,9 @@ class World:
         limits = choices.account_limits(
             self.settings, self.settings.providers[name], batch=self.senders[name].batch
         )
-        return Account(limits, self.clock, lambda state: None)
+        account = Account(limits, self.clock, lambda state: None)
+        account.note_plan(limits.batch, calls=1)  # as if rows had shared calls of late
+        return account
 
     def _attempter(self, sender: FakeSender, rules: RetryRules) -> Attempter:
         kinds = {

@@ -49,7 +49,9 @@ def account_of(
         batch=batch,
         token_per_call=token_per_call,
     )
-    return Account(limits, clock, (log if log is not None else []).append)
+    account = Account(limits, clock, (log if log is not None else []).append)
+    account.note_plan(batch, calls=1)  # as if rows had shared calls of late
+    return account
 
 
 def start(account: Account, calls: int) -> None:
