@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from gateway.dispatch.attempt import Attempter, End, Ready, Shipment, halves
+from gateway.dispatch.bans import Ban
 from gateway.limits.account import Account
 from gateway.model.case import Claimed
 
@@ -27,7 +28,7 @@ class Calls:
         self._attempter = attempter
         self._on_unsent = on_unsent
         #: rows without a call: (priority, rank, order, row, ban)
-        self._rows: list[tuple[int, float, int, Claimed, str]] = []
+        self._rows: list[tuple[int, float, int, Claimed, Ban]] = []
         #: calls, by their first row: (priority, rank, order, number, call)
         self._planned: list[tuple[int, float, int, int, Shipment]] = []
         self._order = count()
@@ -36,8 +37,8 @@ class Calls:
         """Rows, with a call or without."""
         return len(self._rows) + sum(len(entry[4].rows) for entry in self._planned)
 
-    def add(self, rows: Sequence[Claimed], bans: Sequence[str]) -> None:
-        """bans: why a row's address must not be written to, empty when it may."""
+    def add(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> None:
+        """bans: for each row whether its address must not be written to."""
         for row, ban in zip(rows, bans, strict=True):
             heapq.heappush(self._rows, (row.priority, row.rank, next(self._order), row, ban))
 
@@ -75,7 +76,7 @@ class Calls:
         if ready:
             self._line_up(ready, order)
 
-    def _prepare(self, row: Claimed, ban: str) -> Ready | End:
+    def _prepare(self, row: Claimed, ban: Ban) -> Ready | End:
         try:
             return self._attempter.prepare(row, ban)
         except Exception:  # a fault of ours must not leave the row claimed for ever
