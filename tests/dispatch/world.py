@@ -427,6 +427,10 @@ class World:
         for name in names or runners:
             self._tasks[name] = asyncio.create_task(runners[name]())
 
+    @property
+    def is_started(self) -> bool:
+        return bool(self._tasks)
+
     def also(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run something beside the rest until the test ends."""
         task = asyncio.create_task(work)
