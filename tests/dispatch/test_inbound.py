@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.clock import to_datetime
 from gateway.model import wire
 from gateway.model.errors import StoreUnavailable
 from gateway.model.submission import StepRequest, To
@@ -308,8 +309,8 @@ async def test_opt_out_at_another_node_holds_within_seconds(make_world: MakeWorl
     ours, theirs = await make_world(**alone), await make_world(owner="n2", **alone)
     ours.start()
     before = await sent(ours, category="marketing")
-    later = ours.clock.now_ms() + 6000
-    scheduled = await marketing(ours, send_at_ms=later)
+    later = to_datetime(ours.clock.now_ms() + 6000)
+    scheduled = await marketing(ours, send_at=later)
 
     await theirs.hear("a", reply("STOP"))
     await ours.sleep(5)
