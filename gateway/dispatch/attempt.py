@@ -243,6 +243,9 @@ class Attempter:
         if isinstance(decision, gate.PassOn):
             move = self._pass_on(refused.row, decision.accounts, change)
             if isinstance(move, policy.Retry):
+                channel = change.case.message.chain[refused.row.step].channel
+                reason, account = decision.reason, self.account
+                change.add_event("passed_on", reason, channel=channel, provider=account)
                 change.follow(refused.row, move)
                 return
             refused = replace(refused, decision=gate.Suppress(decision.reason))

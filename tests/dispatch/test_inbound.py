@@ -382,6 +382,7 @@ async def test_passing_on_costs_no_attempt(make_world: MakeWorld) -> None:
 
     assert world.attempts()[id_] == ["b"]
     assert await world.state(id_) == "sent"
+    assert "passed_on" in await world.timeline(id_)
 
 
 async def test_account_that_is_left_gets_its_retries_with_pauses(world: World) -> None:
