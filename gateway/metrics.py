@@ -42,6 +42,9 @@ _REFUSALS = ("invalid", "throttled", "key_conflict", "duplicate", "repeated", "u
 #: Why a provider's report was turned away.
 _RECEIPT_REFUSALS = ("signature", "unreadable", "stranger")
 
+#: What a recipient's message is; `repeated` by the provider.
+_INBOUND_KINDS = ("opt_out", "opt_in", "help", "reply", "repeated")
+
 _BREAKER_STATES = ("closed", "half_open", "open")
 
 
@@ -110,6 +113,18 @@ class Metrics:
             f"Receipt requests turned away: {', '.join(_RECEIPT_REFUSALS)}",
             "provider",
             "reason",
+        )
+
+        self.inbound = self._counter(
+            "gateway_inbound_messages",
+            f"What recipients wrote: {', '.join(_INBOUND_KINDS)}",
+            "provider",
+            "kind",
+        )
+        self.inbound_untied = self._counter(
+            "gateway_inbound_messages_untied",
+            "What recipients wrote that answers no known message, so that no tenant was told",
+            "provider",
         )
 
     def _add_endings(self) -> None:
@@ -192,17 +207,21 @@ class Metrics:
         channels: Collection[str],
         accounts: Collection[str],
         reporters: Collection[str],
+        answered: Collection[str],
         internal: str,
     ) -> None:
         """Show what has not happened yet as 0: `rate()` misses an event that brings its series.
 
-        reporters: the accounts that send receipts. internal: the category of our own messages.
+        reporters: the accounts that send receipts. answered: those that recipients can write to.
+        internal: the category of our own messages.
         """
         for counter, *labels in (
             (self.accepted, categories),
             (self.refused, _REFUSALS),
             (self.receipts, reporters, ReceiptEvent),
             (self.receipts_refused, reporters, _RECEIPT_REFUSALS),
+            (self.inbound, answered, _INBOUND_KINDS),
+            (self.inbound_untied, answered),
             (self.ended, [*categories, internal], REPORTED),
             (self.fallbacks, channels),
             (self.double_successes, categories),

@@ -28,7 +28,7 @@ _TAGS = {
     "webhooks": "Where the gateway reports what became of your messages, signed as Standard "
     "Webhooks has it.",
     "providers": "The accounts that carry messages.",
-    "receipts": "For providers: where they report deliveries.",
+    "receipts": "For providers: where they report deliveries and what recipients write.",
     "documentation": "This description.",
 }
 

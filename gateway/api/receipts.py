@@ -8,7 +8,8 @@ from gateway.model import wire
 
 
 async def take(request: web.Request) -> web.Response:
-    """Take delivery receipts of a provider account, in whatever form and signature it uses.
+    """Take delivery receipts of a provider account and what recipients write to it, in whatever
+    form and signature it uses.
 
     For providers, not for callers. A GET is how some of them prove the address before first use.
     """

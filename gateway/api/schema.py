@@ -31,7 +31,7 @@ _EITHER = ConfigDict(
 )
 
 #: Event types that an endpoint may ask for.
-EVENTS = tuple(sorted(f"message.{one}" for one in state.REPORTED))
+EVENTS = tuple(sorted(f"message.{one}" for one in [*state.REPORTED, "received"]))
 
 ChannelName = Literal["sms", "email", "push", "wechat", "wecom", "rcs", "chat", "webhook"]
 PriorityName = Literal["critical", "high", "normal", "bulk"]

@@ -23,6 +23,7 @@ from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.keys import Keys
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
@@ -125,6 +126,11 @@ class Assembly:
                 for name, sender in self._senders.items()
                 if isinstance(sender.provider, providers.HttpProvider | providers.SmppProvider)
             ],
+            answered=[
+                name
+                for name, sender in self._senders.items()
+                if providers.brings_inbound(sender.provider)
+            ],
             internal=webhooks.CATEGORY,
         )
 
@@ -149,6 +155,8 @@ class Assembly:
             clock,
             await self.store.secret("addresses"),
             by_consent=[name for name, one in settings.categories.items() if one.consent],
+            declinable=[name for name, one in settings.categories.items() if one.unsubscribe],
+            providers_of=self._providers_of,
         )
         self._renderer = Renderer(
             self._templates,
@@ -244,7 +252,12 @@ class Assembly:
             rules=rules,
             lane_providers=self._providers_of,
             random=random.random,
+            paused_for=self._paused_for,
         )
+
+    def _paused_for(self, account: str) -> float:
+        found = self._accounts.get(account)
+        return found.paused_for() if found is not None else 0.0
 
     def _providers_of(self, lane: str) -> Sequence[str]:
         found = self.settings.lanes.get(lane)
@@ -274,6 +287,15 @@ class Assembly:
     async def _build_services(self) -> Services:
         settings, clock = self.settings, self.clock
         keys = Keys(settings.tenants, self.store, clock)
+        inbound = Inbound(
+            {name: sender.provider.channel for name, sender in self._senders.items()},
+            self.store,
+            self._bans,
+            self._bells,
+            clock,
+            self.metrics,
+            webhooks=self._reporter.received,
+        )
         receipts = Receipts(
             {
                 name: sender.provider
@@ -287,10 +309,11 @@ class Assembly:
             clock,
             self.metrics,
             self._errands,
+            inbound,
         )
         for sender in self._senders.values():
             if isinstance(sender, SmppSender) and self._role.sends:
-                sender.begin(receipts.take_receipts)
+                sender.begin(receipts.take_receipts, inbound.take)
         self._operations = self._build_operations()
         self._upkeep = self._build_upkeep(keys, receipts)
         await keys.refresh()

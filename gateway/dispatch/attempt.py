@@ -1,6 +1,7 @@
 """One attempt: gate, render, send, and what follows from the result."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,16 +10,17 @@ from typing import TypeAlias
 
 from gateway.clock import Clock
 from gateway.dispatch import first_try, gate, policy
-from gateway.dispatch.bans import Bans
+from gateway.dispatch.bans import Ban, Bans, target
 from gateway.dispatch.change import OUTCOMES, Change
 from gateway.dispatch.finisher import Entry, Finisher
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.senders import Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import AttemptRecord, Claimed, Guard
+from gateway.model.case import AttemptRecord, Claimed, Contact, Guard
 from gateway.model.state import AttemptEvidence, Outcome, State
 from gateway.model.values import Value, replace
+from gateway.providers import base as providers
 from gateway.transport.base import Admit
 
 _log = logging.getLogger(__name__)
@@ -85,8 +87,11 @@ class Attempter:
         rules: policy.RetryRules,
         lane_providers: Callable[[str], Sequence[str]],
         random: Callable[[], float],
+        paused_for: Callable[[str], float] = lambda account: 0.0,
     ) -> None:
+        """paused_for: seconds for which another account takes nothing."""
         self.account = sender.provider.account
+        self._is_answered = providers.brings_inbound(sender.provider)
         self._sender = sender
         self._reports = bool(sender.provider.reports)
         self._finisher = finisher
@@ -97,6 +102,7 @@ class Attempter:
         self._rules = rules
         self._lane_providers = lane_providers
         self._random = random
+        self._paused_for = paused_for
         self._seconds = metrics.attempt_seconds.labels(self.account)
         #: of attempts whose results have not been written yet
         self._took: list[float] = []
@@ -104,10 +110,11 @@ class Attempter:
             outcome: metrics.attempts.labels(self.account, outcome) for outcome in Outcome
         }
 
-    def prepare(self, row: Claimed, ban: str) -> Ready | End:
-        """The message to send, or the row's end without. ban: why its address must not be written
-        to, empty when it may."""
-        decision = gate.decide(row, now_ms=self._clock.now_ms(), ban=ban)
+    def prepare(self, row: Claimed, ban: Ban) -> Ready | End:
+        """The message to send, or the row's end without. ban: whether its address must not be
+        written to."""
+        now_ms = self._clock.now_ms()
+        decision = gate.decide(row, now_ms=now_ms, ban=ban.reason, others=ban.others)
         if not isinstance(decision, gate.Send):
             return Refused(row, decision)
         try:
@@ -196,7 +203,7 @@ class Attempter:
 
     def _entry(self, one: End) -> Entry:
         if isinstance(one, Refused):
-            return Entry(one.row.case, partial(refuse, one), _guard(one.row))
+            return Entry(one.row.case, partial(self._refuse, one), _guard(one.row))
         row, result = one.row, one.result
         record = AttemptRecord(
             evidence=AttemptEvidence(
@@ -213,19 +220,56 @@ class Attempter:
             ended_ms=one.ended_ms,
         )
         name = result.provider_id if self._reports and isinstance(result, wire.Accepted) else ""
+        contacts = self._contacts(row, result)
 
         def news(change: Change) -> None:
             tried = change.tried(row.step, row.part)
             change.add_attempt(record, name)
+            change.add_contacts(contacts)
             change.follow(row, self._move(row, result, tried, one.ended_ms, change))
 
-        first = (record, name) if first_try.is_plain(row, result) else None
+        first = (record, name, contacts) if first_try.is_plain(row, result) else None
         return Entry(row.case, news, _guard(row), first)
+
+    def _contacts(self, row: Claimed, result: wire.AttemptResult) -> Sequence[Contact]:
+        """Whom it may have reached, if they can answer."""
+        if not self._is_answered or not isinstance(result, wire.Accepted | wire.Unknown):
+            return ()
+        return (Contact(provider=self.account, hash=self._bans.hashed(*target(row))[1]),)
+
+    def _refuse(self, refused: Refused, change: Change) -> None:
+        """What the gate's refusal of a claimed row means for its message."""
+        decision = refused.decision
+        if isinstance(decision, gate.PassOn):
+            move = self._pass_on(refused.row, decision.accounts, change)
+            if isinstance(move, policy.Retry):
+                channel = change.case.message.chain[refused.row.step].channel
+                reason, account = decision.reason, self.account
+                change.add_event("passed_on", reason, channel=channel, provider=account)
+                change.follow(refused.row, move)
+                return
+            refused = replace(refused, decision=gate.Suppress(decision.reason))
+        refuse(refused, change)
+
+    def _pass_on(self, row: Claimed, others: Sequence[str], change: Change) -> policy.Move:
+        """To one that has not refused it itself; not before it takes anything."""
+        now_ms = self._clock.now_ms()
+        gone = change.refused(row.step, row.part)
+        accounts = [one for one in others if one not in gone]
+        tried = change.tried(row.step, row.part)
+        situation = self._situation(row, tried, now_ms, change)
+        move = policy.pass_on(accounts, situation, self._rules, self._random)
+        if isinstance(move, policy.Retry) and (pause := self._paused_for(move.pin)) > 0.0:
+            return replace(move, due_ms=max(move.due_ms, now_ms + 1000 * math.ceil(pause)))
+        return move
 
     async def _ban(self, one: Ended) -> None:
         """Before the result is written, so that whoever sees it finds the address banned."""
         try:
-            await self._bans.add(one.row, reason=_code(one.result), source=self.account)
+            sender = self.account if _is_wish(one.result) else ""
+            await self._bans.add(
+                one.row, reason=_code(one.result), source=self.account, sender=sender
+            )
         except Exception as error:  # the next refusal bans it; the result must not be lost
             _log.warning(
                 "ban_not_written provider=%s reason=%s", self.account, type(error).__name__
@@ -239,8 +283,14 @@ class Attempter:
         now_ms: int,
         change: Change,
     ) -> policy.Move:
+        situation = self._situation(row, tried, now_ms, change)
+        return policy.next_move(result, situation, self._rules, self._random)
+
+    def _situation(
+        self, row: Claimed, tried: frozenset[str], now_ms: int, change: Change
+    ) -> policy.Situation:
         message = change.case.message
-        situation = policy.Situation(
+        return policy.Situation(
             until=message.chain[row.step].until,
             on_unknown=message.on_unknown,
             attempts=row.attempts,
@@ -250,7 +300,6 @@ class Attempter:
             now_ms=now_ms,
             expires_ms=change.case.expires_ms,
         )
-        return policy.next_move(result, situation, self._rules, self._random)
 
 
 def halves(ready: Sequence[Ready]) -> Sequence[Sequence[Ready]]:
@@ -260,7 +309,7 @@ def halves(ready: Sequence[Ready]) -> Sequence[Sequence[Ready]]:
 
 
 def refuse(refused: Refused, change: Change) -> None:
-    """What the gate's refusal of a claimed row means for its message."""
+    """A claimed row that nobody may send any more."""
     row = refused.row
     change.remove(row.step, row.part)
     channel = change.case.message.chain[row.step].channel
@@ -272,7 +321,7 @@ def refuse(refused: Refused, change: Change) -> None:
             change.step_failed(row.step)
             if change.is_idle and not change.was_attempted:
                 change.end(State.SUPPRESSED, reason)
-        case gate.Obsolete() | gate.Send():
+        case gate.Obsolete() | gate.Send() | gate.PassOn():
             pass
 
 
@@ -291,6 +340,11 @@ def _is_ban(one: Ended) -> bool:
     """Whether the provider says that the address will never take anything."""
     result = one.result
     return isinstance(result, wire.Rejected) and result.suppress and not one.row.case.internal
+
+
+def _is_wish(result: wire.AttemptResult) -> bool:
+    """Whether the recipient has refused this sender, and nothing is said of others."""
+    return isinstance(result, wire.Rejected) and result.opted_out
 
 
 def _sound(result: wire.AttemptResult) -> wire.AttemptResult:

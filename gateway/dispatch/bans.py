@@ -1,12 +1,18 @@
-"""Addresses that must not be written to: looked up in batches, added when a provider says so."""
+"""Addresses that must not be written to: looked up in batches, added when a provider or the
+recipient says so.
+
+A ban holds for everybody and everything (a dead address, a complaint), or for one account and the
+categories that offer a way out (an opt-out).
+"""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content.addresses import hash_address
 from gateway.model import wire
 from gateway.model.case import Claimed
+from gateway.model.values import Value
 from gateway.store import base
 
 #: (channel, keyed hash of the address), as the store keeps it.
@@ -17,14 +23,39 @@ Hashed = tuple[str, str]
 NO_CONSENT = "no recorded consent"
 
 
+class Ban(Value):
+    """Whether an account must not write to an address."""
+
+    #: why; '' when it may
+    reason: str = ""
+    #: accounts of the lane that may
+    others: Sequence[str] = ()
+
+
+FREE = Ban()
+
+#: Reasons by the account that they hold for; '' for all.
+Reasons = Mapping[str, str]
+
+
 class Bans:
     """Suppression and consent of addresses, by keyed hash: the store never sees who it is about."""
 
     def __init__(
-        self, store: base.Store, clock: Clock, key: bytes, *, by_consent: Collection[str] = ()
+        self,
+        store: base.Store,
+        clock: Clock,
+        key: bytes,
+        *,
+        by_consent: Collection[str] = (),
+        declinable: Collection[str] = (),
+        providers_of: Callable[[str], Sequence[str]] = lambda lane: (),
     ) -> None:
-        """by_consent: the categories that nobody gets without a recorded permission."""
+        """by_consent: the categories that nobody gets without a recorded permission. declinable:
+        those that a recipient can refuse, these included. providers_of: the accounts of a lane."""
         self._by_consent = frozenset(by_consent)
+        self._declinable = frozenset(declinable) | self._by_consent
+        self._providers_of = providers_of
         self._store = store
         self._clock = clock
         self._key = key
@@ -44,37 +75,63 @@ class Bans:
             await self.refresh()
         return bool(self._any)
 
-    async def of(self, rows: Sequence[Claimed]) -> Sequence[str]:
-        """For each row why its address must not be written to now, empty where it may."""
+    def note_new(self) -> None:
+        """There is a ban now."""
+        self._any = True
+
+    async def of(self, rows: Sequence[Claimed], account: str) -> Sequence[Ban]:
+        """For each row whether the account must not write to its address now."""
         asking = [row for row in rows if row.case.message.category in self._by_consent]
         if not asking and not await self.exist():
-            return [""] * len(rows)
-        names = [None if row.case.internal else self.hashed(*_target(row)) for row in rows]
+            return [FREE] * len(rows)
+        names = [None if row.case.internal else self.hashed(*target(row)) for row in rows]
         wanted = [name for name in names if name is not None]
         found = await self._store.suppressed(wanted) if wanted else {}
         refused = await self._refused(asking)
         return [
-            found.get(name, "") or refused.get((row.case.id, row.step, row.part), "")
-            if name is not None
-            else ""
+            FREE
+            if name is None
+            else refused.get((row.case.id, row.step, row.part))
+            or self._ban(row.case.message.category, row.lane, account, found.get(name))
             for row, name in zip(rows, names, strict=True)
         ]
 
-    async def _refused(self, rows: Sequence[Claimed]) -> Mapping[tuple[str, int, int], str]:
+    def _ban(self, category: str, lane: str, account: str, reasons: Reasons | None) -> Ban:
+        if not reasons:
+            return FREE
+        if reason := reasons.get(""):
+            return Ban(reason=reason)
+        if category not in self._declinable or account not in reasons:
+            return FREE
+        others = [one for one in self._providers_of(lane) if one not in reasons]
+        return Ban(reason=reasons[account], others=others)
+
+    def closed(self, category: str, lane: str, reasons: Reasons | None) -> str:
+        """Why no account of a lane may write to an address; '' when one may."""
+        if not reasons:
+            return ""
+        if reason := reasons.get(""):
+            return reason
+        providers = self._providers_of(lane)
+        if category not in self._declinable or not providers:
+            return ""
+        return reasons[providers[0]] if all(one in reasons for one in providers) else ""
+
+    async def _refused(self, rows: Sequence[Claimed]) -> Mapping[tuple[str, int, int], Ban]:
         """Of rows that need a permission those that have none any more, by message, step, part."""
         groups: dict[tuple[str, str], list[Claimed]] = defaultdict(list)
         for row in rows:
             groups[row.case.tenant, row.case.message.category].append(row)
-        refused: dict[tuple[str, int, int], str] = {}
+        refused: dict[tuple[str, int, int], Ban] = {}
         for (tenant, category), group in groups.items():
-            names = [self.hashed(*_target(row)) for row in group]
+            names = [self.hashed(*target(row)) for row in group]
             given = await self.consented(tenant, category, names)
             for row, name in zip(group, names, strict=True):
                 if name not in given:
-                    refused[row.case.id, row.step, row.part] = NO_CONSENT
+                    refused[row.case.id, row.step, row.part] = Ban(reason=NO_CONSENT)
         return refused
 
-    async def among(self, names: Sequence[Hashed]) -> Mapping[Hashed, str]:
+    async def among(self, names: Sequence[Hashed]) -> Mapping[Hashed, Reasons]:
         """Reasons by name, for those that are banned."""
         return await self._store.suppressed(names) if names else {}
 
@@ -84,23 +141,50 @@ class Bans:
         """Those with a recorded permission for a category."""
         return await self._store.consented(tenant, category, names)
 
-    async def add(self, row: Claimed, *, reason: str, source: str) -> None:
+    async def add(self, row: Claimed, *, reason: str, source: str, sender: str = "") -> None:
         """Ban the address of a row."""
-        await self.add_address(*_target(row), reason=reason, source=source)
+        await self.add_address(*target(row), reason=reason, source=source, sender=sender)
 
     async def add_address(
-        self, channel: wire.Channel, address: wire.Address, *, reason: str, source: str
+        self,
+        channel: wire.Channel,
+        address: wire.Address,
+        *,
+        reason: str,
+        source: str,
+        sender: str = "",
     ) -> None:
+        """sender: the account that it holds for, with what can be refused; '' all, and all."""
         self._any = True
         await self._store.suppress(
             [self.hashed(channel, address)],
             reason=reason,
             source=source,
             now_ms=self._clock.now_ms(),
+            sender=sender,
         )
 
 
-def _target(row: Claimed) -> tuple[wire.Channel, wire.Address]:
+def address_of(channel: wire.Channel, name: str) -> wire.Address:
+    """Somebody on a channel, as `Bans.hashed` takes it. name: as the channel's services give it."""
+    match channel:
+        case wire.Channel.SMS | wire.Channel.RCS:
+            return wire.Address(phone=name)
+        case wire.Channel.EMAIL:
+            return wire.Address(email=name)
+        case wire.Channel.PUSH:
+            return wire.Address(token=name)
+        case wire.Channel.WECHAT:
+            return wire.Address(wechat=name)
+        case wire.Channel.WECOM:
+            return wire.Address(wecom=name)
+        case wire.Channel.CHAT:
+            return wire.Address(chat=name)
+        case wire.Channel.WEBHOOK:
+            return wire.Address(url=name)
+
+
+def target(row: Claimed) -> tuple[wire.Channel, wire.Address]:
     step = row.case.message.chain[row.step]
     return step.channel, step.parts[row.part]
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, End, Ready, Shipment, halves
+from gateway.dispatch.bans import Ban
 from gateway.limits.account import Account
 from gateway.model.case import Claimed
 
@@ -31,7 +32,7 @@ class _Row(NamedTuple):
     order: int
     since: float
     row: Claimed
-    ban: str
+    ban: Ban
 
 
 class _Planned(NamedTuple):
@@ -74,8 +75,8 @@ class Calls:
         """Rows, with a call or without."""
         return len(self._rows) + sum(len(one.shipment.rows) for one in self._planned)
 
-    def add(self, rows: Sequence[Claimed], bans: Sequence[str]) -> None:
-        """bans: why a row's address must not be written to, empty when it may."""
+    def add(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> None:
+        """bans: for each row whether its address must not be written to."""
         now = self._clock.monotonic()
         for row, ban in zip(rows, bans, strict=True):
             entry = _Row(row.priority, row.rank, next(self._order), now, row, ban)
@@ -141,7 +142,7 @@ class Calls:
         if ready:
             self._line_up(ready, order, since)
 
-    def _prepare(self, row: Claimed, ban: str) -> Ready | End:
+    def _prepare(self, row: Claimed, ban: Ban) -> Ready | End:
         try:
             return self._attempter.prepare(row, ban)
         except Exception:  # a fault of ours must not leave the row claimed for ever

@@ -20,6 +20,7 @@ from gateway.model.case import (
     AttemptRecord,
     Case,
     Claimed,
+    Contact,
     EventRecord,
     Guard,
     LiveRow,
@@ -56,6 +57,7 @@ class Change:
         self._receipts: list[ReceiptRecord] = []
         self._events: list[EventRecord] = []
         self._references: list[Reference] = []
+        self._contacts: list[Contact] = []
         self._findings = self._findings_before()
 
     def _findings_before(self) -> Findings:
@@ -82,6 +84,10 @@ class Change:
                     number=one.number,
                 )
             )
+
+    def add_contacts(self, contacts: Sequence[Contact]) -> None:
+        """They may have got it, and can answer."""
+        self._contacts += contacts
 
     def take_attempts(self) -> Sequence[AttemptRecord]:
         """The attempts that were added, which then no longer count; their names stay known."""
@@ -210,6 +216,10 @@ class Change:
     def tried(self, step: int, part: int) -> frozenset[str]:
         """Accounts that have had this part."""
         return self._findings.tried(step, part)
+
+    def refused(self, step: int, part: int) -> frozenset[str]:
+        """Accounts that have refused this part for good."""
+        return self._findings.refused(step, part)
 
     def react(self) -> None:
         """Do what the receipts ask for: stop when the goal is reached, go on when a step failed."""
@@ -347,6 +357,7 @@ class Change:
             drop=self._dropped,
             put=list(self._put.values()),
             references=self._references,
+            contacts=self._contacts,
             webhooks=webhooks(self._report(state)) if is_news and not self.case.internal else (),
             free_dedupe=is_news and state not in SUCCESSES and state is not State.UNKNOWN,
         )

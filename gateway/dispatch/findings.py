@@ -6,6 +6,7 @@ from gateway.model import wire
 from gateway.model.message import Step
 from gateway.model.state import (
     AttemptEvidence,
+    Outcome,
     ReceiptEvidence,
     State,
     is_promising,
@@ -39,6 +40,11 @@ class Findings:
     def tried(self, step: int, part: int) -> frozenset[str]:
         """Accounts that have had a part."""
         return frozenset(one.provider for one in self._of(step) if one.part == part)
+
+    def refused(self, step: int, part: int) -> frozenset[str]:
+        """Accounts that have refused a part for good."""
+        ours = [one for one in self._of(step) if one.part == part]
+        return frozenset(one.provider for one in ours if one.outcome is Outcome.REJECTED)
 
     def was_tried(self, step: int) -> bool:
         return bool(self._of(step))

@@ -17,6 +17,7 @@ from gateway.model.case import (
     WRITTEN_OFF,
     AttemptRecord,
     Case,
+    Contact,
     Guard,
     NewMessage,
     ReceiptRecord,
@@ -46,8 +47,8 @@ class Entry(NamedTuple):
     case: Case
     news: News
     guard: Guard | None = None
-    #: the record and the provider's name of an attempt that is `first_try.is_plain`
-    first: tuple[AttemptRecord, str] | None = None
+    #: the record, the provider's name and the contacts of an attempt that is `first_try.is_plain`
+    first: tuple[AttemptRecord, str, Sequence[Contact]] | None = None
 
 
 class Finisher:
@@ -127,11 +128,12 @@ class Finisher:
     def _decide(self, entry: Entry, now_ms: int) -> tuple[Change | None, Transition]:
         """What is to be written, and the change that it comes from unless that was plain."""
         if entry.first is not None and entry.guard is not None:
-            record, name = entry.first
+            record, name, contacts = entry.first
             return None, first_try.transition(
                 entry.case,
                 record,
                 name=name,
+                contacts=contacts,
                 guard=entry.guard,
                 now_ms=now_ms,
                 webhooks=self._webhooks,

@@ -12,6 +12,7 @@ from gateway.model.case import (
     AttemptRecord,
     Case,
     Claimed,
+    Contact,
     Guard,
     NewMessage,
     Reference,
@@ -38,6 +39,7 @@ def transition(
     record: AttemptRecord,
     *,
     name: str,
+    contacts: Sequence[Contact] = (),
     guard: Guard,
     now_ms: int,
     webhooks: Callable[[Report], Sequence[NewMessage]],
@@ -57,6 +59,7 @@ def transition(
         attempts=(record,),
         drop=((one.step, one.part),),
         references=_references(record, name),
+        contacts=contacts,
         webhooks=() if case.internal else webhooks(_report(case, record, now_ms)),
     )
 

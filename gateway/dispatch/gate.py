@@ -2,6 +2,7 @@
 because bans, permissions and time change while it waits.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from gateway.model.case import Claimed
@@ -20,6 +21,13 @@ class Suppress(Value, kw_only=False):
     reason: str
 
 
+class PassOn(Value, kw_only=False):
+    """Not by this account; others of the lane may."""
+
+    reason: str
+    accounts: Sequence[str]
+
+
 class Expire(Value, kw_only=False):
     """Too late for the whole message."""
 
@@ -28,20 +36,21 @@ class Obsolete(Value, kw_only=False):
     """It is not needed any more: another step succeeded, or it was cancelled."""
 
 
-Decision: TypeAlias = Send | Suppress | Expire | Obsolete
+Decision: TypeAlias = Send | Suppress | PassOn | Expire | Obsolete
 
 _SEND = Send()
 
 
-def decide(claimed: Claimed, *, now_ms: int, ban: str) -> Decision:
-    """ban: why this address must not be written to; empty when it may."""
+def decide(claimed: Claimed, *, now_ms: int, ban: str, others: Sequence[str] = ()) -> Decision:
+    """ban: why the account must not write to this address; empty when it may. others: accounts of
+    the lane that may."""
     case = claimed.case
     if now_ms >= case.expires_ms:
         return Expire()
     if case.version > 0 and _is_obsolete(claimed):
         return Obsolete()
     if ban and not case.internal:
-        return Suppress(ban)
+        return PassOn(ban, others) if others else Suppress(ban)
     return _SEND
 
 

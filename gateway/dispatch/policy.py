@@ -10,7 +10,7 @@ from typing import TypeAlias, assert_never
 from gateway.model import wire
 from gateway.model.message import OnUnknown
 from gateway.model.state import State
-from gateway.model.values import Value
+from gateway.model.values import Value, replace
 
 
 class RetryRules(Value):
@@ -129,6 +129,20 @@ def after_unknown(situation: Situation, rules: RetryRules, random: Callable[[], 
             return _later(wait, situation, pin=situation.provider)
         case _:
             assert_never(situation.on_unknown)
+
+
+def pass_on(
+    accounts: Sequence[str], situation: Situation, rules: RetryRules, random: Callable[[], float]
+) -> Retry | GiveUp:
+    """What becomes of a part that the account must not send, and these may. There was no try, so
+    none counts; who has had it before gets it after a pause."""
+    if not accounts or situation.attempts > rules.limit:
+        return GiveUp()
+    fresh = [one for one in accounts if one not in situation.tried]
+    if fresh:
+        return Retry(due_ms=situation.now_ms, pin=fresh[0], counts=False)
+    later = _later(_back_off(situation.attempts, rules, random), situation, pin=accounts[0])
+    return replace(later, counts=False) if isinstance(later, Retry) else later
 
 
 def _elsewhere(situation: Situation) -> Retry | None:

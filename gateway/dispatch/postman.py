@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter, End, Ended, Ready, Shipment
+from gateway.dispatch.bans import FREE
 from gateway.dispatch.endpoints import EndpointBook
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.rounds import Round, Stop
@@ -163,7 +164,7 @@ class Postman:
         return self._attempter.ended(row, results[0], started_ms)
 
     def _plan(self, row: Claimed, endpoint: view.Endpoint) -> Shipment | End:
-        one = self._attempter.prepare(row, "")
+        one = self._attempter.prepare(row, FREE)
         if not isinstance(one, Ready):
             return one
         message = replace(

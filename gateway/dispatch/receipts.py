@@ -14,6 +14,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Entry, Finisher, News
+from gateway.dispatch.inbound import Inbound
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 #: What is kept of a provider's words.
 _DETAIL = 300
 
-#: Receipts that one request may carry.
+#: Receipts or replies that one request may carry.
 _MOST = 10_000
 
 #: Parked receipts looked at in one go.
@@ -39,7 +40,8 @@ _PARKED = 500
 #: Receipts that share a commit.
 _AT_ONCE = 128
 
-#: Events after which the address is never written to again, whatever the provider's file says.
+#: Events after which the address is never written to again, whatever the provider's file says. An
+#: opt-out is about its sender alone, and only about what can be refused.
 _BANNING = frozenset({wire.ReceiptEvent.COMPLAINED, wire.ReceiptEvent.OPTED_OUT})
 
 
@@ -68,6 +70,7 @@ class Receipts:
         clock: Clock,
         metrics: Metrics,
         errands: Errands,
+        inbound: Inbound,
     ) -> None:
         """reporters: the HTTP providers, by account."""
         self._reporters = reporters
@@ -78,6 +81,7 @@ class Receipts:
         self._clock = clock
         self._metrics = metrics
         self._errands = errands
+        self._inbound = inbound
 
     async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
         """Store what a provider reports, then answer it.
@@ -93,10 +97,12 @@ class Receipts:
             raise BadSignature("the signature does not match")
         try:
             receipts = provider.read_receipts(request)
+            written = provider.read_inbound(request)
         except UnreadableReceipt:
             self._metrics.receipts_refused.labels(account, "unreadable").inc()
             raise
         await self._file(account, receipts[:_MOST])
+        await self._inbound.take(account, written[:_MOST])
         if (follow_up := provider.follow_up(request)) is not None:
             await self._errands.call(account, follow_up)
         return provider.answer_receipt(request)
@@ -209,9 +215,13 @@ class Receipts:
             self._roster[account].tally.add("undelivered", now)
 
     async def _ban(self, case: Case, one: _Found) -> None:
-        step = case.message.chain[one.step]
+        step, event = case.message.chain[one.step], one.receipt.event
         await self._bans.add_address(
-            step.channel, step.parts[one.part], reason=str(one.receipt.event), source=one.account
+            step.channel,
+            step.parts[one.part],
+            reason=str(event),
+            source=one.account,
+            sender=one.account if event is wire.ReceiptEvent.OPTED_OUT else "",
         )
 
 

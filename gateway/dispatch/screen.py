@@ -3,10 +3,11 @@
 After claim `gate.decide` asks again, because both change while a message waits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed
+from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed, Reasons
 from gateway.dispatch.compose import Plan
+from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage, RequestError
 from gateway.model.message import Skipped, Step
 from gateway.model.submission import Caller
@@ -37,7 +38,7 @@ class Screen:
             for one in plans
         ]
 
-    async def _banned(self, plans: Sequence[Plan]) -> Mapping[Hashed, str]:
+    async def _banned(self, plans: Sequence[Plan]) -> Mapping[Hashed, Reasons]:
         if not plans or not await self._bans.exist():
             return {}
         return await self._bans.among(
@@ -50,7 +51,7 @@ class Screen:
         )
 
     async def _judge_one(
-        self, caller: Caller, plan: Plan, banned: Mapping[Hashed, str]
+        self, caller: Caller, plan: Plan, banned: Mapping[Hashed, Reasons]
     ) -> Judged | RequestError:
         if plan.category.consent:
             plan = await self._with_consent(caller, plan)
@@ -60,7 +61,12 @@ class Screen:
                 return InvalidMessage("the recipient has not agreed to this", [fault])
         if not banned:
             return Judged(plan=plan)
-        left = self._without(plan, banned)
+
+        def why_not(step: Step, part: wire.Address) -> str:
+            reasons = banned.get(self._bans.hashed(step.channel, part))
+            return self._bans.closed(plan.message.category, step.lane, reasons)
+
+        left = _without(plan, why_not)
         if left.message.chain:
             return Judged(plan=left)
         return Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
@@ -72,23 +78,23 @@ class Screen:
             for part in step.parts
         ]
         given = await self._bans.consented(caller.tenant, plan.message.category, names)
-        refused = {name: NO_CONSENT for name in names if name not in given}
-        return self._without(plan, refused)
 
-    def _without(self, plan: Plan, refused: Mapping[Hashed, str]) -> Plan:
-        """The plan less the parts that are refused, and the steps that have none left."""
-        steps: list[Step] = []
-        skipped: list[Skipped] = []
-        for step in plan.message.chain:
-            reasons = [refused.get(self._bans.hashed(step.channel, part)) for part in step.parts]
-            parts = tuple(
-                part for part, why in zip(step.parts, reasons, strict=True) if why is None
-            )
-            if parts:
-                steps.append(step if len(parts) == len(step.parts) else replace(step, parts=parts))
-            else:
-                skipped.append(Skipped(channel=step.channel, reason=reasons[0] or ""))
-        message = replace(
-            plan.message, chain=tuple(steps), skipped=(*plan.message.skipped, *skipped)
-        )
-        return replace(plan, message=message)
+        def why_not(step: Step, part: wire.Address) -> str:
+            return "" if self._bans.hashed(step.channel, part) in given else NO_CONSENT
+
+        return _without(plan, why_not)
+
+
+def _without(plan: Plan, why_not: Callable[[Step, wire.Address], str]) -> Plan:
+    """The plan less the parts that are refused, and the steps that have none left."""
+    steps: list[Step] = []
+    skipped: list[Skipped] = []
+    for step in plan.message.chain:
+        reasons = [why_not(step, part) for part in step.parts]
+        parts = tuple(part for part, why in zip(step.parts, reasons, strict=True) if not why)
+        if parts:
+            steps.append(step if len(parts) == len(step.parts) else replace(step, parts=parts))
+        else:
+            skipped.append(Skipped(channel=step.channel, reason=reasons[0]))
+    message = replace(plan.message, chain=tuple(steps), skipped=(*plan.message.skipped, *skipped))
+    return replace(plan, message=message)

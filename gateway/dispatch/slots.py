@@ -16,6 +16,7 @@ from gateway.dispatch.attempt import (
     Ready,
     Shipment,
 )
+from gateway.dispatch.bans import Ban
 from gateway.dispatch.calls import Calls
 from gateway.dispatch.change import OUTCOMES
 from gateway.dispatch.settler import Settler
@@ -91,8 +92,8 @@ class Slots:
         """Set `freed` when so many rows are over, or nothing is left to start in their place."""
         self._wanted = rows
 
-    def put(self, rows: Sequence[Claimed], bans: Sequence[str]) -> None:
-        """Send these. bans: why a row's address must not be written to, empty when it may."""
+    def put(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> None:
+        """Send these. bans: for each row whether its address must not be written to."""
         self._calls.add(rows, bans)
         self.waiting.update(row.priority for row in rows)
         self._start_some()

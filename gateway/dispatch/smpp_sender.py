@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 #: Stores the receipts of an account; raises StoreError.
 File: TypeAlias = Callable[[str, Sequence[wire.DeliveryReceipt]], Awaitable[None]]
 
+#: Stores what recipients wrote to an account; raises StoreError.
+Hear: TypeAlias = Callable[[str, Sequence[wire.InboundMessage]], Awaitable[None]]
+
 #: ESME_RX_T_APPN: the centre is to deliver it again (SMPP 3.4 §5.1.3).
 _AGAIN: Final = 0x64
 
@@ -56,11 +59,12 @@ class SmppSender:
     def provider(self) -> providers.SmppProvider:
         return self._provider
 
-    def begin(self, file: File) -> None:
-        """Bind; from now on receipts go to `file`, and are acknowledged when it has returned."""
+    def begin(self, file: File, hear: Hear) -> None:
+        """Bind; from now on receipts go to `file`, and what recipients write to `hear`. Both are
+        acknowledged when these have returned."""
 
         async def take(deliveries: Sequence[smpp.Delivery]) -> Sequence[int]:
-            return await self._take(deliveries, file)
+            return await self._take(deliveries, file, hear)
 
         self._transport.begin(take)
 
@@ -108,27 +112,33 @@ class SmppSender:
             _log.error("pdu_refused provider=%s status=%#x", self._provider.account, answer.status)
         return self._provider.read_answer(answer)
 
-    async def _take(self, deliveries: Sequence[smpp.Delivery], file: File) -> Sequence[int]:
-        """The status to answer each with; nothing raised."""
+    async def _take(
+        self, deliveries: Sequence[smpp.Delivery], file: File, hear: Hear
+    ) -> Sequence[int]:
+        """The status to answer each with; nothing raised. What recipients wrote has no id, so what
+        has been stored of it is not asked for again for the sake of the rest."""
+        account = self._provider.account
+        statuses = [_AGAIN] * len(deliveries)
         try:
-            receipts = list(filter(None, map(self._read, deliveries)))
-            await file(self._provider.account, receipts)
+            brought = list(map(self._read, deliveries))
+            await file(account, [one for one in brought if isinstance(one, wire.DeliveryReceipt)])
+            heard = [isinstance(one, wire.InboundMessage) for one in brought]
+            statuses = [_AGAIN if is_heard else smpp.OK for is_heard in heard]
+            await hear(account, [one for one in brought if isinstance(one, wire.InboundMessage)])
         except StoreError:
-            return [_AGAIN] * len(deliveries)
+            return statuses
         except Exception:  # a fault in an adapter must not end the account's receipts
-            _log.exception("receipts_failed provider=%s", self._provider.account)
-            return [_AGAIN] * len(deliveries)
+            _log.exception("receipts_failed provider=%s", account)
+            return statuses
         return [smpp.OK] * len(deliveries)
 
-    def _read(self, delivery: smpp.Delivery) -> wire.DeliveryReceipt | None:
+    def _read(self, delivery: smpp.Delivery) -> wire.DeliveryReceipt | wire.InboundMessage | None:
         """None for what is acknowledged and not kept: it would not be better the next time."""
         try:
             brought = self._provider.read_delivery(delivery)
         except UnreadableReceipt:
             self._metrics.receipts_refused.labels(self._provider.account, "unreadable").inc()
             return None
-        if isinstance(brought, wire.InboundMessage):
-            # until the gateway has a place for what recipients write
-            _log.warning("inbound_not_kept provider=%s", self._provider.account)
-            return None
-        return None if brought is None else self._parts.settle(brought)
+        if isinstance(brought, wire.DeliveryReceipt):
+            return self._parts.settle(brought)
+        return brought

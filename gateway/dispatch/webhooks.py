@@ -6,6 +6,7 @@ message's id, so it stays the same at every try.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import orjson
 
@@ -28,6 +29,10 @@ SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 8640
 LIFETIME_MS = 76 * 3_600_000
 
 
+#: The event of what a recipient wrote.
+RECEIVED = "message.received"
+
+
 class Report(Value):
     """A state that a message has entered, as its tenant is told."""
 
@@ -43,6 +48,27 @@ class Report(Value):
     detail: str = ""
 
 
+class Received(Value):
+    """What a recipient wrote, as the tenant is told whose message it answers."""
+
+    tenant: str
+    at_ms: int
+    #: who wrote, to which of our senders
+    sender: str
+    to: str
+    text: str
+    channel: str
+    provider: str
+    answers: MessageId
+    #: of the message that it answers
+    metadata: Mapping[str, object]
+    #: stop, start, help; None for everything else
+    keyword: str | None
+
+
+T = TypeVar("T", "Report", Received)
+
+
 class Reporter:
     """Makes the webhooks that carry a report to the tenant's endpoints."""
 
@@ -50,12 +76,19 @@ class Reporter:
         self._endpoints_of = endpoints_of
 
     def __call__(self, report: Report) -> Sequence[NewMessage]:
-        event = f"message.{report.state}"
-        endpoints = [one for one in self._endpoints_of(report.tenant) if _wants(one, event)]
+        return self._report(f"message.{report.state}", report, _data)
+
+    def received(self, reply: Received) -> Sequence[NewMessage]:
+        return self._report(RECEIVED, reply, _data_of_reply)
+
+    def _report(
+        self, event: str, news: T, data_of: Callable[[T], Mapping[str, object]]
+    ) -> Sequence[NewMessage]:
+        endpoints = [one for one in self._endpoints_of(news.tenant) if _wants(one, event)]
         if not endpoints:
             return ()
-        body = _body(event, report)
-        return [new_webhook(one, body, now_ms=report.at_ms) for one in endpoints]
+        body = _body(event, news.at_ms, data_of(news))
+        return [new_webhook(one, body, now_ms=news.at_ms) for one in endpoints]
 
 
 def _wants(endpoint: view.Endpoint, event: str) -> bool:
@@ -64,8 +97,13 @@ def _wants(endpoint: view.Endpoint, event: str) -> bool:
     return not endpoint.events or event in endpoint.events
 
 
-def _body(event: str, report: Report) -> str:
-    data = {
+def _body(event: str, at_ms: int, data: Mapping[str, object]) -> str:
+    body = {"type": event, "timestamp": isoformat(at_ms), "data": data}
+    return orjson.dumps(body).decode()
+
+
+def _data(report: Report) -> Mapping[str, object]:
+    return {
         "id": report.id,
         "state": report.state,
         "category": report.category,
@@ -74,8 +112,19 @@ def _body(event: str, report: Report) -> str:
         "detail": report.detail,
         "metadata": report.metadata,
     }
-    body = {"type": event, "timestamp": isoformat(report.at_ms), "data": data}
-    return orjson.dumps(body).decode()
+
+
+def _data_of_reply(reply: Received) -> Mapping[str, object]:
+    return {
+        "from": reply.sender,
+        "to": reply.to,
+        "text": reply.text,
+        "channel": reply.channel,
+        "provider": reply.provider,
+        "answers": reply.answers,
+        "metadata": reply.metadata,
+        "keyword": reply.keyword,
+    }
 
 
 def new_webhook(endpoint: view.Endpoint, body: str, *, now_ms: int) -> NewMessage:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter
-from gateway.dispatch.bans import Bans
+from gateway.dispatch.bans import Ban, Bans
 from gateway.dispatch.claims import Claimer
 from gateway.dispatch.claims import ServedLane as ServedLane
 from gateway.dispatch.lanes import Bells
@@ -195,10 +195,10 @@ class Worker:
         except TimeoutError:
             pass
 
-    async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[str]:
+    async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[Ban]:
         while True:
             try:
-                return await self._bans.of(rows)
+                return await self._bans.of(rows, self.name)
             except StoreUnavailable as error:
                 _log.warning("bans_wait_for_store provider=%s reason=%s", self.name, error)
                 await self._clock.sleep(_POLL)

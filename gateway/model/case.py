@@ -134,6 +134,14 @@ class Reference(Value):
     number: int
 
 
+class Contact(Value):
+    """Somebody whom an account may have written to, and who can answer."""
+
+    provider: str
+    #: of the address, keyed
+    hash: str
+
+
 class Guard(Value):
     """The claim that a transition ends; it must still be ours."""
 
@@ -196,10 +204,32 @@ class Transition(Value):
     drop: Sequence[tuple[int, int]] = ()
     put: Sequence[QueueRow] = ()
     references: Sequence[Reference] = ()
+    #: whom the attempts were for, where they can answer
+    contacts: Sequence[Contact] = ()
     #: our reports to the tenant
     webhooks: Sequence[NewMessage] = ()
     #: the message ended without success: the same content may be sent again
     free_dedupe: bool = False
+
+
+class Reply(Value):
+    """What a recipient wrote, and what it causes."""
+
+    #: the account that brought it
+    provider: str
+    #: by which a second copy is known; '' where none can be told
+    key: str
+    #: how long a second copy may come
+    until_ms: int
+    at_ms: int
+    #: who wrote it: channel and keyed hash of the address
+    address: tuple[str, str]
+    #: why the account must not write to them any more; '' no such wish
+    ban: str = ""
+    #: whether it may again
+    lifts: bool = False
+    #: our reports to the tenant
+    webhooks: Sequence[NewMessage] = ()
 
 
 class Parked(Value, kw_only=False):

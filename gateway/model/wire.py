@@ -179,6 +179,8 @@ class Rejected(Value):
     scope: Scope = Scope.MESSAGE
     #: the address is dead or has refused (hard bounce, opt-out, token unregistered)
     suppress: bool = False
+    #: with `suppress`: by the recipient's own wish, which is about this sender alone
+    opted_out: bool = False
 
 
 class Deferred(Value):

@@ -47,7 +47,7 @@ _GROUPS: tuple[tuple[wire.Rejected | wire.Deferred, str], ...] = (
     (_CONTENT, ".PARAM_NOT_SUPPORT_URL .INVALID_JSON_PARAM .INVALID_PARAMETERS"),
     (_CONTENT, ".UNSUPPORTED_CONTENT .EXTEND_CODE_ERROR PARAMS_ILLEGAL"),
     (_CALL, "InvalidAction.NotFound InvalidVersion"),
-    (replace(_NUMBER, detail="opted out", suppress=True), ".CUSTOMER_REFUSED"),
+    (replace(_NUMBER, detail="opted out", suppress=True, opted_out=True), ".CUSTOMER_REFUSED"),
 )
 RESULTS: Mapping[str, wire.Rejected | wire.Deferred] = {
     f"isv{code}" if code.startswith(".") else code: result

@@ -101,6 +101,14 @@ class HttpProvider(Provider, Protocol):
         ...
 
 
+def brings_inbound(provider: Provider) -> bool:
+    """Whether what recipients write can come by this provider."""
+    if isinstance(provider, SmppProvider):
+        return True
+    ours = getattr(type(provider), "read_inbound", HttpProvider.read_inbound)
+    return ours is not HttpProvider.read_inbound
+
+
 class RelaySettings(Protocol):
     """What the transport to a relay needs to know."""
 

@@ -52,7 +52,9 @@ _GROUPS: tuple[tuple[str, wire.Rejected | wire.Deferred, str], ...] = (
     ("InternalError", _CONTENT, "JsonParseFail RestApiInterfaceNotExist"),
     (
         _FAILED,
-        wire.Rejected(code="", detail="opted out", scope=wire.Scope.RECIPIENT, suppress=True),
+        wire.Rejected(
+            code="", detail="opted out", scope=wire.Scope.RECIPIENT, suppress=True, opted_out=True
+        ),
         "PhoneNumberInBlacklist",
     ),
 )

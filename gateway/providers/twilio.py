@@ -71,7 +71,7 @@ _GROUPS: tuple[tuple[wire.Rejected | wire.Deferred, frozenset[int]], ...] = (
     ),
     (wire.Rejected(code="", detail="validity period ended"), frozenset({EXPIRED})),
     (
-        wire.Rejected(code="", detail="opted out", scope=_RECIPIENT, suppress=True),
+        wire.Rejected(code="", detail="opted out", scope=_RECIPIENT, suppress=True, opted_out=True),
         OPTED_OUT,
     ),
     (

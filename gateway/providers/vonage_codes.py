@@ -37,7 +37,10 @@ _GROUPS: tuple[tuple[wire.Rejected | wire.Deferred, str], ...] = (
     ),
     (wire.Deferred(code="", detail="handset off or busy", cause=wire.Cause.RECIPIENT), "1180 1220"),
     (wire.Rejected(code="", detail="time to live ended"), "1360"),
-    (wire.Rejected(code="", detail="opted out", scope=_RECIPIENT, suppress=True), "1240"),
+    (
+        wire.Rejected(code="", detail="opted out", scope=_RECIPIENT, suppress=True, opted_out=True),
+        "1240",
+    ),
     (
         wire.Rejected(code="", detail="no such number", scope=_RECIPIENT, suppress=True),
         "1170 1190",

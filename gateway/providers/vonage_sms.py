@@ -51,7 +51,7 @@ _REFUSED = wire.Rejected(code="")
 _SENDER = wire.Rejected(code="", detail="sender not usable", scope=_PROVIDER)
 _BARRED = wire.Rejected(code="", detail="number cannot be reached", scope=_RECIPIENT)
 _DEAD = replace(_BARRED, detail="no such number", suppress=True)
-_OPTED_OUT = replace(_BARRED, detail="opted out", suppress=True)
+_OPTED_OUT = replace(_BARRED, detail="opted out", suppress=True, opted_out=True)
 
 
 def _table(

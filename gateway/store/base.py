@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from gateway.model import view
-from gateway.model.case import Case, Claimed, NewMessage, Parked, Transition
+from gateway.model.case import Case, Claimed, Contact, NewMessage, Parked, Reply, Transition
 from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
@@ -105,6 +105,11 @@ class Queue(Protocol):
         """Write each transition or say why not; refused ones leave no trace."""
         ...
 
+    async def take_replies(self, replies: Sequence[Reply]) -> Sequence[bool]:
+        """Store what each causes, in order, all in one transaction; whether it is the first copy.
+        Of a second one nothing is stored."""
+        ...
+
     async def claim_expired(self, *, now_ms: int, limit: int) -> Sequence[Claimed]:
         """Take unclaimed rows past their time, to end them."""
         ...
@@ -157,6 +162,13 @@ class Ledger(Protocol):
         """They have been applied."""
         ...
 
+    async def find_answered(
+        self, replies: Sequence[tuple[Contact, str]]
+    ) -> Sequence[MessageId | None]:
+        """The messages of ours that are answered: by the provider's id of it, where that is given
+        and known, else the latest that the account sent to the address."""
+        ...
+
     async def read(self, tenant: str, message: MessageId) -> view.MessageView | None: ...
 
     async def list(self, tenant: str, query: view.MessageFilter) -> view.MessagePage: ...
@@ -178,8 +190,8 @@ class Ledger(Protocol):
         ...
 
     async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
-        """Delete old messages that have no work left, and keys and parked receipts whose time is
-        over, at most `limit` of each kind; how many in all."""
+        """Delete old messages that have no work left, contacts as old, and keys and parked
+        receipts whose time is over, at most `limit` of each kind; how many in all."""
         ...
 
 
@@ -225,15 +237,24 @@ class Directory(Protocol):
 
     async def suppressed(
         self, addresses: Sequence[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], str]:
-        """Reasons by (channel, address hash), for those that must not be written to."""
+    ) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """By (channel, address hash), of those that must not be written to: reasons by the account
+        that must not, '' for all."""
         ...
 
     async def suppress(
-        self, addresses: Sequence[tuple[str, str]], *, reason: str, source: str, now_ms: int
-    ) -> None: ...
+        self,
+        addresses: Sequence[tuple[str, str]],
+        *,
+        reason: str,
+        source: str,
+        now_ms: int,
+        sender: str = "",
+    ) -> None:
+        """The first reason stays. sender: the account that must not write to them; '' all."""
+        ...
 
-    async def unsuppress(self, channel: str, address: str) -> bool: ...
+    async def unsuppress(self, channel: str, address: str, *, sender: str = "") -> bool: ...
 
     async def consented(
         self, tenant: str, category: str, addresses: Sequence[tuple[str, str]]

@@ -1,11 +1,21 @@
 """Entries of a directory, as both engines read and write them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.model import view
 from gateway.store import base
+
+
+def bans_of(
+    rows: Iterable[tuple[str, str, str, str]],
+) -> Mapping[tuple[str, str], Mapping[str, str]]:
+    """rows: as `suppressed` gives them, the reason as text."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for channel, hash_, sender, reason in rows:
+        found.setdefault((channel, hash_), {})[sender] = reason
+    return found
 
 
 def endpoint_of(row: Sequence[Any], *, reason: str) -> base.EndpointRecord:
@@ -60,8 +70,8 @@ class Entries(ABC):
     async def delete_endpoint(self, endpoint: str) -> None:
         await self._changed("delete_endpoint", bump=True, id=endpoint)
 
-    async def unsuppress(self, channel: str, address: str) -> bool:
-        return await self._changed("unsuppress", channel=channel, hash=address)
+    async def unsuppress(self, channel: str, address: str, *, sender: str = "") -> bool:
+        return await self._changed("unsuppress", channel=channel, hash=address, sender=sender)
 
     async def put_consent(
         self,

@@ -186,6 +186,25 @@ def event_values(message: str, record: case.EventRecord) -> tuple[Any, ...]:
     return (message, record.at_ms, record.event, record.channel, record.provider, record.detail)
 
 
+def contact_values(message: str, one: case.Contact, at_ms: int) -> tuple[Any, ...]:
+    """As `put_contacts` takes it."""
+    return (one.provider, one.hash, message, at_ms)
+
+
+def answered(
+    replies: Sequence[tuple[case.Contact, str]],
+    known: Sequence[Sequence[Any]],
+    latest: Sequence[Sequence[Any]],
+) -> list[messages.MessageId | None]:
+    """known: (provider, reference, message, …); latest: (provider, hash, message)."""
+    by_name = {(row[0], row[1]): row[2] for row in known}
+    by_person = {(row[0], row[1]): row[2] for row in latest}
+    return [
+        by_name.get((one.provider, name)) or by_person.get((one.provider, one.hash))
+        for one, name in replies
+    ]
+
+
 def reference_values(message: str, one: case.Reference, at_ms: int) -> tuple[Any, ...]:
     """As `put_references` takes it."""
     return (

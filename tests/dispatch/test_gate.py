@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dispatch.gate import Expire, Obsolete, Send, Suppress, decide
+from gateway.dispatch.gate import Expire, Obsolete, PassOn, Send, Suppress, decide
 from gateway.model import wire
 from gateway.model.case import Case, Claimed
 from gateway.model.message import Message, MessageId, Mode, Priority, Step
@@ -97,3 +97,12 @@ def test_every_step_of_mode_all_may_go() -> None:
     decision = decide(replace(row, case=replace(row.case, message=everything)), now_ms=0, ban="")
 
     assert decision == Send()
+
+
+def test_account_that_must_not_passes_on_to_those_that_may() -> None:
+    row = claimed()
+
+    assert decide(row, now_ms=1, ban="opted_out", others=["b"]) == PassOn("opted_out", ["b"])
+    assert decide(row, now_ms=1, ban="opted_out") == Suppress("opted_out")
+    assert decide(row, now_ms=1, ban="") == Send()
+    assert decide(row, now_ms=1000, ban="opted_out", others=["b"]) == Expire()

@@ -16,6 +16,7 @@ from gateway.dispatch.policy import (
     Situation,
     Stop,
     next_move,
+    pass_on,
 )
 from gateway.dispatch.webhooks import SCHEDULE
 from gateway.model import wire
@@ -166,3 +167,31 @@ def test_schedule_is_the_one_that_standard_webhooks_recommends() -> None:
     # immediately, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h
     expected = (5, 5 * minute, 30 * minute, *(n * hour for n in (2, 5, 10, 14, 20, 24)))
     assert expected == SCHEDULE
+
+
+@pytest.mark.parametrize(
+    ("accounts", "situation", "expected"),
+    [
+        (("b", "c"), {}, Retry(due_ms=NOW, pin="b", counts=False)),
+        (("b", "c"), {"tried": {"b"}}, Retry(due_ms=NOW, pin="c", counts=False)),
+        (("b",), {"tried": {"b"}}, Retry(due_ms=NOW + 500, pin="b", counts=False)),
+        (("b",), {"tried": {"b"}, "expires_ms": NOW + 100}, GiveUp(late=True)),
+        (("b",), {"attempts": 6}, GiveUp()),
+        ((), {}, GiveUp()),
+    ],
+)
+def test_part_goes_to_an_account_that_may_have_it(
+    accounts: tuple[str, ...], situation: dict[str, Any], expected: Move
+) -> None:
+    usual: dict[str, Any] = {
+        "until": State.SENT,
+        "on_unknown": OnUnknown.RESEND,
+        "attempts": 1,
+        "provider": "a",
+        "providers": ("a", "b", "c"),
+        "tried": frozenset(),
+        "now_ms": NOW,
+        "expires_ms": NOW + 86_400_000,
+    }
+
+    assert pass_on(accounts, Situation(**{**usual, **situation}), RULES, lambda: 0.5) == expected

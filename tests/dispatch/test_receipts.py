@@ -86,7 +86,7 @@ async def test_event_becomes_a_state(world: Any, event: ReceiptEvent, state: str
     ("receipt", "is_banned"),
     [
         ({"event": ReceiptEvent.COMPLAINED}, True),
-        ({"event": ReceiptEvent.OPTED_OUT}, True),
+        ({"event": ReceiptEvent.OPTED_OUT}, False),  # of what can be refused alone
         ({"event": ReceiptEvent.BOUNCED, "suppress": True}, True),
         ({"event": ReceiptEvent.BOUNCED}, False),
         ({"event": ReceiptEvent.FAILED}, False),

@@ -71,13 +71,22 @@ class Desk:
 
     def __init__(self) -> None:
         self.receipts: list[wire.DeliveryReceipt] = []
+        self.heard: list[wire.InboundMessage] = []
         self.trouble: Exception | None = None
+        #: what `hear` raises
+        self.deafness: Exception | None = None
 
     async def file(self, account: str, receipts: Sequence[wire.DeliveryReceipt]) -> None:
         assert account == "main"
         if self.trouble is not None:
             raise self.trouble
         self.receipts.extend(receipts)
+
+    async def hear(self, account: str, messages: Sequence[wire.InboundMessage]) -> None:
+        assert account == "main"
+        if self.deafness is not None:
+            raise self.deafness
+        self.heard.extend(messages)
 
 
 def receipt(id_: str, stat: str = "DELIVRD") -> smpp.Delivery:
@@ -155,7 +164,7 @@ async def test_part_that_is_not_taken_decides_and_ends_the_attempt(
 ) -> None:
     transport = Transport(taken("1"), second)
     one, desk = sender(transport), Desk()
-    one.begin(desk.file)
+    one.begin(desk.file, desk.hear)
 
     [result] = await send(one, [message("x" * 400)], None)
     assert transport.take is not None
@@ -172,7 +181,7 @@ async def test_part_that_is_not_taken_decides_and_ends_the_attempt(
 async def test_message_is_delivered_when_all_its_parts_are() -> None:
     transport, desk = Transport(taken("1"), taken("2"), taken("3")), Desk()
     one = sender(transport)
-    one.begin(desk.file)
+    one.begin(desk.file, desk.hear)
     await send(one, [message("x" * 400)], None)
     assert transport.take is not None
 
@@ -193,7 +202,7 @@ async def test_message_is_delivered_when_all_its_parts_are() -> None:
 async def test_message_has_failed_when_one_part_has() -> None:
     transport, desk = Transport(taken("1"), taken("2")), Desk()
     one = sender(transport)
-    one.begin(desk.file)
+    one.begin(desk.file, desk.hear)
     await send(one, [message("x" * 200)], None)
     assert transport.take is not None
 
@@ -217,7 +226,7 @@ async def test_receipt_may_come_before_the_last_part_was_taken() -> None:
 
     transport = Early(taken("1"), taken("2"))
     one = sender(transport)
-    one.begin(desk.file)
+    one.begin(desk.file, desk.hear)
 
     await send(one, [message("x" * 200)], None)
 
@@ -227,7 +236,7 @@ async def test_receipt_may_come_before_the_last_part_was_taken() -> None:
 @pytest.mark.parametrize("trouble", [StoreUnavailable("disk full"), RuntimeError("a bug")])
 async def test_receipt_that_could_not_be_stored_is_to_come_again(trouble: Exception) -> None:
     transport, desk = Transport(), Desk()
-    sender(transport).begin(desk.file)
+    sender(transport).begin(desk.file, desk.hear)
     desk.trouble = trouble
     assert transport.take is not None
 
@@ -241,15 +250,43 @@ async def test_receipt_that_could_not_be_stored_is_to_come_again(trouble: Except
 async def test_what_nobody_can_read_is_taken_and_holds_up_nothing() -> None:
     transport, desk = Transport(), Desk()
     one = sender(transport)
-    one.begin(desk.file)
+    one.begin(desk.file, desk.hear)
     assert transport.take is not None
     noise = smpp.Delivery(source="1", destination="2", esm_class=4, message=b"hello")
-    written = smpp.Delivery(source="1", destination="2", message=b"STOP")
 
-    statuses = await transport.take([noise, receipt("1"), written])
+    statuses = await transport.take([noise, receipt("1")])
 
-    assert statuses == [0, 0, 0]
+    assert statuses == [0, 0]
     assert [each.provider_id for each in desk.receipts] == ["1"]
+
+
+WRITTEN = smpp.Delivery(source="447700900000", source_ton=1, destination="60606", message=b"STOP")
+
+
+async def test_what_recipients_write_is_handed_on_before_the_answer() -> None:
+    transport, desk = Transport(), Desk()
+    sender(transport).begin(desk.file, desk.hear)
+    assert transport.take is not None
+
+    statuses = await transport.take([receipt("1"), WRITTEN])
+
+    assert statuses == [0, 0]
+    assert len(desk.receipts) == 1
+    assert desk.heard == [wire.InboundMessage(sender="+447700900000", to="60606", text="STOP")]
+
+
+@pytest.mark.parametrize("trouble", [StoreUnavailable("disk full"), RuntimeError("a bug")])
+async def test_only_what_could_not_be_stored_is_to_come_again(trouble: Exception) -> None:
+    transport, desk = Transport(), Desk()
+    sender(transport).begin(desk.file, desk.hear)
+    assert transport.take is not None
+    desk.deafness = trouble
+
+    assert await transport.take([receipt("1"), WRITTEN]) == [0, 0x64]
+
+    desk.deafness, desk.trouble = None, trouble
+    assert await transport.take([receipt("2"), WRITTEN]) == [0x64, 0x64]
+    assert desk.heard == []
 
 
 def test_parts_that_are_remembered_are_bounded() -> None:

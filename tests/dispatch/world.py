@@ -21,6 +21,7 @@ from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.policy import RetryRules
@@ -61,6 +62,7 @@ class FakeProvider(providers.HttpProvider):
         self.channel = channel
         self.reports = reports
         self.receipts: list[wire.DeliveryReceipt] = []
+        self.inbound: list[wire.InboundMessage] = []
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -92,6 +94,9 @@ class FakeProvider(providers.HttpProvider):
         if request.body != b"signed subscribe":
             return None
         return wire.HttpRequest(method="GET", url=CONFIRM_URL)
+
+    def read_inbound(self, request: wire.HttpRequest) -> Sequence[wire.InboundMessage]:
+        return self.inbound
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=204)
@@ -276,7 +281,14 @@ class World:
             webhooks=reporter,
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
         )
-        self.bans = Bans(self.store, clock, b"k" * 32, by_consent=["agreed"])
+        self.bans = Bans(
+            self.store,
+            clock,
+            b"k" * 32,
+            by_consent=["agreed"],
+            declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
+            providers_of=self._providers_of,
+        )
         self.composer = Composer(
             configured,
             self.templates,
@@ -298,6 +310,15 @@ class World:
             self.book, self.store, self.finisher, clock, lambda url: "" if "good" in url else "bad"
         )
         self.web = FakeWeb(clock)
+        self.inbound = Inbound(
+            {name: sender.provider.channel for name, sender in self.senders.items()},
+            self.store,
+            self.bans,
+            self.bells,
+            clock,
+            self.metrics,
+            webhooks=reporter.received,
+        )
         self.receipts = Receipts(
             {name: sender.provider for name, sender in self.senders.items()},
             self.store,
@@ -307,6 +328,7 @@ class World:
             clock,
             self.metrics,
             Errands(self.web, clock),
+            self.inbound,
         )
         self.workers = {
             name: self._worker(name)
@@ -372,6 +394,7 @@ class World:
             rules=rules,
             lane_providers=self._providers_of,
             random=self.chance.random,
+            paused_for=lambda name: self.accounts[name].paused_for(),
         )
 
     def _providers_of(self, lane: str) -> Sequence[str]:
@@ -405,6 +428,10 @@ class World:
         }
         for name in names or runners:
             self._tasks[name] = asyncio.create_task(runners[name]())
+
+    @property
+    def is_started(self) -> bool:
+        return bool(self._tasks)
 
     def also(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run something beside the rest until the test ends."""
@@ -504,6 +531,16 @@ class World:
         self.senders[account].provider.receipts = list(receipts)
         request = wire.HttpRequest(method="POST", url="https://gw/v1/receipts")
         await self.receipts.take(account, request)
+
+    async def hear(self, account: str, *messages: wire.InboundMessage) -> wire.HttpResponse:
+        """The provider posts what recipients wrote; what it is answered."""
+        provider = self.senders[account].provider
+        provider.receipts, provider.inbound = [], list(messages)
+        request = wire.HttpRequest(method="POST", url="https://gw/v1/receipts")
+        try:
+            return await self.receipts.take(account, request)
+        finally:
+            provider.inbound = []
 
     async def rows(self) -> list[tuple[str, int, int, str, str | None]]:
         """(message, step, part, lane, owner) of the queue."""

@@ -29,6 +29,7 @@ LABELS: dict[str, set[str]] = {
     },
     "event": set(ReceiptEvent),
     "phase": {"ready", "waiting", "claimed"},
+    "kind": {"opt_out", "opt_in", "help", "reply", "repeated"},
 }
 STATES = {
     *("sent", "delivered", "read", "failed", "expired", "suppressed", "cancelled", "unknown"),

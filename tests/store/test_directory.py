@@ -82,7 +82,7 @@ async def test_first_reason_of_a_ban_stays(store: Store) -> None:
     found = await store.suppressed([PHONE, EMAIL, ("sms", "hash2")])
 
     assert (before, await store.has_suppressions()) == (False, True)
-    assert found == {PHONE: "bounced", EMAIL: "bounced"}
+    assert found == {PHONE: {"": "bounced"}, EMAIL: {"": "bounced"}}
 
 
 async def test_ban_can_be_lifted(store: Store) -> None:

@@ -51,6 +51,12 @@ def _written(transitions: Sequence[Transition], ranks: Ranks) -> dict[str, Seque
         for name in one.references
         if (values := shapes.reference_values(message, name, now_ms))
     }
+    contacts = {
+        (values[0], values[1]): values
+        for message, one in sorted(each, key=lambda pair: pair[1].at_ms)
+        for contact in one.contacts
+        if (values := shapes.contact_values(message, contact, one.at_ms))
+    }
     return {
         **new,
         "put_attempts": [shapes.attempt_values(m, a) for m, one in each for a in one.attempts],
@@ -68,6 +74,7 @@ def _written(transitions: Sequence[Transition], ranks: Ranks) -> dict[str, Seque
             *new.get("put_queue", ()),
         ],
         "put_references": [names[key] for key in sorted(names)],
+        "put_contacts": [contacts[key] for key in sorted(contacts)],
         "free_dedupe": [(m,) for m, one in each if one.free_dedupe],
     }
 

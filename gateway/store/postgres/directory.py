@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from gateway.store import base
-from gateway.store.entries import Entries, endpoint_of
+from gateway.store.entries import Entries, bans_of, endpoint_of
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
@@ -55,21 +55,27 @@ class PostgresDirectory(Entries):
 
     async def suppressed(
         self, addresses: Sequence[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], str]:
+    ) -> Mapping[tuple[str, str], Mapping[str, str]]:
         if not addresses:
             return {}
         found = await self._engine.run(lambda session: session.over("suppressed", addresses))
-        return {(channel, hash_): original(reason) for channel, hash_, reason in found}
+        return bans_of((*place, original(reason)) for *place, reason in found)
 
     async def suppress(
-        self, addresses: Sequence[tuple[str, str]], *, reason: str, source: str, now_ms: int
+        self,
+        addresses: Sequence[tuple[str, str]],
+        *,
+        reason: str,
+        source: str,
+        now_ms: int,
+        sender: str = "",
     ) -> None:
         if not addresses:
             return
 
         async def work(session: Session) -> None:
             await session.run_over(
-                "suppress", addresses, reason=reason, source=source, now_ms=now_ms
+                "suppress", addresses, reason=reason, source=source, now_ms=now_ms, sender=sender
             )
 
         await self._engine.run(work)

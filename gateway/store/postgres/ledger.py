@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.model import view
-from gateway.model.case import Case, Parked
+from gateway.model.case import Case, Contact, Parked
 from gateway.model.message import MessageId
 from gateway.store import base, pages
 from gateway.store.postgres import days
@@ -15,6 +15,7 @@ from gateway.store.postgres.cases import read_cases
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
+from gateway.store.rows import answered
 from gateway.store.timeline import Records, listed, message_view
 
 #: What providers return as ours may be anything; the driver refuses what is no UUID.
@@ -37,6 +38,25 @@ class PostgresLedger:
         if not receipts:
             return []
         return await self._engine.run(lambda session: _find_attempts(session, receipts, now_ms))
+
+    async def find_answered(
+        self, replies: Sequence[tuple[Contact, str]]
+    ) -> Sequence[MessageId | None]:
+        if not replies:
+            return []
+        names = [(one.provider, answers) for one, answers in replies]
+        people = [(one.provider, one.hash) for one, _ in replies]
+
+        async def work(session: Session) -> Sequence[MessageId | None]:
+            known = await session.over("known_references", names)
+            latest = await session.over("contacts", people)
+            return answered(
+                replies,
+                [(*names[row[0]], row[1]) for row in known],
+                [(*people[row[0]], row[1]) for row in latest],
+            )
+
+        return await self._engine.run(work)
 
     async def parked(self, *, limit: int) -> Sequence[Parked]:
         found = await self._engine.run(lambda session: session.rows("parked", limit=limit))
@@ -104,6 +124,8 @@ class PostgresLedger:
                 await session.run("purge_parked", before_ms=parked_before_ms, limit=limit)
                 + await session.run("purge_keys", now_ms=now_ms, limit=limit)
                 + await session.run("purge_dedupe", now_ms=now_ms, limit=limit)
+                + await session.run("purge_contacts", before_ms=before_ms, limit=limit)
+                + await session.run("purge_inbound", now_ms=now_ms, limit=limit)
             )
 
         return (

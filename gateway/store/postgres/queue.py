@@ -5,7 +5,7 @@ batches are on their way at the same time.
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
-from gateway.model.case import Claimed, NewMessage, Transition
+from gateway.model.case import Claimed, NewMessage, Reply, Transition
 from gateway.store import base
 from gateway.store.batcher import Batcher
 from gateway.store.postgres import ranks
@@ -13,6 +13,7 @@ from gateway.store.postgres.accept import accept, turns_of, with_webhooks
 from gateway.store.postgres.claim import Claims
 from gateway.store.postgres.commit import commit, turns
 from gateway.store.postgres.engine import Engine
+from gateway.store.postgres.replies import take
 from gateway.store.postgres.session import Session
 
 #: Items of one flush at the most (more when one caller brings more).
@@ -103,6 +104,13 @@ class PostgresQueue:
         return await self._engine.transact(
             lambda session: commit(session, transitions, reserved.anew(), self._owner)
         )
+
+    async def take_replies(self, replies: Sequence[Reply]) -> Sequence[bool]:
+        if not replies:
+            return []
+        webhooks = [webhook for one in replies for webhook in one.webhooks]
+        reserved = await ranks.reserve(self._engine, turns_of(webhooks) if webhooks else [])
+        return await self._engine.transact(lambda session: take(session, replies, reserved.anew()))
 
     async def claim_expired(self, *, now_ms: int, limit: int) -> Sequence[Claimed]:
         return await self._claims.claim("expired", to_send=False, now_ms=now_ms, limit=limit)

@@ -79,4 +79,13 @@ def _write_queue(connection: apsw.Connection, transitions: Sequence[Transition])
             for name in one.references
         ],
     )
+    run(
+        connection,
+        "put_contacts",
+        [
+            shapes.contact_values(one.message, contact, one.at_ms)
+            for one in transitions
+            for contact in one.contacts
+        ],
+    )
     insert(connection, [webhook for one in transitions for webhook in one.webhooks])

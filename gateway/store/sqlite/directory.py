@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import apsw
 
 from gateway.store import base
-from gateway.store.entries import Entries, endpoint_of
+from gateway.store.entries import Entries, bans_of, endpoint_of
 from gateway.store.sqlite.engine import Engine, call, call_json, dump
 
 
@@ -58,14 +58,20 @@ class SqliteDirectory(Entries):
 
     async def suppressed(
         self, addresses: Sequence[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], str]:
+    ) -> Mapping[tuple[str, str], Mapping[str, str]]:
         found = await self._engine.read(
             lambda connection: call_json(connection, "suppressed", rows=dump(addresses))
         )
-        return {(channel, hash_): reason for channel, hash_, reason in found}
+        return bans_of(map(tuple, found))
 
     async def suppress(
-        self, addresses: Sequence[tuple[str, str]], *, reason: str, source: str, now_ms: int
+        self,
+        addresses: Sequence[tuple[str, str]],
+        *,
+        reason: str,
+        source: str,
+        now_ms: int,
+        sender: str = "",
     ) -> None:
         await self._engine.write(
             lambda connection: call(
@@ -75,6 +81,7 @@ class SqliteDirectory(Entries):
                 reason=reason,
                 source=source,
                 now_ms=now_ms,
+                sender=sender,
             )
         )
 

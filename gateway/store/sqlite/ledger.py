@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 
 from gateway.model import view
-from gateway.model.case import Case, Parked
+from gateway.model.case import Case, Contact, Parked
 from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.store import base, pages
@@ -56,6 +56,19 @@ class SqliteLedger:
         return await self._engine.write(
             lambda connection: _find_attempts(connection, named, now_ms)
         )
+
+    async def find_answered(
+        self, replies: Sequence[tuple[Contact, str]]
+    ) -> Sequence[MessageId | None]:
+        names = [(one.provider, answers) for one, answers in replies if answers]
+        people = [(one.provider, one.hash) for one, _ in replies]
+
+        def work(connection: apsw.Connection) -> Sequence[MessageId | None]:
+            known = call_json(connection, "known_references", rows=dump(names)) if names else []
+            latest = call_json(connection, "contacts", rows=dump(people)) if people else []
+            return shapes.answered(replies, known, latest)
+
+        return await self._engine.read(work)
 
     async def parked(self, *, limit: int) -> Sequence[Parked]:
         found = await self._engine.read(
@@ -127,6 +140,8 @@ class SqliteLedger:
             call(connection, "purge_parked", before_ms=parked_before_ms, limit=limit)
             call(connection, "purge_keys", now_ms=now_ms, limit=limit)
             call(connection, "purge_dedupe", now_ms=now_ms, limit=limit)
+            call(connection, "purge_contacts", before_ms=before_ms, limit=limit)
+            call(connection, "purge_inbound", now_ms=now_ms, limit=limit)
             keys = connection.total_changes() - before
             old = call_json(
                 connection, "old_messages", before=pages.first_id(before_ms), limit=limit

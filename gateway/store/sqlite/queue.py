@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import apsw
 
-from gateway.model.case import Claimed, NewMessage, Transition
+from gateway.model.case import Claimed, NewMessage, Reply, Transition
 from gateway.store import base
 from gateway.store import rows as shapes
 from gateway.store.batcher import Batcher
@@ -12,6 +12,7 @@ from gateway.store.sqlite import claim as claims
 from gateway.store.sqlite.accept import accept
 from gateway.store.sqlite.commit import commit
 from gateway.store.sqlite.engine import Engine, call, call_json, dump
+from gateway.store.sqlite.replies import take
 
 #: Items of one flush at the most (more when one caller brings more).
 _LARGEST_FLUSH = 1_000
@@ -87,6 +88,9 @@ class SqliteQueue:
         return await self._engine.write(
             lambda connection: commit(connection, transitions, self._owner)
         )
+
+    async def take_replies(self, replies: Sequence[Reply]) -> Sequence[bool]:
+        return await self._engine.write(lambda connection: take(connection, replies))
 
     async def claim_expired(self, *, now_ms: int, limit: int) -> Sequence[Claimed]:
         def work(connection: apsw.Connection) -> Sequence[Claimed]:

@@ -182,7 +182,7 @@ async def test_command_line_may_write_beside_the_gateway(path: Path) -> None:
     ):
         await command.suppress([("sms", "h")], reason="asked", source="cli", now_ms=1)
 
-        assert await gateway.suppressed([("sms", "h")]) == {("sms", "h"): "asked"}
+        assert await gateway.suppressed([("sms", "h")]) == {("sms", "h"): {"": "asked"}}
 
 
 async def test_clean_stop_leaves_the_database_alone(path: Path, make: Any) -> None:

@@ -38,22 +38,22 @@ DELETE FROM endpoint WHERE id = :id;
 SELECT EXISTS (SELECT 1 FROM suppression);
 
 -- name: suppressed
--- Which addresses are banned, and why: (channel, hash, reason).
-SELECT s.channel, s.hash, s.reason
+-- Which addresses are banned, for whom, and why: (channel, hash, sender, reason).
+SELECT s.channel, s.hash, s.sender, s.reason
 FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
 JOIN suppression s ON s.channel = r.channel AND s.hash = r.hash;
 
 -- name: suppress
 -- The first reason stays.
-INSERT INTO suppression (channel, hash, reason, source, created_ms)
-SELECT channel, hash, :reason, :source, :now_ms
+INSERT INTO suppression (channel, hash, sender, reason, source, created_ms)
+SELECT channel, hash, :sender, :reason, :source, :now_ms
 FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
 ORDER BY channel, hash
 ON CONFLICT DO NOTHING;
 
 -- name: unsuppress
 -- Lift a ban.
-DELETE FROM suppression WHERE channel = :channel AND hash = :hash;
+DELETE FROM suppression WHERE channel = :channel AND hash = :hash AND sender = :sender;
 
 -- name: consented
 -- Those with a recorded permission: (channel, hash).

@@ -5,6 +5,12 @@ FROM unnest(:provider::text[], :reference::text[]) WITH ORDINALITY AS r (provide
 JOIN reference x ON x.provider = r.provider AND x.reference = r.reference
 WHERE x.message IS NOT NULL;
 
+-- name: contacts
+-- The latest messages to addresses: (index, message).
+SELECT r.n - 1, c.message::text
+FROM unnest(:provider::text[], :hash::text[]) WITH ORDINALITY AS r (provider, hash, n)
+JOIN contact c ON c.provider = r.provider AND c.hash = r.hash;
+
 -- name: park
 -- Keep receipts until their attempt has a name.
 INSERT INTO reference AS x (provider, reference, parked, at_ms)
@@ -202,4 +208,16 @@ DELETE FROM idempotency WHERE (tenant, key) IN (
 -- Dedupe entries whose window is over.
 DELETE FROM dedupe WHERE (tenant, key) IN (
     SELECT tenant, key FROM dedupe WHERE until_ms <= :now_ms LIMIT :limit
+    FOR UPDATE SKIP LOCKED);
+
+-- name: purge_contacts
+-- Addresses that have not been written to for long.
+DELETE FROM contact WHERE (provider, hash) IN (
+    SELECT provider, hash FROM contact WHERE at_ms < :before_ms LIMIT :limit
+    FOR UPDATE SKIP LOCKED);
+
+-- name: purge_inbound
+-- What comes no second time any more.
+DELETE FROM inbound WHERE (provider, key) IN (
+    SELECT provider, key FROM inbound WHERE until_ms <= :now_ms LIMIT :limit
     FOR UPDATE SKIP LOCKED);

@@ -386,6 +386,19 @@ ON CONFLICT (provider, reference) DO UPDATE
 SET message = excluded.message, redrive = excluded.redrive, step = excluded.step,
     part = excluded.part, number = excluded.number;
 
+-- name: put_contacts
+-- The latest message to an address. In the order given, which must be sorted.
+INSERT INTO contact AS c (provider, hash, message, at_ms)
+SELECT * FROM unnest(:provider::text[], :hash::text[], :message::uuid[], :at_ms::bigint[])
+ON CONFLICT (provider, hash) DO UPDATE
+SET message = excluded.message, at_ms = excluded.at_ms
+WHERE excluded.at_ms >= c.at_ms;
+
+-- name: take_inbound
+-- Note that something has been seen to. Changes nothing if it was before.
+INSERT INTO inbound (provider, key, until_ms) VALUES (:provider, :key, :until_ms)
+ON CONFLICT DO NOTHING;
+
 -- name: lane_overview
 -- By lane and priority, when the earliest waiting row is due and how many are ready, counted up to
 -- :most: (lane, priority, due_ms or null, ready).

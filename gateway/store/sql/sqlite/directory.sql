@@ -39,20 +39,20 @@ DELETE FROM endpoint WHERE id = :id;
 SELECT EXISTS (SELECT 1 FROM suppression);
 
 -- name: suppressed
--- Which addresses are banned, and why.
--- rows: [[channel, hash], …]; gives [[channel, hash, reason], …]
-SELECT coalesce(json_group_array(json_array(s.channel, s.hash, s.reason)), '[]')
+-- Which addresses are banned, for whom, and why.
+-- rows: [[channel, hash], …]; gives [[channel, hash, sender, reason], …]
+SELECT coalesce(json_group_array(json_array(s.channel, s.hash, s.sender, s.reason)), '[]')
 FROM jsonb_each(:rows) r
 JOIN suppression s ON s.channel = r.value ->> 0 AND s.hash = r.value ->> 1;
 
 -- name: suppress
 -- The first reason stays. rows: [[channel, hash], …]
-INSERT OR IGNORE INTO suppression (channel, hash, reason, source, created_ms)
-SELECT value ->> 0, value ->> 1, :reason, :source, :now_ms FROM jsonb_each(:rows);
+INSERT OR IGNORE INTO suppression (channel, hash, sender, reason, source, created_ms)
+SELECT value ->> 0, value ->> 1, :sender, :reason, :source, :now_ms FROM jsonb_each(:rows);
 
 -- name: unsuppress
 -- Lift a ban.
-DELETE FROM suppression WHERE channel = :channel AND hash = :hash;
+DELETE FROM suppression WHERE channel = :channel AND hash = :hash AND sender = :sender;
 
 -- name: consented
 -- rows: [[channel, hash], …]; gives those with a recorded permission

@@ -7,6 +7,13 @@ FROM jsonb_each(:rows) r
 JOIN reference x ON x.provider = r.value ->> 0 AND x.reference = r.value ->> 1
 WHERE x.message IS NOT NULL;
 
+-- name: contacts
+-- The latest messages to addresses. rows: [[provider, hash], …]; gives [[provider, hash,
+-- message], …]
+SELECT coalesce(json_group_array(json_array(c.provider, c.hash, c.message)), '[]')
+FROM jsonb_each(:rows) r
+JOIN contact c ON c.provider = r.value ->> 0 AND c.hash = r.value ->> 1;
+
 -- name: park
 -- Keep receipts until their attempt has a name. rows: [[provider, reference, receipt], …]
 INSERT INTO reference (provider, reference, parked, at_ms)
@@ -206,3 +213,14 @@ DELETE FROM idempotency WHERE (tenant, key) IN (
 -- Dedupe entries whose window is over.
 DELETE FROM dedupe WHERE (tenant, key) IN (
     SELECT tenant, key FROM dedupe WHERE until_ms <= :now_ms LIMIT :limit);
+
+-- name: purge_contacts
+-- Addresses that have not been written to for long.
+DELETE FROM contact WHERE (provider, hash) IN (
+    SELECT provider, hash FROM contact INDEXED BY contact_age
+    WHERE at_ms < :before_ms LIMIT :limit);
+
+-- name: purge_inbound
+-- What comes no second time any more.
+DELETE FROM inbound WHERE (provider, key) IN (
+    SELECT provider, key FROM inbound WHERE until_ms <= :now_ms LIMIT :limit);

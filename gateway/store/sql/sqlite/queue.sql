@@ -281,6 +281,19 @@ ON CONFLICT (provider, reference) DO UPDATE
 SET message = excluded.message, redrive = excluded.redrive, step = excluded.step,
     part = excluded.part, number = excluded.number;
 
+-- name: put_contacts
+-- The latest message to an address. rows: [[provider, hash, message, at_ms], …]
+INSERT INTO contact (provider, hash, message, at_ms)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(:rows)
+WHERE true
+ON CONFLICT (provider, hash) DO UPDATE
+SET message = excluded.message, at_ms = excluded.at_ms
+WHERE excluded.at_ms >= at_ms;
+
+-- name: take_inbound
+-- Note that something has been seen to. Changes nothing if it was before.
+INSERT OR IGNORE INTO inbound (provider, key, until_ms) VALUES (:provider, :key, :until_ms);
+
 -- name: lane_overview
 -- By lane and priority, when the earliest waiting row is due and how many are ready, counted up to
 -- :most. lanes: [lane, …]; gives [[lane, priority, due_ms or null, ready], …]

@@ -1,0 +1,37 @@
+"""Storing what recipients wrote and what it causes."""
+
+from collections.abc import Sequence
+
+import apsw
+
+from gateway.model.case import Reply
+from gateway.store.sqlite.accept import insert
+from gateway.store.sqlite.engine import call, dump
+
+
+def take(connection: apsw.Connection, replies: Sequence[Reply]) -> Sequence[bool]:
+    """Whether each is the first copy; what a second one causes has been seen to."""
+    return [_take_one(connection, one) for one in replies]
+
+
+def _take_one(connection: apsw.Connection, one: Reply) -> bool:
+    if one.key:
+        noted = {"provider": one.provider, "key": one.key, "until_ms": one.until_ms}
+        call(connection, "take_inbound", **noted)
+        if not connection.changes():
+            return False
+    channel, hash_ = one.address
+    if one.ban:
+        call(
+            connection,
+            "suppress",
+            rows=dump([one.address]),
+            reason=one.ban,
+            source=one.provider,
+            now_ms=one.at_ms,
+            sender=one.provider,
+        )
+    if one.lifts:
+        call(connection, "unsuppress", channel=channel, hash=hash_, sender=one.provider)
+    insert(connection, one.webhooks)
+    return True
