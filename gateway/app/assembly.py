@@ -35,6 +35,7 @@ from gateway.dispatch.render import Renderer
 from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
 from gateway.dispatch.smpp_sender import SmppSender
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
+from gateway.dispatch.wordings import Wordings
 from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
@@ -150,6 +151,7 @@ class Assembly:
             await self.store.secret("addresses"),
             by_consent=[name for name, one in settings.categories.items() if one.consent],
         )
+        self._wordings = Wordings(settings)
         self._renderer = Renderer(
             self._templates,
             settings.api.public_url,
@@ -157,6 +159,7 @@ class Assembly:
                 name: frozenset(settings.providers[one].kind for one in lane.providers)
                 for name, lane in settings.lanes.items()
             },
+            self._wordings,
         )
 
     def _note_commit(self, seconds: float, works: int) -> None:
@@ -295,11 +298,14 @@ class Assembly:
         self._upkeep = self._build_upkeep(keys, receipts)
         await keys.refresh()
         await self.store.unpin_strangers(list(settings.providers))
-        composer = Composer(settings, self._templates, self._reports(), registry.known)
+        composer = Composer(
+            settings, self._templates, self._reports(), registry.known, self._wordings
+        )
         return Services(
             intake=Intake(
                 settings,
                 composer,
+                self._renderer,
                 self.store,
                 self._bans,
                 self._bells,

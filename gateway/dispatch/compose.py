@@ -17,6 +17,7 @@ from gateway.content.templates import (
 )
 from gateway.content.templates import is_empty as says_nothing
 from gateway.dispatch import lanes as lane_rules
+from gateway.dispatch.wordings import Wordings, is_china
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
 from gateway.model.message import Message, Skipped, Step
@@ -61,10 +62,12 @@ class Composer:
         templates: TemplateSet,
         reports: Mapping[str, frozenset[wire.ReceiptEvent]],
         is_kind: Callable[[str], bool],
+        wordings: Wordings,
     ) -> None:
         """reports: by account, what its receipts can tell. is_kind: of a provider."""
         self._settings = settings
         self._is_kind = is_kind
+        self._wordings = wordings
         self._templates = templates
         self._kinds = {
             name: frozenset(settings.providers[one].kind for one in lane.providers)
@@ -112,14 +115,6 @@ class Composer:
             if not self._is_kind(name):
                 shown = name if _HARMLESS.fullmatch(name) else "?"
                 raise _invalid(f"content.{shown}", "is neither a channel nor a kind of provider")
-
-    def content(self, message: Message, step: Step) -> wire.Content:
-        """What a step says. Raises TemplateFault or ContentFault."""
-        if message.template:
-            return self._templates.render(
-                message.template, step.channel, message.data, self._kinds[step.lane]
-            )
-        return from_content(message.content, step.channel, self._kinds[step.lane])
 
     def _category(self, submission: Submission) -> tuple[str, Category]:
         name = submission.category
@@ -177,6 +172,8 @@ class Composer:
         content = self._first_look(submission, channel, lane)
         if content is None:
             return Skipped(channel=channel, reason="no content")
+        if channel is wire.Channel.SMS:
+            content = self._wordings.apply(content, lane=lane, category=category, to=parts[0])
         until = asked.until or State.SENT
         if not self._can_tell(lane, until) and asked.within is None:
             raise _invalid(
@@ -243,7 +240,7 @@ _UNSEEN = wire.Content()
 
 def _units(address: wire.Address, content: wire.Content) -> int:
     """SMS segments that a text takes."""
-    return sms.count(content.text, china=address.phone.startswith("+86"))
+    return sms.count(content.text, china=is_china(address))
 
 
 def _invalid(field: str, detail: str) -> InvalidMessage:

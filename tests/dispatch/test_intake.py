@@ -131,7 +131,7 @@ async def test_tables_of_a_provider_kind_reach_its_providers(world: Any) -> None
     )
 
     case = await world.case(ticket.id)
-    content = world.composer.content(case.message, case.message.chain[0])
+    content = world.renderer.content(case.message, case.message.chain[0])
     assert content.provider_templates == {"http": table}
 
 
@@ -308,7 +308,7 @@ async def test_preview_stores_nothing(world: Any) -> None:
     first, second = preview.chain
     assert (preview.decision, preview.category, preview.priority) == ("send", "service", "normal")
     assert (first.channel, first.lane, tuple(first.providers)) == ("sms", "sms", ("a", "b"))
-    assert first.sms == {"alphabet": "gsm7", "length": 200, "segments": 2}
+    assert first.sms == {"alphabet": "gsm7", "characters": 200, "length": 200, "segments": 2}
     assert (second.channel, second.skipped) == ("email", "no address")
     assert await world.rows() == []
 

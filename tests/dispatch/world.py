@@ -28,6 +28,7 @@ from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
+from gateway.dispatch.wordings import Wordings
 from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
@@ -277,15 +278,23 @@ class World:
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
         )
         self.bans = Bans(self.store, clock, b"k" * 32, by_consent=["agreed"])
+        self.wordings = Wordings(configured)
+        kinds = {
+            name: frozenset(configured.providers[one].kind for one in lane.providers)
+            for name, lane in configured.lanes.items()
+        }
+        self.renderer = Renderer(self.templates, "", kinds, self.wordings)
         self.composer = Composer(
             configured,
             self.templates,
             {name: sender.provider.reports for name, sender in self.senders.items()},
             {"http", "aliyun"}.__contains__,
+            self.wordings,
         )
         self.intake = Intake(
             configured,
             self.composer,
+            self.renderer,
             self.store,
             self.bans,
             self.bells,
@@ -356,14 +365,10 @@ class World:
         return Account(limits, self.clock, lambda state: None)
 
     def _attempter(self, sender: FakeSender, rules: RetryRules) -> Attempter:
-        kinds = {
-            name: frozenset(self.settings.providers[one].kind for one in lane.providers)
-            for name, lane in self.settings.lanes.items()
-        }
         return Attempter(
             sender,
             finisher=self.finisher,
-            renderer=Renderer(self.templates, "", kinds),
+            renderer=self.renderer,
             bans=self.bans,
             clock=self.clock,
             metrics=self.metrics,
