@@ -299,7 +299,12 @@ class Assembly:
         await keys.refresh()
         await self.store.unpin_strangers(list(settings.providers))
         composer = Composer(
-            settings, self._templates, self._reports(), registry.known, self._wordings
+            settings,
+            self._templates,
+            self._reports(),
+            registry.known,
+            self._wordings,
+            {name: sender.provider.objection for name, sender in self._senders.items()},
         )
         return Services(
             intake=Intake(

@@ -6,6 +6,7 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from gateway.content import addresses, sms
 from gateway.content.templates import (
@@ -26,6 +27,9 @@ from gateway.model.submission import StepRequest, Submission, To
 from gateway.model.values import Value, replace
 from gateway.settings import Category, Settings
 
+#: Why steps are skipped, when it is not for what they say.
+_NOT_SAID = _NO_ADDRESS, _NO_LANE, _NO_CONTENT = "no address", "no lane serves it", "no content"
+
 #: Category of messages that name none, and whose template names none.
 _DEFAULT_CATEGORY = "service"
 
@@ -34,6 +38,9 @@ _HARMLESS = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 #: How far a clock may be off before `send_at` counts as past, in seconds.
 _SKEW = 5.0
+
+#: Why an account can never carry this content to this address; empty when it may.
+Objection: TypeAlias = Callable[[wire.Content, wire.Address], str]
 
 _YEAR = 366 * 86400.0
 
@@ -63,11 +70,14 @@ class Composer:
         reports: Mapping[str, frozenset[wire.ReceiptEvent]],
         is_kind: Callable[[str], bool],
         wordings: Wordings,
+        objections: Mapping[str, Objection],
     ) -> None:
-        """reports: by account, what its receipts can tell. is_kind: of a provider."""
+        """reports: by account, what its receipts can tell. is_kind: of a provider. objections: by
+        account, as `Provider.objection`."""
         self._settings = settings
         self._is_kind = is_kind
         self._wordings = wordings
+        self._objections = objections
         self._templates = templates
         self._kinds = {
             name: frozenset(settings.providers[one].kind for one in lane.providers)
@@ -154,7 +164,9 @@ class Composer:
                 skipped.append(made)
         if not steps:
             reasons = "; ".join(f"{one.channel}: {one.reason}" for one in skipped)
-            raise _invalid("to", f"no step can be taken ({reasons or 'the chain is empty'})")
+            said = "template" if submission.template else "content"
+            field = "to" if all(one.reason in _NOT_SAID for one in skipped) else said
+            raise _invalid(field, f"no step can be taken ({reasons or 'the chain is empty'})")
         return tuple(steps), tuple(skipped)
 
     def _step(
@@ -163,17 +175,19 @@ class Composer:
         channel = wire.Channel(asked.channel)
         parts = _parts(to, channel)
         if not parts:
-            return Skipped(channel=channel, reason="no address")
+            return Skipped(channel=channel, reason=_NO_ADDRESS)
         lane = lane_rules.match(
             self._settings.lanes, channel=channel, category=category, address=parts[0]
         )
         if lane is None:
-            return Skipped(channel=channel, reason="no lane serves it")
+            return Skipped(channel=channel, reason=_NO_LANE)
         content = self._first_look(submission, channel, lane)
         if content is None:
-            return Skipped(channel=channel, reason="no content")
+            return Skipped(channel=channel, reason=_NO_CONTENT)
         if channel is wire.Channel.SMS:
             content = self._wordings.apply(content, lane=lane, category=category, to=parts[0])
+        if objection := self._objection(lane, content, parts):
+            return Skipped(channel=channel, reason=objection)
         until = asked.until or State.SENT
         if not self._can_tell(lane, until) and asked.within is None:
             raise _invalid(
@@ -189,6 +203,18 @@ class Composer:
             within=asked.within,
             units=_units(parts[0], content) if channel is wire.Channel.SMS else 1,
         )
+
+    def _objection(self, lane: str, content: wire.Content, parts: Sequence[wire.Address]) -> str:
+        """Why no account of the lane can ever carry any of it; empty when one may."""
+        if content is _UNSEEN:
+            return ""
+        reasons = []
+        for account in self._settings.lanes[lane].providers:
+            each = [self._objections[account](content, part) for part in parts]
+            if not all(each):
+                return ""
+            reasons.append(f"{account}: {each[0]}")
+        return "; ".join(reasons)
 
     def _can_tell(self, lane: str, until: State) -> bool:
         return lane_rules.can_tell(self._reports[lane], until)

@@ -47,6 +47,14 @@ class Provider(Protocol):
     #: what its receipts can tell: a subset of DELIVERED and READ; empty when it has none
     reports: frozenset[wire.ReceiptEvent]
 
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        """Why it is certain that this account can never carry this; empty when it may.
+
+        Asked when a message is accepted and before it is sent. Names keys and limits, no values,
+        and leaves to the service what only the service knows.
+        """
+        return ""
+
 
 @runtime_checkable
 class HttpProvider(Provider, Protocol):

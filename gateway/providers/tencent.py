@@ -78,6 +78,9 @@ class Provider(base.HttpProvider):
         self._host = mainland.host_of(settings.base_url)
         self._url = settings.base_url.rstrip("/") + "/"
 
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return mainland.objection(content, to, self.name, self._settings.sign)
+
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:

@@ -62,6 +62,11 @@ class FakeProvider(providers.HttpProvider):
         self.channel = channel
         self.reports = reports
         self.receipts: list[wire.DeliveryReceipt] = []
+        #: says why it cannot carry something
+        self.object: Callable[[wire.Content, wire.Address], str] = lambda content, to: ""
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return self.object(content, to)
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -290,6 +295,7 @@ class World:
             {name: sender.provider.reports for name, sender in self.senders.items()},
             {"http", "aliyun"}.__contains__,
             self.wordings,
+            {name: sender.provider.objection for name, sender in self.senders.items()},
         )
         self.intake = Intake(
             configured,
