@@ -60,6 +60,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "aliyun"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 100
+    limits: ClassVar[str] = "approved templates"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:

@@ -156,6 +156,7 @@ class Provider(base.SmppProvider):
 
     name: ClassVar[str] = "smpp"
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "255 segments"
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
         self.account = account

@@ -68,6 +68,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "tencent"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 200
+    limits: ClassVar[str] = "approved templates"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:

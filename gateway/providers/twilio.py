@@ -133,6 +133,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "twilio"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "1,600 characters"
     reports = frozenset({wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.READ})
     credential = None
 

@@ -82,6 +82,7 @@ class Provider(base.HttpProvider):
 
     name: ClassVar[str] = "vonage"
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "255 segments"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:

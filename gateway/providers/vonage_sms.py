@@ -116,6 +116,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "vonage_sms"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "255 segments"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
