@@ -176,6 +176,7 @@ class Assembly:
                 stack=self._stack,
                 clock=self.clock,
                 metrics=self.metrics,
+                fleet=self._fleet,
             )
         return senders
 

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from gateway.app.shelf import FleetShelf
 from gateway.clock import Clock
 from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
 from gateway.dispatch.smpp_sender import SmppSender
@@ -9,6 +10,7 @@ from gateway.metrics import Metrics
 from gateway.model.errors import SettingsError
 from gateway.providers import base as providers
 from gateway.settings import ProviderAccount
+from gateway.store.base import Fleet
 from gateway.transport.base import HttpTransport
 from gateway.transport.smpp import PooledSmppTransport
 from gateway.transport.smtp import PooledSmtpTransport
@@ -22,10 +24,13 @@ async def build_sender(
     stack: AsyncExitStack,
     clock: Clock,
     metrics: Metrics,
+    fleet: Fleet | None = None,
 ) -> Sender:
-    """http: what all accounts with an HTTP API share. stack: closes what is opened for this one."""
+    """http: what all accounts with an HTTP API share. stack: closes what is opened for this one.
+    fleet: shares its access token with other nodes."""
     if isinstance(provider, providers.HttpProvider):
-        return HttpSender(provider, http, clock, timeout=account.timeout)
+        shelf = None if fleet is None else FleetShelf(fleet, provider.account, account.options)
+        return HttpSender(provider, http, clock, timeout=account.timeout, shelf=shelf)
     if isinstance(provider, providers.SmtpProvider):
         relay = provider.settings
         smtp = await stack.enter_async_context(

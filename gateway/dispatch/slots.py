@@ -62,6 +62,7 @@ class Slots:
         self._may_send = may_send if may_send is not None else lambda: True
         self._give_back = give_back
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
+        self._credential_refusals = metrics.credential_refusals.labels(self.name)
         self._calls = Calls(account, attempter, self._end_unsent)
         self._unadmitted = 0
         self._unfinished = 0
@@ -252,6 +253,7 @@ class Slots:
             case wire.Deferred(cause=wire.Cause.THROTTLED):
                 self.account.throttle(result.retry_after)
             case wire.Deferred(cause=wire.Cause.CREDENTIAL):
+                self._credential_refusals.inc()
                 _log.error("credential_refused provider=%s code=%s", self.name, result.code)
                 self.account.pause(_CREDENTIAL_PAUSE)
                 self.account.abandon()
