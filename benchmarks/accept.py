@@ -15,8 +15,9 @@ from pathlib import Path
 import orjson
 
 from benchmarks import load
-from benchmarks.processes import Running, apart, gateway, simulator, started, usage
+from benchmarks.processes import Running, apart, simulator, started, usage
 from benchmarks.report import Chart, Result, rounds, spread
+from benchmarks.variant import USUAL, Variant
 from gateway.model import wire
 from gateway.transport.lean import LeanHttpTransport
 
@@ -31,18 +32,18 @@ _SLOW = "rate = 0.1\n"
 Shape = Callable[[LeanHttpTransport, str, int], Awaitable[float]]
 
 
-async def run(scale: float, progress: load.Progress) -> Result:
+async def run(scale: float, progress: load.Progress, variant: Variant = USUAL) -> Result:
     counts = {"batch": max(load.BATCH, int(50_000 * scale)), "single": max(100, int(8_000 * scale))}
     shapes: dict[str, Shape] = {"batch": _post_batches, "single": _post_singles}
     rates = defaultdict[tuple[str, str], list[float]](list)
     cpu = defaultdict[str, list[float]](list)
-    with apart() as core, tempfile.TemporaryDirectory() as folder:
+    with apart(variant.processes) as cores, tempfile.TemporaryDirectory() as folder:
         async with LeanHttpTransport() as client, simulator() as url:
             config = load.TENANT + load.provider(url, extra=_SLOW)
             config += '[lanes.sms]\nchannel = "sms"\nproviders = ["acme"]\n'
             async with (
-                gateway(Path(folder), config, core=core) as ours,
-                started("-m", "benchmarks.yardsticks.http_server", core=core) as theirs,
+                variant.gateway(Path(folder), config, cores=cores) as ours,
+                started("-m", "benchmarks.yardsticks.http_server", cores=cores) as theirs,
             ):
                 for number in range(rounds(scale) + 1):
                     for name, post in shapes.items():

@@ -15,8 +15,9 @@ from pathlib import Path
 import orjson
 
 from benchmarks import load
-from benchmarks.processes import apart, gateway, started
+from benchmarks.processes import Cores, apart, started
 from benchmarks.report import Chart, Result, rounds
+from benchmarks.variant import USUAL, Variant
 
 #: The first is that of the goal.
 _LEVELS = (0.8, 0.5, 0.95)
@@ -24,14 +25,14 @@ _LEVELS = (0.8, 0.5, 0.95)
 _SHARES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
 
-async def run(scale: float, progress: load.Progress) -> Result:
+async def run(scale: float, progress: load.Progress, variant: Variant = USUAL) -> Result:
     seconds = max(0.2, 20 * scale)
-    with apart() as core, tempfile.TemporaryDirectory() as folder:
-        capacity = await _capacity(Path(folder), core, scale)
+    with apart(variant.processes) as cores, tempfile.TemporaryDirectory() as folder:
+        capacity = await _capacity(variant, Path(folder), cores, scale)
         waits = {}
         levels = _LEVELS if scale >= 0.01 else _LEVELS[:1]
         for number, level in enumerate(levels):
-            waits[level] = await _level(Path(folder), core, capacity * level, seconds)
+            waits[level] = await _level(variant, Path(folder), cores, capacity * level, seconds)
             progress(number + 1, len(levels))
     figures: dict[str, float | int | str] = {"capacity, messages/s": capacity}
     for level, found in sorted(waits.items()):
@@ -66,7 +67,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-async def _capacity(folder: Path, core: int | None, scale: float) -> float:
+async def _capacity(variant: Variant, folder: Path, cores: Cores, scale: float) -> float:
     """Messages a second, all posted as fast as they are taken."""
     rates, count = [], max(100, int(10_000 * scale))
     for number in range(min(3, rounds(scale))):
@@ -74,7 +75,7 @@ async def _capacity(folder: Path, core: int | None, scale: float) -> float:
         place.mkdir()
         async with (
             started("-m", "benchmarks.sink") as url,
-            gateway(place, _config(url), core=core) as running,
+            variant.gateway(place, _config(url), cores=cores) as running,
             load.session() as client,
         ):
             begun = time.perf_counter()
@@ -84,13 +85,15 @@ async def _capacity(folder: Path, core: int | None, scale: float) -> float:
     return statistics.median(rates)
 
 
-async def _level(folder: Path, core: int | None, rate: float, seconds: float) -> list[float]:
+async def _level(
+    variant: Variant, folder: Path, cores: Cores, rate: float, seconds: float
+) -> list[float]:
     """Seconds that each message took, of those that arrived after the first tenth."""
     place = Path(tempfile.mkdtemp(dir=folder))
     times = place / "times"
     async with (
         started("-m", "benchmarks.sink", "--times", str(times)) as url,
-        gateway(place, _config(url), core=core) as running,
+        variant.gateway(place, _config(url), cores=cores) as running,
         load.session() as client,
     ):
         due = await load.arrive(client, running, rate, seconds)

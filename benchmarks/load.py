@@ -25,7 +25,7 @@ TEXT = "Your parcel is on its way."
 #: Messages in a batch, and batches under way.
 BATCH, _AT_ONCE = 500, 4
 
-#: Seconds between posts of an open loop; what arrives in between goes as one batch.
+#: Seconds between posts of an open loop, unless told otherwise.
 _TICK = 0.01
 
 #: Shortest and longest time between looks at the gateway's metrics, in seconds.
@@ -141,8 +141,11 @@ async def arrive(
     category: str = "service",
     first: int = 0,
     make: Make = message,
+    tick: float = _TICK,
 ) -> list[float]:
     """Post messages at random moments, whatever the gateway does (an open loop).
+
+    tick: seconds; what comes in one is posted together at its end.
 
     When each was due, in seconds of the machine's monotonic clock: what is posted late counts from
     then, so that no delay hides behind another.
@@ -150,11 +153,11 @@ async def arrive(
     chance, due, begun = random.Random(1), list[float](), time.monotonic()
     async with asyncio.TaskGroup() as group:
         at, posted = begun + chance.expovariate(rate), 0
-        for tick in range(1, int(seconds / _TICK) + 1):
-            while at < begun + tick * _TICK:
+        for number in range(1, int(seconds / tick) + 1):
+            while at < begun + number * tick:
                 due.append(at)
                 at += chance.expovariate(rate)
-            await asyncio.sleep(begun + tick * _TICK - time.monotonic())
+            await asyncio.sleep(begun + number * tick - time.monotonic())
             for start in range(posted, len(due), BATCH):
                 size = min(BATCH, len(due) - start)
                 group.create_task(post_batch(client, gateway, first + start, size, category, make))

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import orjson
 
 from benchmarks import load
+from benchmarks.depth import Depths
 from benchmarks.latency import percentile
-from benchmarks.processes import Running, apart, gateway, started
-from benchmarks.report import Chart, Result, rounds
+from benchmarks.processes import Cores, Running, apart, gateway, started
+from benchmarks.report import Chart, Result, least, rounds
 
 #: Messages a second that each lane's provider takes.
 _RATES: Mapping[str, int] = {"sms": 200, "rcs": 150, "email": 150, "wecom": 100}
@@ -49,13 +50,15 @@ class _Round(NamedTuple):
 
 
 async def run(scale: float, progress: load.Progress) -> Result:
-    seconds = max(1.0, 20 * scale)
+    seconds = max(least(scale, 1.0, 0.3), 20 * scale)
+    depths = Depths()
     alone: list[_Round] = []
     beside: list[_Round] = []
-    with apart() as core:
+    with apart() as cores:
         for number in range(rounds(scale)):
-            alone.append(await _round(core, seconds, campaign=False))
-            beside.append(await _round(core, seconds, campaign=True))
+            alone.append(await _round(cores, seconds, Depths(), campaign=False))
+            depths = Depths()
+            beside.append(await _round(cores, seconds, depths, campaign=True))
             progress(number + 1, rounds(scale))
     used = {lane: statistics.median(one.used[lane] for one in beside) for lane in _RATES}
     return Result(
@@ -75,7 +78,8 @@ async def run(scale: float, progress: load.Progress) -> Result:
             Chart(
                 title="mixed: p99 of codes from due to the provider, in ms",
                 bars={"alone": _p99(alone), "beside a campaign": _p99(beside)},
-            )
+            ),
+            depths.chart("mixed: rows that wait beside the campaign, by lane"),
         ],
     )
 
@@ -84,7 +88,7 @@ def _p99(found: Sequence[_Round]) -> Sequence[float]:
     return [percentile(one.waits["otp"], 0.99) for one in found]
 
 
-async def _round(core: int | None, seconds: float, *, campaign: bool) -> _Round:
+async def _round(cores: Cores, seconds: float, depths: Depths, *, campaign: bool) -> _Round:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with AsyncExitStack() as stack:
@@ -94,7 +98,8 @@ async def _round(core: int | None, seconds: float, *, campaign: bool) -> _Round:
                 )
                 for lane in _RATES
             }
-            running = await stack.enter_async_context(gateway(folder, _config(urls), core=core))
+            running = await stack.enter_async_context(gateway(folder, _config(urls), cores=cores))
+            await stack.enter_async_context(depths.watch(running))
             if campaign:
                 await _announce(running, seconds)
             begun = time.monotonic()

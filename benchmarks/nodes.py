@@ -9,12 +9,13 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import load
 from benchmarks.arrivals import clock, worst_excess
 from benchmarks.databases import databases as postgres
 from benchmarks.processes import Running, gateway, simulator
-from benchmarks.report import Result, spread
+from benchmarks.report import Chart, Result, least, spread
 from gateway.sandbox.fast import FastHttpSimulator
 from tests.store.server import Databases
 
@@ -23,8 +24,8 @@ _RATE, _BURST = 200, 40
 #: Fewer cores than this are full with one process, PostgreSQL, simulator and load.
 _CORES = 6
 
-#: Messages that two have in hand when one dies, and an answer's seconds then.
-_IN_HAND, _SLOW = 1_000, 0.5
+#: Seconds that an answer takes when one of two dies.
+_SLOW = 0.5
 
 #: What the dead one had in hand is in the books of another by then, in milliseconds of its clock.
 _TAKEN_OVER = "SELECT max(ended_ms) FROM attempt WHERE code = 'process_died'"
@@ -32,19 +33,40 @@ _TAKEN_OVER = "SELECT max(ended_ms) FROM attempt WHERE code = 'process_died'"
 _LANE = '[lanes.sms]\nchannel = "sms"\nproviders = ["acme"]\n'
 
 
+class _Size(NamedTuple):
+    """How much of what is measured."""
+
+    #: messages for throughput, and before it
+    messages: int = 2_000
+    warm: int = 500
+    #: of the limit
+    seconds: float = 8.0
+    #: processes on one limit
+    many: int = 4
+    #: messages that two processes have in hand when one of them dies
+    in_hand: int = 1_000
+    #: seconds that processes have to get under way
+    settle: float = 2.0
+
+
+_FIGURES, _LOOK = _Size(), _Size(100, 20, seconds=1.0, many=2, in_hand=400, settle=0.0)
+
+
 async def run(scale: float, progress: load.Progress) -> Result:
-    count, pairs = max(2_000, int(20_000 * scale)), 3 if scale >= 1 else 1
-    seconds = max(8.0, 30.0 * scale)
+    size, pairs = least(scale, _FIGURES, _LOOK), 3 if scale >= 1 else 1
+    size = size._replace(
+        messages=max(size.messages, int(20_000 * scale)), seconds=max(size.seconds, 30.0 * scale)
+    )
     async with postgres() as databases:
         one: list[float] = []
         two: list[float] = []
         for pair in range(pairs):
             progress(pair, pairs)
-            one.append(await _throughput(databases, 1, count))
-            two.append(await _throughput(databases, 2, count))
-        used, excess = await _rate(databases, seconds, kill=False)
-        used_killed, excess_killed = await _rate(databases, seconds, kill=True)
-        moved = [await _takeover(databases) for _ in range(pairs)]
+            one.append(await _throughput(databases, 1, size))
+            two.append(await _throughput(databases, 2, size))
+        used, excess = await _rate(databases, size, kill=False)
+        used_killed, excess_killed = await _rate(databases, size, kill=True)
+        moved = [await _takeover(databases, size) for _ in range(pairs)]
     ratios = [more / single for more, single in zip(two, one, strict=True)]
     cores = os.cpu_count() or 1
     scales = statistics.median(ratios) >= 1.6 or cores < _CORES
@@ -59,16 +81,22 @@ async def run(scale: float, progress: load.Progress) -> Result:
             "messages/s, 1 process": spread(one),
             "messages/s, 2 processes": spread(two),
             "ratio": spread(ratios),
-            "share of 200/s used by 4": used,
-            "worst window of 4, over the bound": excess,
+            f"share of {_RATE}/s used by {size.many}": used,
+            f"worst window of {size.many}, over the bound": excess,
             "share used, one killed every second": used_killed,
             "worst window then": excess_killed,
             "s until work moves on": spread(moved),
         },
+        charts=[
+            Chart(
+                title="nodes: messages a second",
+                bars={"1 process": one, "2 processes": two},
+            )
+        ],
     )
 
 
-async def _throughput(databases: Databases, processes: int, count: int) -> float:
+async def _throughput(databases: Databases, processes: int, size: _Size) -> float:
     """Messages a second from the first post to the last end state."""
     name = databases.create()
     async with simulator() as url:
@@ -78,19 +106,19 @@ async def _throughput(databases: Databases, processes: int, count: int) -> float
                 gateway(Path(folder), config, store=databases.at(name), processes=processes) as api,
                 load.session() as client,
             ):
-                await asyncio.sleep(1.0)  # the others start a little later than the first
-                warm = max(500, count // 20)
+                await asyncio.sleep(size.settle / 2)
+                warm = max(size.warm, size.messages // 20)
                 await load.post(client, api, warm)
                 await load.until_sent(client, api, warm)
                 started = time.perf_counter()
-                await load.post(client, api, count, first=warm)
-                ended = await load.until_sent(client, api, warm + count)
+                await load.post(client, api, size.messages, first=warm)
+                ended = await load.until_sent(client, api, warm + size.messages)
     databases.drop(name)
-    return count / (ended - started)
+    return size.messages / (ended - started)
 
 
-async def _rate(databases: Databases, seconds: float, *, kill: bool) -> tuple[float, float]:
-    """(share of the rate that four processes use, worst window over the bound)."""
+async def _rate(databases: Databases, size: _Size, *, kill: bool) -> tuple[float, float]:
+    """(share of the rate that several processes use, worst window over the bound)."""
     name = databases.create()
     arrivals: list[float] = []
     async with clock(arrivals) as url:
@@ -98,15 +126,17 @@ async def _rate(databases: Databases, seconds: float, *, kill: bool) -> tuple[fl
         config = load.TENANT + load.provider(url, extra=limits) + _LANE
         with tempfile.TemporaryDirectory() as folder:
             async with (
-                gateway(Path(folder), config, store=databases.at(name), processes=4) as running,
+                gateway(
+                    Path(folder), config, store=databases.at(name), processes=size.many
+                ) as running,
                 load.session() as client,
             ):
-                await asyncio.sleep(2.0)
-                count = int(_RATE * seconds * 1.5)
+                await asyncio.sleep(size.settle)
+                count = int(_RATE * size.seconds * 1.5)
                 await load.post(client, running, count)
                 begin = time.perf_counter()
-                while (now := time.perf_counter()) < begin + seconds:
-                    await asyncio.sleep(min(1.0, begin + seconds - now))
+                while (now := time.perf_counter()) < begin + size.seconds:
+                    await asyncio.sleep(min(1.0, begin + size.seconds - now))
                     if kill:
                         _kill_newest(running)
                 end = time.perf_counter()
@@ -115,7 +145,7 @@ async def _rate(databases: Databases, seconds: float, *, kill: bool) -> tuple[fl
     return len(within) / (end - begin) / _RATE, worst_excess(arrivals, _RATE, _BURST)
 
 
-async def _takeover(databases: Databases) -> float:
+async def _takeover(databases: Databases, size: _Size) -> float:
     """Seconds from the death of one of two processes until the other has taken over its work."""
     name = databases.create()
     async with FastHttpSimulator() as simulated:
@@ -126,8 +156,8 @@ async def _takeover(databases: Databases) -> float:
                 gateway(Path(folder), config, store=databases.at(name), processes=2) as running,
                 load.session() as client,
             ):
-                await asyncio.sleep(2.0)
-                await load.post(client, running, _IN_HAND)
+                await asyncio.sleep(size.settle)
+                await load.post(client, running, size.in_hand)
                 await asyncio.sleep(2 * _SLOW)
                 _kill_newest(running)
                 killed = time.time()

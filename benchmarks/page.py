@@ -127,15 +127,27 @@ def _lines(chart: Chart) -> Iterator[str]:
             + _text(_LEFT - 8, height(mark) + 4, shown(mark), "end")
         )
     scale = (_WIDTH - _LEFT - 130) / span
-    for number, (who, line) in enumerate(chart.lines.items()):
+    for number, line in enumerate(chart.lines.values()):
         colour = _COLOURS[number % len(_COLOURS)]
         path = " ".join(f"{_LEFT + (x - left) * scale:.1f},{height(y):.1f}" for x, y in line)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        if line:
-            yield _text(_LEFT + (line[-1][0] - left) * scale + 6, height(line[-1][1]) + 4, who)
+    ends = {
+        who: (line[-1][0], height(line[-1][1]) + 4) for who, line in chart.lines.items() if line
+    }
+    for who, y in _spread({who: y for who, (_, y) in ends.items()}).items():
+        yield _text(_LEFT + (ends[who][0] - left) * scale + 6, y, who)
     for x in (left, right):
         yield _text(_LEFT + (x - left) * scale, _HEIGHT - _BOTTOM + 16, shown(x), "middle")
     yield _text(_LEFT + span * scale / 2, _HEIGHT - 4, chart.across, "middle")
+
+
+def _spread(heights: Mapping[str, float]) -> Mapping[str, float]:
+    """The same words from the lowest up, none nearer to another than can be read."""
+    placed: dict[str, float] = {}
+    above = float(_HEIGHT)
+    for word, y in sorted(heights.items(), key=lambda one: -one[1]):
+        placed[word] = above = min(y, above - 13)
+    return placed
 
 
 def _marks(bottom: float, highest: float, *, logarithmic: bool) -> Iterator[float]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ import aiohttp
 
 #: Seconds that a process may take to be ready.
 _START = 30.0
+
+#: Where a process may run; None: wherever its parent may.
+Cores = frozenset[int] | None
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -34,7 +38,20 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """Of a running process (proc(5))."""
+    """Of a running process with all that it started and that still runs.
+
+    Memory that they share counts for each of them.
+    """
+    found = [_own_usage(pid), *map(usage, _children(pid))]
+    return Usage(
+        cpu_seconds=sum(one.cpu_seconds for one in found),
+        peak_bytes=sum(one.peak_bytes for one in found),
+        resident_bytes=sum(one.resident_bytes for one in found),
+    )
+
+
+def _own_usage(pid: int) -> Usage:
+    """Of one process (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     status = dict(
         line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -48,7 +65,7 @@ def usage(pid: int) -> Usage:
 
 def cpu_seconds(*pids: int) -> float:
     """What running processes have used so far, with all that they started and that still runs."""
-    return sum(usage(pid).cpu_seconds + cpu_seconds(*_children(pid)) for pid in pids)
+    return sum(usage(pid).cpu_seconds for pid in pids)
 
 
 def _children(pid: int) -> list[int]:
@@ -70,31 +87,38 @@ def free_port() -> int:
 
 
 @contextmanager
-def apart() -> Iterator[int | None]:
-    """A core for what is measured; this process, and what it starts without a core, has the others.
+def apart(count: int = 1) -> Iterator[Cores]:
+    """Cores for what is measured; this process, and what it starts without cores, has the others.
 
-    None where there is one core only, which all share.
+    None where there are no others: all share all.
     """
     cores = os.sched_getaffinity(0)
-    if len(cores) == 1:
+    if len(cores) <= count:
         yield None
         return
-    chosen = min(cores)
-    os.sched_setaffinity(0, cores - {chosen})
+    chosen = frozenset(sorted(cores)[:count])
+    os.sched_setaffinity(0, cores - chosen)
     try:
         yield chosen
     finally:
         os.sched_setaffinity(0, cores)
 
 
+def on(cores: Cores) -> str:
+    """For titles."""
+    if cores is None:
+        return ""
+    return " on one core" if len(cores) == 1 else f" on {len(cores)} cores"
+
+
 def process(
     *words: str,
     environ: Mapping[str, str] | None = None,
     quiet: bool = True,
-    core: int | None = None,
+    cores: Cores = None,
 ) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """A Python process with these arguments; otherwise as `program`."""
-    return program(sys.executable, *words, environ=environ, quiet=quiet, core=core)
+    return program(sys.executable, *words, environ=environ, quiet=quiet, cores=cores)
 
 
 @asynccontextmanager
@@ -102,12 +126,12 @@ async def program(
     *words: str,
     environ: Mapping[str, str] | None = None,
     quiet: bool = True,
-    core: int | None = None,
+    cores: Cores = None,
     grace: float = 20.0,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of a program with its arguments, ended by SIGTERM and then by force.
 
-    core: the only one that it runs on; None: those of this process. grace: seconds between both.
+    cores: the only ones that it runs on; None: those of this process. grace: seconds between both.
     """
     child = await asyncio.create_subprocess_exec(
         *words,
@@ -115,8 +139,8 @@ async def program(
         stderr=asyncio.subprocess.DEVNULL if quiet else None,
         env={**os.environ, **(environ or {})},
     )
-    if core is not None:
-        os.sched_setaffinity(child.pid, {core})
+    if cores is not None:
+        os.sched_setaffinity(child.pid, cores)
     try:
         yield child
     finally:
@@ -132,11 +156,9 @@ async def program(
 
 
 @asynccontextmanager
-async def started(
-    *words: str, core: int | None = None, patience: float = _START
-) -> AsyncIterator[str]:
+async def started(*words: str, cores: Cores = None, patience: float = _START) -> AsyncIterator[str]:
     """A process that prints a line, when it is ready or done: that line."""
-    async with process(*words, quiet=False, core=core) as child:
+    async with process(*words, quiet=False, cores=cores) as child:
         assert child.stdout is not None
         line = await asyncio.wait_for(child.stdout.readline(), patience)
         if not line:
@@ -178,22 +200,39 @@ class Running:
         self, session: aiohttp.ClientSession, name: str, labels: Sequence[str]
     ) -> float:
         """The same over the samples that have all these labels, such as `state="sent"`."""
+        samples = await self._samples(session, name)
+        return sum(value for key, value in samples if all(one in key for one in labels))
+
+    async def by_label(
+        self, session: aiohttp.ClientSession, name: str, label: str
+    ) -> Mapping[str, float]:
+        """The same for each value of a label; without those that have no sample yet."""
+        found = defaultdict[str, float](float)
+        for key, value in await self._samples(session, name):
+            found[key.partition(f'{label}="')[2].partition('"')[0]] += value
+        return found
+
+    async def _samples(
+        self, session: aiohttp.ClientSession, name: str
+    ) -> Sequence[tuple[str, float]]:
+        """Name with labels, and value."""
         async with session.get(f"{self.internal}/metrics") as answer:
             text = await answer.text()
-        return sum(
-            float(line.rsplit(" ", 1)[1])
-            for line in text.splitlines()
-            if line.startswith((name + "{", name + " ")) and all(one in line for one in labels)
-        )
+        pairs = (line.rpartition(" ") for line in text.splitlines())
+        return [
+            (key, float(value))
+            for key, _, value in pairs
+            if key == name or key.startswith(name + "{")
+        ]
 
 
 @asynccontextmanager
 async def gateway(
-    folder: Path, config: str, *, store: str = "", processes: int = 1, core: int | None = None
+    folder: Path, config: str, *, store: str = "", processes: int = 1, cores: Cores = None
 ) -> AsyncIterator[Running]:
     """A gateway on free ports. config: TOML without [api] and [store].
 
-    store: URL of a database; without one a file in `folder`. core: as for `process`.
+    store: URL of a database; without one a file in `folder`. cores: as for `process`.
     """
     port, internal = free_port(), free_port()
     file = folder / "gateway.toml"
@@ -203,9 +242,10 @@ async def gateway(
     )
     words = ["-m", "gateway", "serve", "--config", str(file), "--processes", str(processes)]
     words += ["--log-level", "WARNING"]
-    async with process(*words, quiet=False, core=core) as child:
+    async with process(*words, quiet=False, cores=cores) as child:
         running = Running(child.pid, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{internal}")
         await _until_ready(child, running)
+        await _until_shared(port, processes)
         yield running
 
 
@@ -222,3 +262,18 @@ async def _until_ready(child: asyncio.subprocess.Process, running: Running) -> N
                 pass
             await asyncio.sleep(0.1)
     raise RuntimeError("the gateway did not get ready")
+
+
+async def _until_shared(port: int, processes: int) -> None:
+    """Wait until so many listen on a port of loopback together (proc(5), tcp): the others of a
+    gateway are ready a little later than its first."""
+    listening = f"0100007F:{port:04X} 00000000:0000 0A"
+    for _ in range(int(_START / 0.1)):
+        if _sockets().count(listening) >= processes:
+            return
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"fewer than {processes} processes listen")
+
+
+def _sockets() -> str:
+    return Path("/proc/net/tcp").read_text()

@@ -8,8 +8,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,14 +18,16 @@ import orjson
 
 from benchmarks import load
 from benchmarks.processes import (
+    Cores,
     Running,
     apart,
     find,
-    gateway,
+    on,
     started,
     usage,
 )
 from benchmarks.report import Chart, Result, rounds, spread
+from benchmarks.variant import USUAL, Variant
 
 #: How the gateway is posted to.
 BATCHES, SINGLY = "in batches", "one by one"
@@ -53,24 +55,29 @@ class Race:
     packages: Sequence[str] = ()
     #: who runs has one core and the other end has the others; or all share all
     apart: bool = True
-    #: where the gateway stores, as a URL; empty: a SQLite file
-    store: Callable[[], AbstractAsyncContextManager[str]] = lambda: nullcontext("")
+    #: how the gateway runs, unless told otherwise
+    usual: Variant = USUAL
     #: addresses to TOML of providers and lanes
     config: Callable[[Sequence[str]], str]
     message: load.Make = load.message
 
-    async def run(self, scale: float, progress: load.Progress) -> Result:
+    async def run(
+        self, scale: float, progress: load.Progress, variant: Variant | None = None
+    ) -> Result:
+        return await replace(self, usual=variant or self.usual)._run(scale, progress)
+
+    async def _run(self, scale: float, progress: load.Progress) -> Result:
         if missing := self.missing():
             return Result(
                 name=self.name, goal=self._goal(), reached=None, figures={"missing": missing}
             )
         count = max(100, int(self.messages * scale))
         async with AsyncExitStack() as stack:
-            core = stack.enter_context(apart()) if self.apart else None
+            cores = stack.enter_context(apart(self.usual.processes)) if self.apart else None
             ends = [await stack.enter_async_context(end()) for end in self.ends]
-            times = [await self._round(ends, count, core, progress) for _ in range(rounds(scale))]
-            most = await _yardstick(self.ceiling, ends, count, core) if self.ceiling else None
-        return self._result(times, most)
+            times = [await self._round(ends, count, cores, progress) for _ in range(rounds(scale))]
+            most = await _yardstick(self.ceiling, ends, count, cores) if self.ceiling else None
+        return self._result(times, most, cores)
 
     def missing(self) -> str:
         """The programs and packages that are not here, in words."""
@@ -88,21 +95,20 @@ class Race:
         return f"at least {' and '.join(goals)} of {self.against}" if goals else self.against
 
     async def _round(
-        self, ends: Sequence[str], count: int, core: int | None, progress: load.Progress
+        self, ends: Sequence[str], count: int, cores: Cores, progress: load.Progress
     ) -> "_Round":
         return _Round(
-            rival=await _yardstick(self.yardstick, ends, count, core),
-            ours={way: await self._ours(way, ends, count, core, progress) for way in self.goals},
+            rival=await _yardstick(self.yardstick, ends, count, cores),
+            ours={way: await self._ours(way, ends, count, cores, progress) for way in self.goals},
         )
 
     async def _ours(
-        self, way: str, ends: Sequence[str], count: int, core: int | None, progress: load.Progress
+        self, way: str, ends: Sequence[str], count: int, cores: Cores, progress: load.Progress
     ) -> "_Lap":
         config = load.TENANT + self.config(ends)
         with tempfile.TemporaryDirectory() as folder:
             async with (
-                self.store() as store,
-                gateway(Path(folder), config, store=store, core=core) as running,
+                self.usual.gateway(Path(folder), config, cores=cores) as running,
                 load.session() as client,
             ):
                 warm = max(100, count // 20)
@@ -126,7 +132,7 @@ class Race:
         else:
             await load.post(client, running, count, first=first, make=self.message)
 
-    def _result(self, times: Sequence["_Round"], most: "_Lap | None") -> Result:
+    def _result(self, times: Sequence["_Round"], most: "_Lap | None", cores: Cores) -> Result:
         figures: dict[str, float | int | str] = {}
         reached: bool | None = None
         for way, goal in self.goals.items():
@@ -154,10 +160,10 @@ class Race:
             goal=self._goal(),
             reached=reached,
             figures=figures,
-            charts=[self._chart(times)],
+            charts=[self._chart(times, cores)],
         )
 
-    def _chart(self, times: Sequence["_Round"]) -> Chart:
+    def _chart(self, times: Sequence["_Round"], cores: Cores) -> Chart:
         bars = {
             "gateway" + (f", {way}" if len(self.goals) > 1 else ""): [
                 one.ours[way].rate for one in times
@@ -165,7 +171,7 @@ class Race:
             for way in self.goals
         }
         return Chart(
-            title=f"{self.name}: messages a second" + (" on one core" if self.apart else ""),
+            title=f"{self.name}: messages a second{on(cores)}",
             bars={**bars, self.rival: [one.rival.rate for one in times]},
         )
 
@@ -189,7 +195,7 @@ class _Round:
     ours: Mapping[str, _Lap]
 
 
-async def _yardstick(module: str, ends: Sequence[str], count: int, core: int | None) -> _Lap:
+async def _yardstick(module: str, ends: Sequence[str], count: int, cores: Cores) -> _Lap:
     words = ("-m", f"benchmarks.yardsticks.{module}", *ends, str(count))
-    async with started(*words, core=core, patience=600.0) as line:
+    async with started(*words, cores=cores, patience=600.0) as line:
         return _Lap(**orjson.loads(line))

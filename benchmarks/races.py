@@ -9,9 +9,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 from benchmarks import load
-from benchmarks.databases import database
 from benchmarks.processes import find, free_port, program, simulator, started, until_listening
 from benchmarks.race import BATCHES, SINGLY, Race
+from benchmarks.variant import Variant
 
 
 def _lane(channel: str, provider: str) -> str:
@@ -125,7 +125,7 @@ RACES = {
             against="beside a bare aiohttp loop",
             messages=10_000,
             ceiling=None,
-            store=database,
+            usual=Variant(postgres=True),
         ),
         replace(
             _HTTP_RACE,

@@ -5,18 +5,20 @@ used.
 """
 
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import load
 from benchmarks.arrivals import clock, worst_excess
 from benchmarks.processes import gateway
-from benchmarks.report import Result
+from benchmarks.report import Chart, Result, least
 
 _RATE, _BURST = 50, 10
 
 
 async def run(scale: float, progress: load.Progress) -> Result:
-    count = max(200, int(1_500 * scale))
+    count = max(least(scale, 200, 50), int(1_500 * scale))
     arrivals: list[float] = []
     async with clock(arrivals) as url:
         config = load.TENANT + load.provider(url, extra=f"rate = {_RATE}\nburst = {_BURST}\n")
@@ -36,4 +38,16 @@ async def run(scale: float, progress: load.Progress) -> Result:
             "share of the rate used": used,
             "worst window, arrivals over the bound": excess,
         },
+        charts=[
+            Chart(
+                title="rate: arrivals in each whole second",
+                bars={"limit": [_RATE], "arrivals": _each_second(arrivals)},
+            )
+        ],
     )
+
+
+def _each_second(arrivals: Sequence[float]) -> Sequence[float]:
+    """How many came in each second from the first one on, but for the last, which is not whole."""
+    counts = Counter(int(at - arrivals[0]) for at in arrivals)
+    return [float(counts[second]) for second in range(max(counts) or 1)]

@@ -16,8 +16,9 @@ import orjson
 from standardwebhooks import Webhook
 
 from benchmarks import load
-from benchmarks.processes import Running, apart, gateway, simulator, started, usage
-from benchmarks.report import Chart, Result, rounds, spread
+from benchmarks.processes import Cores, Running, apart, on, simulator, started, usage
+from benchmarks.report import Chart, Result, least, rounds, spread
+from benchmarks.variant import USUAL, Variant
 from gateway.model import wire
 from gateway.model.message import MessageId, reference
 from gateway.transport.lean import LeanHttpTransport
@@ -46,16 +47,16 @@ def signed(id_: str, body: bytes) -> Mapping[str, str]:
     }
 
 
-async def run(scale: float, progress: load.Progress) -> Result:
-    count = max(100, int(10_000 * scale))
+async def run(scale: float, progress: load.Progress, variant: Variant = USUAL) -> Result:
+    count = max(least(scale, 100, 20), int(10_000 * scale))
     ours: list[float] = []
     bare: list[float] = []
     cpu: list[float] = []
-    with apart() as core:
+    with apart(variant.processes) as cores:
         async with simulator() as provider, started("-m", "benchmarks.sink") as receiver:
             for number in range(rounds(scale)):
-                bare.append(await _bare(receiver, count, core))
-                rate, cpu_us = await _ours(provider, receiver, count, core)
+                bare.append(await _bare(receiver, count, cores))
+                rate, cpu_us = await _ours(variant, provider, receiver, count, cores)
                 ours.append(rate)
                 cpu.append(cpu_us)
                 progress(number + 1, rounds(scale))
@@ -72,28 +73,30 @@ async def run(scale: float, progress: load.Progress) -> Result:
         },
         charts=[
             Chart(
-                title="receipts: from a provider to a webhook, a second on one core",
+                title=f"receipts: from a provider to a webhook, a second{on(cores)}",
                 bars={"gateway": ours, "bare handler": bare},
             )
         ],
     )
 
 
-async def _bare(receiver: str, count: int, core: int | None) -> float:
+async def _bare(receiver: str, count: int, cores: Cores) -> float:
     words = ("-m", "benchmarks.yardsticks.receipt_forwarder", f"{receiver}/hook")
-    async with started(*words, core=core) as url, LeanHttpTransport() as client:
+    async with started(*words, cores=cores) as url, LeanHttpTransport() as client:
         requests = _requests(url, [f"{number:032d}" for number in range(count)])
         begun = time.perf_counter()
         await _send(client, requests)
         return count / (time.perf_counter() - begun)
 
 
-async def _ours(provider: str, receiver: str, count: int, core: int | None) -> tuple[float, float]:
+async def _ours(
+    variant: Variant, provider: str, receiver: str, count: int, cores: Cores
+) -> tuple[float, float]:
     """(receipts a second, µs of CPU each)."""
     with tempfile.TemporaryDirectory() as folder:
         config = _config(provider, f"{receiver}/hook")
         async with (
-            gateway(Path(folder), config, core=core) as running,
+            variant.gateway(Path(folder), config, cores=cores) as running,
             load.session() as session,
             LeanHttpTransport() as client,
         ):

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -47,9 +48,20 @@ class Chart:
 _STYLES = {"reached": "green", "missed": "red"}
 
 
+#: Below this nothing is measured: all of it runs once, as fast as it can.
+_LOOK = 0.01
+
+T = TypeVar("T")
+
+
 def rounds(scale: float) -> int:
     """How often to measure: often enough for a median, or once to see that it runs."""
-    return 5 if scale >= 1 else 2 if scale >= 0.01 else 1
+    return 5 if scale >= 1 else 2 if scale >= _LOOK else 1
+
+
+def least(scale: float, figures: T, look: T) -> T:
+    """How small a size may be: `figures` to measure at all, `look` to see that it runs."""
+    return figures if scale >= _LOOK else look
 
 
 def spread(values: Sequence[float]) -> str:

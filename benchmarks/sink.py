@@ -16,19 +16,23 @@ import uvloop
 
 _PHONE = re.compile(rb'"\+86138(\d{8})"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_BODY = b'{"id":"0123456789"}'
-_ANSWER = (
-    b"HTTP/1.1 %%d Answer\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    % (len(_BODY), _BODY)
-)
+_ANSWER = b"HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+_BODY = '{"id":"0123456789"}'
+
+
+def answer(status: int = 200, body: str = _BODY) -> bytes:
+    """A whole answer. body: JSON."""
+    return _ANSWER % (status, len(body), body.encode())
 
 
 class Connection(asyncio.Protocol):
     """Requests one after another; each is answered as soon as it is whole."""
 
-    def __init__(self, times: list[tuple[int, float]], status: int = 200) -> None:
+    def __init__(self, times: list[tuple[int, float]], answer: bytes, latency: float = 0.0) -> None:
+        """latency: seconds until each answer."""
         self._times = times
-        self._answer = _ANSWER % status
+        self._answer = answer
+        self._latency = latency
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -41,7 +45,13 @@ class Connection(asyncio.Protocol):
             request, self._rest = self._rest[:end], self._rest[end:]
             if found := _PHONE.search(request):
                 self._times.append((int(found[1]), now))
-            self._transport.write(self._answer)  # type: ignore[attr-defined]  # uvloop's is no subclass
+            if self._latency:
+                asyncio.get_running_loop().call_later(self._latency, self._say)
+            else:
+                self._say()
+
+    def _say(self) -> None:
+        self._transport.write(self._answer)  # type: ignore[attr-defined]  # uvloop's is no subclass
 
     def _end(self) -> int | None:
         """Where the first request ends, if it is all here."""
@@ -53,11 +63,11 @@ class Connection(asyncio.Protocol):
         return end if len(self._rest) >= end else None
 
 
-async def serve(times: list[tuple[int, float]], status: int) -> None:
+async def serve(times: list[tuple[int, float]], answer: bytes, latency: float) -> None:
     """Until it is told to stop."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    server = await loop.create_server(lambda: Connection(times, status), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(times, answer, latency), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await stop.wait()
 
@@ -66,9 +76,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--times", type=Path, help="where the times go")
     parser.add_argument("--status", type=int, default=200, help="of each answer")
+    parser.add_argument("--body", default=_BODY, help="of each answer, JSON")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds until each answer")
     asked = parser.parse_args()
     times: list[tuple[int, float]] = []
-    uvloop.run(serve(times, asked.status))
+    uvloop.run(serve(times, answer(asked.status, asked.body), asked.latency))
     if asked.times is not None:
         asked.times.write_bytes(orjson.dumps(times))
 

@@ -45,7 +45,7 @@ _ADDRESS_SECRET = "receipts-of-the-sandbox"
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
-SECOND = frozenset({"twilio"})
+SECOND = frozenset({"tencent", "twilio"})
 
 #: Webhooks and messages that a simulator remembers for its control page.
 _LOG_LIMIT = 10_000
@@ -104,6 +104,8 @@ class Stand:
             "beacon": "push",
             "acme": "sms",
             "twilio": "sms",
+            "aliyun": "sms",
+            "tencent": "sms",
             "relay": "email",
             "relay-bulk": "email",
         }
@@ -116,6 +118,8 @@ class Stand:
             "beacon": self.beacon,
             "acme": self.acme,
             "twilio": self.twilio,
+            "aliyun": self.aliyun,
+            "tencent": self.tencent,
             "relay": self.relay,
             "relay-bulk": self.bulk,
         }
@@ -124,8 +128,6 @@ class Stand:
     def spares(self) -> Mapping[str, base.Simulator]:
         """Simulators by the other accounts, which take no part in the demo."""
         return {
-            "aliyun": self.aliyun,
-            "tencent": self.tencent,
             "centre": self.centre,
             "mailgun": self.mailgun,
             "postmark": self.postmark,

@@ -1,6 +1,7 @@
 """From a claimed row to the message that a provider sees."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from gateway.clock import to_datetime
 from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
@@ -11,6 +12,10 @@ from gateway.model.case import Claimed
 
 #: Why content cannot be made now, though it could when the message was accepted.
 CannotRender = (TemplateFault, ContentFault)
+
+
+#: Messages of one batch end at the same moment.
+_moment = lru_cache(1024)(to_datetime)
 
 
 class Renderer:
@@ -42,7 +47,7 @@ class Renderer:
             category=case.message.category,
             to=step.parts[row.part],
             content=self.content(case.message, step),
-            expires_at=to_datetime(case.expires_ms),
+            expires_at=_moment(case.expires_ms),
             priority=int(case.message.priority),
             callback_url=self._callbacks + account if self._callbacks else "",
             data=case.message.data,

@@ -5,6 +5,7 @@ Faults say which key and what would be right, and never repeat a value: it may b
 """
 
 import difflib
+import functools
 import importlib
 import pkgutil
 import re
@@ -72,8 +73,10 @@ def build(account: str, kind: str, options: Mapping[str, Any], clock: Clock) -> 
     raise errors.SettingsError([f"providers.{account}.{fault}" for fault in reader.faults])
 
 
-def _modules() -> set[str]:
-    return {module.name for module in pkgutil.iter_modules(providers.__path__)}
+@functools.cache
+def _modules() -> frozenset[str]:
+    """Read from disk once: `known` is asked for each message with a provider's own template."""
+    return frozenset(module.name for module in pkgutil.iter_modules(providers.__path__))
 
 
 def _import(name: str) -> Kind | None:

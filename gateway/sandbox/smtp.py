@@ -67,6 +67,7 @@ class SmtpSimulator(base.Simulator):
         username: str = "",
         password: str = "",
         pipelining: bool = True,
+        chunking: bool = True,
         messages_per_connection: int = 0,
         **options: Unpack[base.Options],
     ) -> None:
@@ -80,6 +81,7 @@ class SmtpSimulator(base.Simulator):
             username=username.encode(),
             password=password.encode(),
             pipelining=pipelining,
+            chunking=chunking,
             messages_per_connection=messages_per_connection,
         )
         self.sessions: set[smtp_session.Session] = set()

@@ -39,6 +39,8 @@ class Mail:
     envelope_id: str = ""
     #: those not refused, with what becomes of the message on their account
     recipients: list[tuple[str, Verdict]] = field(default_factory=list)
+    #: what has come by BDAT so far
+    chunks: bytearray = field(default_factory=bytearray)
 
     @property
     def verdict(self) -> Verdict:

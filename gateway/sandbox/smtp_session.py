@@ -1,8 +1,8 @@
-"""One SMTP connection of the simulator: aiosmtpd's state machine with cheap MAIL, RCPT and DATA.
+"""One SMTP connection of the simulator: aiosmtpd's state machine with commands of our own.
 
-aiosmtpd knows no DSN parameters and spends most of its time in an address parser and in reading
-content line by line; those three commands are done here. EHLO, STARTTLS, AUTH, RSET and QUIT are
-its own.
+aiosmtpd knows no DSN parameters and no BDAT (RFC 3030), and spends most of its time in an address
+parser and in reading content line by line: MAIL, RCPT, DATA and BDAT are done here. EHLO, STARTTLS,
+AUTH, RSET and QUIT are its own.
 """
 
 import asyncio
@@ -66,6 +66,8 @@ class Settings:
     username: bytes
     password: bytes
     pipelining: bool
+    #: BDAT instead of DATA (RFC 3030)
+    chunking: bool
     #: after so many, MAIL is answered 421; 0: no limit
     messages_per_connection: int
 
@@ -96,6 +98,8 @@ class _Hooks:
         offered = [one for one in responses[:-1] if self._settings.username or "AUTH" not in one]
         if self._settings.pipelining:
             offered.append("250-PIPELINING")
+        if self._settings.chunking:
+            offered.append("250-CHUNKING")
         return [*offered, "250-DSN", "250 ENHANCEDSTATUSCODES"]
 
 
@@ -225,6 +229,8 @@ class Session(smtp.SMTP):
             await self.push("554 5.5.1 no valid recipients")
         elif arg:
             await self.push("501 5.5.4 DATA takes no argument")
+        elif mail.chunks:
+            await self.push("503 5.5.1 DATA after BDAT")
         else:
             await self.push("354 end with a dot on a line of its own")
             await self._take(mail)
@@ -237,6 +243,34 @@ class Session(smtp.SMTP):
             await self.push("552 5.3.4 message too big")
             self._close()
             return
+        await self._finish(mail, content)
+
+    async def smtp_BDAT(self, arg: str | None) -> None:
+        """A chunk is read whatever comes of it, or its octets would be taken for commands."""
+        size, _, last = (arg or "").partition(" ")
+        if not (size.isdecimal() and last.upper() in ("", "LAST")):
+            await self.push("501 5.5.4 bad BDAT")
+            self._close()  # nobody knows where the next command begins
+            return
+        mail = self.envelope.mail
+        taken = len(mail.chunks) if mail is not None else 0
+        if taken + int(size) > SIZE_LIMIT:
+            await self.push("552 5.3.4 message too big")
+            self._close()
+            return
+        chunk = await self._reader.readexactly(int(size))
+        if mail is None:
+            await self._reply("503 5.5.1 need MAIL first")
+        elif not mail.recipients:
+            self.envelope = self._create_envelope()
+            await self._reply("554 5.5.1 no valid recipients")
+        elif last:
+            await self._finish(mail, bytes(mail.chunks + chunk))
+        else:
+            mail.chunks += chunk
+            await self._reply(f"250 2.0.0 {size} octets")
+
+    async def _finish(self, mail: smtp_mail.Mail, content: bytes) -> None:
         self.envelope = self._create_envelope()
         self._messages += 1
         verdict = mail.verdict

@@ -1,6 +1,7 @@
 """The page with charts is one that browsers read as it was meant."""
 
 import math
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -47,6 +48,15 @@ def test_lines_rise_by_the_logarithm() -> None:
         math.log(40 / 2) / math.log(700 / 3), rel=0.01
     )
     assert {"1", "10", "100", "50%", "80%", "nines"} <= set(texts(LINES))
+
+
+def test_names_of_lines_that_end_together_can_be_read() -> None:
+    chart = Chart(title="depth", lines={name: [(0.0, 0.0), (1.0, 9.0)] for name in "abc"})
+
+    heights = [float(one.attrib["y"]) for one in svg(chart).iter("text") if one.text in set("abc")]
+
+    assert len(heights) == 3
+    assert all(low - high >= 12 for low, high in pairwise(heights))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ async def times() -> list[tuple[int, float]]:
 @pytest.fixture
 async def port(times: list[tuple[int, float]]) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: sink.Connection(times), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: sink.Connection(times, sink.answer()), "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
 

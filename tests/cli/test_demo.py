@@ -52,6 +52,8 @@ def test_second_provider_took_over(summary: Mapping[str, Any]) -> None:
     assert summary["failovers"] > 0
     assert providers["acme"]["deferred"] > 0
     assert providers["twilio"]["delivered"] > 0
+    assert providers["aliyun"]["deferred"] > 0
+    assert providers["tencent"]["accepted"] > 0
 
 
 def test_a_provider_throttled_and_lost_nothing(summary: Mapping[str, Any]) -> None:

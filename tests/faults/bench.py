@@ -91,7 +91,7 @@ class Bench:
         self.acme = HttpServiceSimulator(receipt_secret=RECEIPT_SECRET, log_limit=_KEPT)
         self.backup = HttpServiceSimulator(receipt_secret=RECEIPT_SECRET, log_limit=_KEPT)
         self.metered = HttpServiceSimulator(receipt_secret=RECEIPT_SECRET, log_limit=_KEPT)
-        self.relay = SmtpSimulator(log_limit=_KEPT)
+        self.relay = SmtpSimulator(chunking=False, log_limit=_KEPT)
         self.receiver = ReceiverSimulator(secrets=[HOOK_SECRET], log_limit=2_000_000)
         self.traffic = Traffic(seed)
         self.changes = changes or {}

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from gateway.sandbox.magic import Fate
 from tests.faults import wire
@@ -63,6 +64,17 @@ def _of_relay(make: Callable[[], wire.Fault]) -> Action:
     return do
 
 
+def _of_chunks(make: Callable[[], wire.Fault]) -> Action:
+    """The same by a relay that takes whole mails in one write (RFC 3030)."""
+
+    async def do(trial: Trial) -> None:
+        relay = trial.bench.relay
+        relay.settings = replace(relay.settings, chunking=True)
+        trial.bench.relay_wire.fault = make()
+
+    return do
+
+
 async def _heal(trial: Trial) -> None:
     trial.bench.acme_wire.heal()
     trial.bench.relay_wire.heal()
@@ -119,6 +131,10 @@ def _smtp(name: str, what: str, make: Callable[[], wire.Fault], outcome: str, co
     return _case(name, what, _of_relay(make), Shown("relay", outcome, code, 3), mix=_MAILS)
 
 
+def _chunks(name: str, what: str, make: Callable[[], wire.Fault]) -> Case:
+    return _case(name, what, _of_chunks(make), Shown("relay", "unknown", "", 3), mix=_MAILS)
+
+
 #: Accounts give up on an answer after 0.3 s, but for that to the dot.
 _LATE = 0.45
 
@@ -144,5 +160,7 @@ CASES = (
     _smtp("smtp-stored", "gone at the dot, stored", wire.DotStored, "unknown", ""),
     _smtp("smtp-late", "late 250", lambda: wire.LateDot(2 * _LATE), "accepted", ""),
     _smtp("smtp-421", "421 at DATA", wire.ClosingAtData, "deferred", "421"),
+    _chunks("smtp-chunk-lost", "gone at the chunk, not stored", wire.DotNotStored),
+    _chunks("smtp-chunk-stored", "gone at the chunk, perhaps stored", wire.DotStored),
     _smtp("smtp-endless", "endless reply", wire.EndlessReply, "unknown", "reply too long"),
 )

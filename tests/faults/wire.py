@@ -26,7 +26,7 @@ class Hop:
         self._up = up
         #: the end of what the gateway has written
         self.tail = b""
-        #: the gateway has written the final dot of a mail, and waits for the reply to it
+        #: the gateway has written the end of a mail, and waits for the reply to it
         self.after_dot = False
 
     async def pass_up(self, data: bytes) -> None:
@@ -130,7 +130,7 @@ class Wire:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 hop.tail = (hop.tail + data)[-5:]
-                if hop.tail == b"\r\n.\r\n":
+                if hop.tail == b"\r\n.\r\n" or b"\r\nBDAT " in data:
                     hop.after_dot = True
                 await self.fault.request(data, hop)
         hop.cut()

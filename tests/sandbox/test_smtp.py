@@ -89,7 +89,8 @@ async def test_message_is_taken_and_its_headers_kept() -> None:
 
 
 async def test_ehlo_offers_what_is_there() -> None:
-    async with SmtpSimulator() as plain, SmtpSimulator(pipelining=False, username="u") as other:
+    bare = SmtpSimulator(pipelining=False, chunking=False, username="u")
+    async with SmtpSimulator() as plain, bare as other:
         offered = await in_client(plain, lambda client: set(client.esmtp_features))
         others = await in_client(other, lambda client: set(client.esmtp_features))
 
@@ -98,10 +99,44 @@ async def test_ehlo_offers_what_is_there() -> None:
         "8bitmime",
         "smtputf8",
         "pipelining",
+        "chunking",
         "dsn",
         "enhancedstatuscodes",
     }
-    assert others == (offered - {"pipelining"}) | {"auth"}
+    assert others == (offered - {"pipelining", "chunking"}) | {"auth"}
+
+
+async def test_chunks_make_a_mail_and_are_read_even_where_they_are_refused() -> None:
+    first, last = CONTENT[:40], CONTENT[40:]
+    commands = b"".join(
+        [
+            b"EHLO client.test\r\nBDAT 3 LAST\r\nNOOMAIL FROM:<a@example.com>\r\n",
+            b"BDAT 4\r\nQUITMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n",
+            b"BDAT %d\r\n%bDATA\r\nBDAT %d LAST\r\n%bQUIT\r\n"
+            % (len(first), first, len(last), last),
+        ]
+    )
+    async with SmtpSimulator() as simulator:
+        reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
+        writer.write(commands)
+        said = (await reader.read()).decode().splitlines()
+        writer.close()
+
+    codes = [line[:3] for line in said if line[3:4] == " "][2:]
+    assert codes == ["503", "250", "554", "250", "250", "250", "503", "250", "221"]
+    [arrival] = simulator.log.arrivals
+    assert arrival.content["size"] == len(CONTENT)
+
+
+@pytest.mark.parametrize("command", ["BDAT", "BDAT x LAST", "BDAT 3 FIRST", f"BDAT {2**40} LAST"])
+async def test_chunk_of_unknown_length_ends_the_connection(command: str) -> None:
+    async with SmtpSimulator() as simulator:
+        reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
+        writer.write(f"EHLO client.test\r\n{command}\r\n".encode())
+        said = (await reader.read()).decode().splitlines()
+        writer.close()
+
+    assert said[-1][0] == "5"
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])

@@ -23,8 +23,8 @@ _LOOK_EVERY = 0.25
 #: Seconds that messages get to come to their end after the last was posted.
 _SETTLE = 20.0
 
-#: Share of its sends that the first SMS provider fails.
-_FAILURES = 0.25
+#: Share of their sends that the first SMS providers fail, in the world and in China.
+_FAILURES, _OFTEN = 0.25, 0.5
 
 #: Posts under way at once, beyond which the stream falls behind rather than pile up.
 _MOST_POSTS = 64
@@ -87,9 +87,9 @@ def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
 
 
 def _make_trouble(stand: Stand, rate: float) -> None:
-    """One provider that fails now and then, and one that throttles every batch."""
-    stand.acme.knobs.error_rate = _FAILURES
-    stand.acme.knobs.error = Fate.TEMPORARY
+    """Two providers that fail now and then, and one that throttles every batch."""
+    stand.acme.knobs.error_rate, stand.aliyun.knobs.error_rate = _FAILURES, _OFTEN
+    stand.acme.knobs.error = stand.aliyun.knobs.error = Fate.TEMPORARY
     stand.bulk.knobs.throttle = scenario.newsletters(rate)[1]
 
 

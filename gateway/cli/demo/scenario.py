@@ -12,8 +12,8 @@ _LADDER = [
     {"channel": "email"},
 ]
 
-#: Numbers of the simulators (`sandbox.magic.PHONES`): content refused; handset off.
-_REFUSES, _OFF = "+15005550002", "+15005550010"
+#: Numbers of the simulators (`sandbox.magic.PHONES`): content refused; handset off, in China.
+_REFUSES, _OFF = "+15005550002", "+8615005550010"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +83,13 @@ def _code(number: int) -> Mapping[str, Any]:
     }
 
 
-def _reminder(number: int) -> Mapping[str, Any]:
+def _chinese_code(number: int) -> Mapping[str, Any]:
     return {
         "to": {"phone": _OFF, "email": _email(number)},
-        "category": "service",
+        "category": "otp",
         "chain": [{"channel": "sms", "until": "delivered"}, {"channel": "email"}],
-        "content": {"subject": "Tomorrow at nine", "text": "We see you tomorrow at nine."},
+        "template": "login-code",
+        "data": {"code": f"{number % 1_000_000:06d}"},
     }
 
 
@@ -138,7 +139,7 @@ SCENARIOS: Sequence[Scenario] = (
         name="handset off",
         chain="sms→email",
         share=3,
-        body=_reminder,
+        body=_chinese_code,
         end=State.SENT,
         by="email",
     ),

@@ -19,9 +19,7 @@ def page(report: Report, note: str) -> RenderableType:
     """Everything, for a terminal."""
     return Group(
         Text(f"{report.seconds:5.1f} s  {note}", style="bold"),
-        Text(),
         _scenarios(report),
-        Text(),
         _providers(report),
         Text(),
         Text(_totals(report)),
