@@ -58,7 +58,7 @@ async def test_twilio_reports_sent_and_then_delivered(
 
 
 async def test_sms_is_signed_as_its_lane_says_and_counted_so(stand: Any) -> None:
-    gateway = await stand.start({"lanes": {"sms": {"sms": {"sign": "Acme"}}}})
+    gateway = await stand.start({"lanes": {"sms.uk": {"sms": {"sign": "Acme"}}}})
     body = {"to": {"phone": BRITON}, "content": {"text": "x" * 160}}
 
     _, preview = await gateway.call("POST", "/v1/preview", body)
