@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import settings
-from gateway.cli import configuration, exits, live, options, output
+from gateway.cli import configuration, exits, options, output
 from gateway.model.errors import SettingsError
 
 Live = Annotated[
@@ -57,6 +57,8 @@ def check(
         _show(error.faults, (), json)
         raise typer.Exit(exits.CONFIG) from None
     if provider:
+        from gateway.cli import live  # transports, which a check alone does not need
+
         live.run(found.settings, provider, to=to, template=template, data=data, json=json)
         return
     _show((), found.warnings, json)
