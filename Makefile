@@ -35,7 +35,7 @@ bench: $(TEST_STAMP) ## Benchmarks; BENCH="arguments"
 faults: $(TEST_STAMP) ## Faults at length: crashes, full disks, dead providers; FAULTS="--only kill"
 	@$(BIN)/python -m tests.faults $(FAULTS)
 
-reference: $(RUN_STAMP) ## Refresh the settings table in README.md
+reference: $(RUN_STAMP) ## Refresh the tables of settings and provider kinds
 	@$(BIN)/python -m gateway.cli.reference
 
 clean: ## Remove the virtual environment and what tools left behind

@@ -140,6 +140,11 @@ class Metrics:
         self.double_successes = self._counter(
             "gateway_double_successes", "Messages that succeeded on more than one step", "category"
         )
+        self.credential_refusals = self._counter(
+            "gateway_credential_refusals",
+            "Calls for which the provider refused the credential, or there was no access token",
+            "provider",
+        )
         self.stale = self._counter(
             "gateway_stale_results", "Results of claims that were no longer ours", "provider"
         )

@@ -47,6 +47,9 @@ class TimelineItem(TypedDict):
     channel: Annotated[str, Field(description="Empty when it is about the whole message")]
     provider: Annotated[str, Field(description="The account; empty when none was asked")]
     detail: Annotated[str, Field(description="The reason, or the provider's own words")]
+    segments: NotRequired[
+        Annotated[int, Field(description="Of an attempt by SMS: what its text takes")]
+    ]
 
 
 class MessageSummary(TypedDict):
@@ -86,7 +89,13 @@ class PreviewedStep(TypedDict):
     parts: NotRequired[Annotated[int, Field(description="Devices or addresses that get it")]]
     content: NotRequired[Annotated[dict[str, str], Field(description="The texts, rendered")]]
     sms: NotRequired[
-        Annotated[dict[str, Any], Field(description="alphabet, length and segments of the text")]
+        Annotated[
+            dict[str, Any],
+            Field(
+                description="alphabet, characters, length and segments of the whole text; length "
+                "counts septets in gsm7 and 16-bit units in ucs2"
+            ),
+        ]
     ]
     skipped: NotRequired[
         Annotated[str, Field(description="Why the step would be left out; nothing else is set")]
@@ -180,13 +189,16 @@ def message(value: view.MessageView) -> MessageStatus:
 
 
 def _entry(value: view.TimelineEntry) -> TimelineItem:
-    return {
+    out: TimelineItem = {
         "at": isoformat(value.at_ms),
         "event": value.event,
         "channel": value.channel,
         "provider": value.provider,
         "detail": value.detail,
     }
+    if value.segments:
+        out["segments"] = value.segments
+    return out
 
 
 def page(value: view.MessagePage) -> MessageList:

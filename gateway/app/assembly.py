@@ -13,6 +13,7 @@ from gateway.api.routes import internal_app, public_app
 from gateway.api.server import Listener
 from gateway.api.services import Services
 from gateway.app import choices
+from gateway.app.senders import build_sender
 from gateway.clock import Clock, SystemClock
 from gateway.content import templates as content
 from gateway.dispatch import webhooks
@@ -33,14 +34,14 @@ from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
-from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
+from gateway.dispatch.senders import HttpSender, Sender
 from gateway.dispatch.smpp_sender import SmppSender
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
+from gateway.dispatch.wordings import Wordings
 from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.errors import SettingsError
 from gateway.model.roles import Role
 from gateway.providers import base as providers
 from gateway.providers import registry, webhook
@@ -50,8 +51,6 @@ from gateway.transport.base import HttpOptions
 from gateway.transport.guard import AddressGuard
 from gateway.transport.http import AiohttpTransport
 from gateway.transport.lean import LeanHttpTransport
-from gateway.transport.smpp import PooledSmppTransport
-from gateway.transport.smtp import PooledSmtpTransport
 
 _log = logging.getLogger(__name__)
 
@@ -158,6 +157,7 @@ class Assembly:
             declinable=[name for name, one in settings.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
+        self._wordings = Wordings(settings)
         self._renderer = Renderer(
             self._templates,
             settings.api.public_url,
@@ -165,6 +165,7 @@ class Assembly:
                 name: frozenset(settings.providers[one].kind for one in lane.providers)
                 for name, lane in settings.lanes.items()
             },
+            self._wordings,
         )
 
     def _note_commit(self, seconds: float, works: int) -> None:
@@ -176,36 +177,16 @@ class Assembly:
         senders: dict[str, Sender] = {}
         for name, account in self.settings.providers.items():
             provider = registry.build(name, account.kind, account.options, self.clock)
-            senders[name] = await self._build_sender(provider, account, http)
+            senders[name] = await build_sender(
+                provider,
+                account,
+                http=http,
+                stack=self._stack,
+                clock=self.clock,
+                metrics=self.metrics,
+                fleet=self._fleet,
+            )
         return senders
-
-    async def _build_sender(
-        self, provider: providers.Provider, account: ProviderAccount, http: LeanHttpTransport
-    ) -> Sender:
-        if isinstance(provider, providers.HttpProvider):
-            return HttpSender(provider, http, self.clock, timeout=account.timeout)
-        if isinstance(provider, providers.SmtpProvider):
-            relay = provider.settings
-            smtp = await self._stack.enter_async_context(
-                PooledSmtpTransport(
-                    host=relay.host,
-                    port=relay.port,
-                    clock=self.clock,
-                    security=relay.security,
-                    username=relay.username,
-                    password=relay.password,
-                    connections=account.concurrency,
-                    messages_per_connection=relay.messages_per_connection,
-                    local_hostname=relay.local_hostname,
-                )
-            )
-            return SmtpSender(provider, smtp, timeout=account.timeout)
-        if isinstance(provider, providers.SmppProvider):
-            smpp = await self._stack.enter_async_context(
-                PooledSmppTransport(provider.options, clock=self.clock)
-            )
-            return SmppSender(provider, smpp, self.metrics, timeout=account.timeout)
-        raise SettingsError([f"providers.{provider.account}.kind: has no transport"])
 
     def _build_account(self, name: str, account: ProviderAccount) -> Account:
         batch = self._senders[name].provider.batch_limit
@@ -318,11 +299,19 @@ class Assembly:
         self._upkeep = self._build_upkeep(keys, receipts)
         await keys.refresh()
         await self.store.unpin_strangers(list(settings.providers))
-        composer = Composer(settings, self._templates, self._reports(), registry.known)
+        composer = Composer(
+            settings,
+            self._templates,
+            self._reports(),
+            registry.known,
+            self._wordings,
+            {name: sender.provider.objection for name, sender in self._senders.items()},
+        )
         return Services(
             intake=Intake(
                 settings,
                 composer,
+                self._renderer,
                 self.store,
                 self._bans,
                 self._bells,

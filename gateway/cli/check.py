@@ -10,11 +10,30 @@ from gateway import settings
 from gateway.cli import configuration, exits, options, output
 from gateway.model.errors import SettingsError
 
+Live = Annotated[
+    str,
+    typer.Option(
+        "--live",
+        help="Send a test message by this provider.",
+        metavar="PROVIDER",
+        show_default=False,
+    ),
+]
+To = Annotated[str, typer.Option(help="Where the test message goes.", show_default=False)]
+Template = Annotated[
+    str, typer.Option(help="Configured template of the test message.", show_default=False)
+]
+Data = Annotated[str, typer.Option(help="Its variables, as JSON.", show_default=False)]
+
 
 def check(
     config: Annotated[
         Path, typer.Argument(envvar="GATEWAY_CONFIG", help="Configuration file.", metavar="FILE")
     ],
+    provider: Live = "",
+    to: To = "",
+    template: Template = "",
+    data: Data = "",
     json: options.Json = False,
 ) -> None:
     """Check a configuration file and list every fault, by line.
@@ -22,15 +41,26 @@ def check(
     Reads the secrets that it refers to and opens nothing. Ends with 78 when
     there are faults, with 0 when there are none, also when there are warnings.
 
+    With --live one test message is sent for real, by that provider, with no
+    gateway running and nothing stored. Ends with 1 unless it was taken.
+
     \b
     gateway check gateway.toml
     gateway check gateway.toml --json
+    gateway check gateway.toml --live twilio --to +14155550123
+    gateway check gateway.toml --live aliyun --to +8613800138000 \\
+        --template login-code --data '{"code": "834201"}'
     """
     try:
         found = configuration.read(config)
     except SettingsError as error:
         _show(error.faults, (), json)
         raise typer.Exit(exits.CONFIG) from None
+    if provider:
+        from gateway.cli import live  # transports, which a check alone does not need
+
+        live.run(found.settings, provider, to=to, template=template, data=data, json=json)
+        return
     _show((), found.warnings, json)
     if not json:
         output.say(f"{config}: good. It has {_contents(found.settings)}.")

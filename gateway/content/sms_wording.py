@@ -68,7 +68,9 @@ class Wording:
     signature_last: bool = False
     #: how to refuse more, for marketing; empty: nothing is added
     opt_out: str = ""
-    #: write accented letters without their accents where that saves segments
+    #: write typographic signs plainly where that saves segments
+    rewrite: bool = True
+    #: and accented letters without their accents
     drop_accents: bool = False
 
 
@@ -83,7 +85,9 @@ def compose(text: str, wording: Wording, *, china: bool = False) -> str:
         whole = add_opt_out(whole, wording.opt_out)
     if wording.signature:
         whole = sign(whole, wording.signature, china=china, last=wording.signature_last)
-    return whole if china else shorten(whole, drop_accents=wording.drop_accents)
+    if china or not wording.rewrite:
+        return whole
+    return shorten(whole, drop_accents=wording.drop_accents)
 
 
 def sign(text: str, name: str, *, china: bool, last: bool = False) -> str:

@@ -118,9 +118,12 @@ class Attempter:
         if not isinstance(decision, gate.Send):
             return Refused(row, decision)
         try:
-            return Ready(row, self._renderer.render(row, self.account))
+            message = self._renderer.render(row, self.account)
         except CannotRender as fault:
             return self.ended(row, wire.Rejected(code="template", detail=str(fault)))
+        if objection := self._sender.provider.objection(message.content, message.to):
+            return self.ended(row, _unfit(objection))
+        return Ready(row, message)
 
     def plan(self, ready: Sequence[Ready]) -> Sequence[Shipment | Ended]:
         """Calls that together carry these, and the ends of those that no call can carry."""
@@ -143,7 +146,7 @@ class Attempter:
     def _unfit(self, error: Exception) -> wire.AttemptResult:
         """What comes of a message that the adapter made no call of: nothing was sent."""
         if isinstance(error, ValueError):
-            return wire.Rejected(code="unfit", detail=str(error), scope=wire.Scope.PROVIDER)
+            return _unfit(str(error))
         _log.exception("adapter_failed provider=%s", self.account, exc_info=error)
         return _FAULT
 
@@ -300,6 +303,11 @@ class Attempter:
             now_ms=now_ms,
             expires_ms=change.case.expires_ms,
         )
+
+
+def _unfit(reason: str) -> wire.Rejected:
+    """Not by this account; another one of the lane might carry it."""
+    return wire.Rejected(code="unfit", detail=reason, scope=wire.Scope.PROVIDER)
 
 
 def halves(ready: Sequence[Ready]) -> Sequence[Sequence[Ready]]:

@@ -6,6 +6,7 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from gateway.content import addresses, sms
 from gateway.content.templates import (
@@ -17,6 +18,7 @@ from gateway.content.templates import (
 )
 from gateway.content.templates import is_empty as says_nothing
 from gateway.dispatch import lanes as lane_rules
+from gateway.dispatch.wordings import Wordings, is_china
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
 from gateway.model.message import Message, Skipped, Step
@@ -24,6 +26,9 @@ from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
 from gateway.model.values import Value, replace
 from gateway.settings import Category, Settings
+
+#: Why steps are skipped, when it is not for what they say.
+_NOT_SAID = _NO_ADDRESS, _NO_LANE, _NO_CONTENT = "no address", "no lane serves it", "no content"
 
 #: Category of messages that name none, and whose template names none.
 _DEFAULT_CATEGORY = "service"
@@ -33,6 +38,9 @@ _HARMLESS = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 #: How far a clock may be off before `send_at` counts as past, in seconds.
 _SKEW = 5.0
+
+#: Why an account can never carry this content to this address; empty when it may.
+Objection: TypeAlias = Callable[[wire.Content, wire.Address], str]
 
 _YEAR = 366 * 86400.0
 
@@ -61,10 +69,15 @@ class Composer:
         templates: TemplateSet,
         reports: Mapping[str, frozenset[wire.ReceiptEvent]],
         is_kind: Callable[[str], bool],
+        wordings: Wordings,
+        objections: Mapping[str, Objection],
     ) -> None:
-        """reports: by account, what its receipts can tell. is_kind: of a provider."""
+        """reports: by account, what its receipts can tell. is_kind: of a provider. objections: by
+        account, as `Provider.objection`."""
         self._settings = settings
         self._is_kind = is_kind
+        self._wordings = wordings
+        self._objections = objections
         self._templates = templates
         self._kinds = {
             name: frozenset(settings.providers[one].kind for one in lane.providers)
@@ -113,14 +126,6 @@ class Composer:
                 shown = name if _HARMLESS.fullmatch(name) else "?"
                 raise _invalid(f"content.{shown}", "is neither a channel nor a kind of provider")
 
-    def content(self, message: Message, step: Step) -> wire.Content:
-        """What a step says. Raises TemplateFault or ContentFault."""
-        if message.template:
-            return self._templates.render(
-                message.template, step.channel, message.data, self._kinds[step.lane]
-            )
-        return from_content(message.content, step.channel, self._kinds[step.lane])
-
     def _category(self, submission: Submission) -> tuple[str, Category]:
         name = submission.category
         if submission.template:
@@ -159,7 +164,9 @@ class Composer:
                 skipped.append(made)
         if not steps:
             reasons = "; ".join(f"{one.channel}: {one.reason}" for one in skipped)
-            raise _invalid("to", f"no step can be taken ({reasons or 'the chain is empty'})")
+            said = "template" if submission.template else "content"
+            field = "to" if all(one.reason in _NOT_SAID for one in skipped) else said
+            raise _invalid(field, f"no step can be taken ({reasons or 'the chain is empty'})")
         return tuple(steps), tuple(skipped)
 
     def _step(
@@ -168,15 +175,19 @@ class Composer:
         channel = wire.Channel(asked.channel)
         parts = _parts(to, channel)
         if not parts:
-            return Skipped(channel=channel, reason="no address")
+            return Skipped(channel=channel, reason=_NO_ADDRESS)
         lane = lane_rules.match(
             self._settings.lanes, channel=channel, category=category, address=parts[0]
         )
         if lane is None:
-            return Skipped(channel=channel, reason="no lane serves it")
+            return Skipped(channel=channel, reason=_NO_LANE)
         content = self._first_look(submission, channel, lane)
         if content is None:
-            return Skipped(channel=channel, reason="no content")
+            return Skipped(channel=channel, reason=_NO_CONTENT)
+        if channel is wire.Channel.SMS:
+            content = self._wordings.apply(content, lane=lane, category=category, to=parts[0])
+        if objection := self._objection(lane, content, parts):
+            return Skipped(channel=channel, reason=objection)
         until = asked.until or State.SENT
         if not self._can_tell(lane, until) and asked.within is None:
             raise _invalid(
@@ -192,6 +203,18 @@ class Composer:
             within=asked.within,
             units=_units(parts[0], content) if channel is wire.Channel.SMS else 1,
         )
+
+    def _objection(self, lane: str, content: wire.Content, parts: Sequence[wire.Address]) -> str:
+        """Why no account of the lane can ever carry any of it; empty when one may."""
+        if content is _UNSEEN:
+            return ""
+        reasons = []
+        for account in self._settings.lanes[lane].providers:
+            each = [self._objections[account](content, part) for part in parts]
+            if not all(each):
+                return ""
+            reasons.append(f"{account}: {each[0]}")
+        return "; ".join(reasons)
 
     def _can_tell(self, lane: str, until: State) -> bool:
         return lane_rules.can_tell(self._reports[lane], until)
@@ -243,7 +266,7 @@ _UNSEEN = wire.Content()
 
 def _units(address: wire.Address, content: wire.Content) -> int:
     """SMS segments that a text takes."""
-    return sms.count(content.text, china=address.phone.startswith("+86"))
+    return sms.count(content.text, china=is_china(address))
 
 
 def _invalid(field: str, detail: str) -> InvalidMessage:

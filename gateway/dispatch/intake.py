@@ -10,13 +10,14 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.content import sms
-from gateway.content.templates import ContentFault, TemplateFault
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.lanes import Bells
+from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.rows import first_rows
 from gateway.dispatch.screen import Judged, Screen
 from gateway.dispatch.webhooks import Report
+from gateway.dispatch.wordings import is_china
 from gateway.metrics import Metrics
 from gateway.model import entropy, wire
 from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage, QueueRow
@@ -54,6 +55,7 @@ class Intake:
         self,
         settings: Settings,
         composer: Composer,
+        renderer: Renderer,
         store: base.Store,
         bans: Bans,
         bells: Bells,
@@ -64,6 +66,7 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._composer = composer
+        self._renderer = renderer
         self._store = store
         self._screen = Screen(bans)
         self._bells = bells
@@ -255,8 +258,8 @@ class Intake:
 
     def _preview_step(self, plan: Plan, step: Step) -> PreviewStep:
         try:
-            content = self._composer.content(plan.message, step)
-        except (TemplateFault, ContentFault) as fault:
+            content = self._renderer.content(plan.message, step)
+        except CannotRender as fault:
             raise InvalidMessage(
                 "the content cannot be rendered", [Fault("data", str(fault))]
             ) from None
@@ -283,8 +286,13 @@ def _first_state(draft: NewMessage) -> State:
 
 
 def _measure(step: Step, content: wire.Content) -> Mapping[str, object]:
-    found = sms.measure(content.text, china=step.parts[0].phone.startswith("+86"))
-    return {"alphabet": found.alphabet, "length": found.units, "segments": len(found.parts)}
+    found = sms.measure(content.text, china=is_china(step.parts[0]))
+    return {
+        "alphabet": found.alphabet,
+        "characters": found.characters,
+        "length": found.units,
+        "segments": len(found.parts),
+    }
 
 
 def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from gateway.clock import to_datetime
 from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
+from gateway.dispatch.wordings import Wordings
 from gateway.model import message as messages
 from gateway.model import wire
 from gateway.model.case import Claimed
@@ -21,11 +22,16 @@ class Renderer:
     """Renders content at the time of sending, with the templates as they are now."""
 
     def __init__(
-        self, templates: TemplateSet, public_url: str, kinds: Mapping[str, frozenset[str]]
+        self,
+        templates: TemplateSet,
+        public_url: str,
+        kinds: Mapping[str, frozenset[str]],
+        wordings: Wordings,
     ) -> None:
         """kinds: by lane, the provider kinds whose own templates count."""
         self._templates = templates
         self._kinds = kinds
+        self._wordings = wordings
         self._callbacks = f"{public_url}/v1/receipts/" if public_url else ""
 
     def render(self, row: Claimed, account: str) -> wire.Message:
@@ -48,7 +54,15 @@ class Renderer:
         )
 
     def content(self, message: messages.Message, step: messages.Step) -> wire.Content:
-        """What a step says. Raises TemplateFault, ContentFault."""
+        """What a step says, as it goes out. Raises TemplateFault, ContentFault."""
+        content = self._bare(message, step)
+        if step.channel is not wire.Channel.SMS:
+            return content
+        return self._wordings.apply(
+            content, lane=step.lane, category=message.category, to=step.parts[0]
+        )
+
+    def _bare(self, message: messages.Message, step: messages.Step) -> wire.Content:
         if message.template:
             return self._templates.render(
                 message.template, step.channel, message.data, self._kinds[step.lane]

@@ -4,22 +4,17 @@ message of a call.
 What a transport raises becomes a result here: not sent is Deferred, an answer lost is Unknown.
 """
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock
+from gateway.dispatch.tokens import Shelf, TokenKeeper
 from gateway.model import wire
 from gateway.model.errors import AnswerLost, NotSent
+from gateway.model.values import replace
 from gateway.providers import base as providers
 from gateway.transport import base as transports
-
-_log = logging.getLogger(__name__)
-
-#: A token is renewed when it has less than this left, in seconds: as Google's own client does.
-_RENEW_BEFORE = 225.0
 
 
 class Call(NamedTuple):
@@ -52,12 +47,14 @@ class HttpSender:
         clock: Clock,
         *,
         timeout: float,
+        shelf: Shelf | None = None,
     ) -> None:
+        """shelf: where other nodes find the access token; None: there are none."""
         self._provider = provider
         self._transport = transport
         self._timeout = timeout
         self._tokens = (
-            TokenKeeper(provider.credential, transport, clock, timeout=timeout)
+            TokenKeeper(provider.credential, transport, clock, timeout=timeout, shelf=shelf)
             if provider.credential is not None
             else None
         )
@@ -84,7 +81,7 @@ class HttpSender:
         for _ in range(2):  # once more with a fresh token when ours is refused
             token = await self._tokens.get()
             if isinstance(token, wire.Deferred):
-                return [token] * len(group)
+                return [_untried(token)] * len(group)
             authorised = self._tokens.credential.authorise(request, token)
             results = await self._exchange(group, authorised, admit)
             if not _refuses_token(results):
@@ -107,6 +104,14 @@ class HttpSender:
         return self._provider.read_response(group, response)
 
 
+def _untried(trouble: wire.Deferred) -> wire.Deferred:
+    """Without a token no message has been tried, so that it costs none of them an attempt; the
+    account waits, whoever is to blame."""
+    if trouble.cause is wire.Cause.THROTTLED:
+        return trouble
+    return replace(trouble, cause=wire.Cause.CREDENTIAL)
+
+
 def _refuses_token(results: Sequence[wire.AttemptResult]) -> bool:
     return any(
         isinstance(one, wire.Deferred)
@@ -114,58 +119,6 @@ def _refuses_token(results: Sequence[wire.AttemptResult]) -> bool:
         and one.code == "access_token"
         for one in results
     )
-
-
-class TokenKeeper:
-    """Keeps one access token fresh; concurrent callers share a refresh."""
-
-    def __init__(
-        self,
-        credential: providers.Credential,
-        transport: transports.HttpTransport,
-        clock: Clock,
-        *,
-        timeout: float,
-    ) -> None:
-        self.credential = credential
-        self._transport = transport
-        self._clock = clock
-        self._timeout = timeout
-        self._token = ""
-        self._renew_at = 0.0
-        self._refresh: asyncio.Task[wire.Deferred | None] | None = None
-
-    async def get(self) -> str | wire.Deferred:
-        """A token that is good for a while, or why there is none."""
-        if self._token and self._clock.monotonic() < self._renew_at:
-            return self._token
-        if self._refresh is None:
-            self._refresh = asyncio.create_task(self._renew())
-        trouble = await asyncio.shield(self._refresh)
-        return self._token if trouble is None else trouble
-
-    def forget(self, token: str) -> None:
-        """The provider refuses this token: get another next time."""
-        if token == self._token:
-            self._token = ""
-
-    async def _renew(self) -> wire.Deferred | None:
-        try:
-            response = await self._transport.send(
-                self.credential.token_request(), timeout=self._timeout
-            )
-            answer = self.credential.read_token(response)
-        except (NotSent, AnswerLost) as error:
-            return wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)
-        finally:
-            self._refresh = None
-        if isinstance(answer, wire.Deferred):
-            _log.error("token_refused code=%s", answer.code)
-            return answer
-        self._token = answer.value
-        margin = min(_RENEW_BEFORE, answer.expires_in / 4)
-        self._renew_at = self._clock.monotonic() + answer.expires_in - margin
-        return None
 
 
 class SmtpSender:

@@ -71,6 +71,7 @@ class Slots:
             on_unsent=self._end_unsent,
             on_stale=self._hand_back,
         )
+        self._credential_refusals = metrics.credential_refusals.labels(self.name)
         self._unadmitted = 0
         self._unfinished = 0
         #: slots in use
@@ -278,6 +279,7 @@ class Slots:
             case wire.Deferred(cause=wire.Cause.THROTTLED):
                 self.account.throttle(result.retry_after)
             case wire.Deferred(cause=wire.Cause.CREDENTIAL):
+                self._credential_refusals.inc()
                 _log.error("credential_refused provider=%s code=%s", self.name, result.code)
                 self.account.pause(_CREDENTIAL_PAUSE)
                 self.account.abandon()

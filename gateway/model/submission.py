@@ -115,7 +115,7 @@ class PreviewStep(Value):
     parts: int = 0
     #: rendered content: `text`, `subject`, `title`, `html`, those that are not empty
     content: Mapping[str, str] = field(default_factory=dict)
-    #: SMS: `{"alphabet": "gsm7"|"ucs2", "length": n, "segments": n}`
+    #: SMS: `{"alphabet": "gsm7"|"ucs2", "characters": n, "length": n, "segments": n}`
     sms: Mapping[str, Any] | None = None
     #: why the step would be left out; empty when it would not
     skipped: str = ""

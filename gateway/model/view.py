@@ -19,6 +19,8 @@ class TimelineEntry(Value):
     channel: str = ""
     provider: str = ""
     detail: str = ""
+    #: of an attempt by SMS: segments that its text takes; 0 elsewhere
+    segments: int = 0
 
 
 class MessageView(Value):

@@ -60,6 +60,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "aliyun"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 100
+    limits: ClassVar[str] = "approved templates"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
@@ -69,6 +70,9 @@ class Provider(base.HttpProvider):
         self._clock = clock
         self._host = mainland.host_of(settings.base_url)
         self._origin = settings.base_url.rstrip("/")
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return mainland.objection(content, to, self.name, self._settings.sign)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -46,6 +46,18 @@ class Provider(Protocol):
     batch_limit: ClassVar[int]
     #: what its receipts can tell: a subset of DELIVERED and READ; empty when it has none
     reports: frozenset[wire.ReceiptEvent]
+    #: whether the service knows our reference again and takes a second copy for the first
+    drops_repeats: ClassVar[bool] = False
+    #: what else its API allows at most, for people
+    limits: ClassVar[str] = ""
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        """Why it is certain that this account can never carry this; empty when it may.
+
+        Asked when a message is accepted and before it is sent. Names keys and limits, no values,
+        and leaves to the service what only the service knows.
+        """
+        return ""
 
 
 @runtime_checkable

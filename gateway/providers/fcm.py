@@ -82,6 +82,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "fcm"
     channel = wire.Channel.PUSH
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "4,096 bytes"
     reports: frozenset[wire.ReceiptEvent] = frozenset()
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:

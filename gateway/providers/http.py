@@ -48,7 +48,7 @@ class Settings:
     channel: wire.Channel
     #: whole URL, or a path when `base_url` is set; a template after the host
     url: str
-    #: default POST
+    #: of the request; default POST
     method: str = "POST"
     #: origin that replaces that of `url`; default: none
     base_url: str = ""

@@ -43,12 +43,25 @@ class Filled(Value):
     params: Mapping[str, str]
 
 
+def objection(content: wire.Content, to: wire.Address, kind: str, sign: str) -> str:
+    """As `base.Provider.objection`: without a template and a signature there is nothing to send."""
+    try:
+        _fill(content, to, kind, sign)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def fill(message: wire.Message, kind: str, sign: str) -> Filled:
     """What the message says by this kind. `sign` is for those that name none of their own.
 
     Raises ValueError, naming no value, when the service could not send it.
     """
-    table = message.content.provider_templates.get(kind)
+    return _fill(message.content, message.to, kind, sign)
+
+
+def _fill(content: wire.Content, to: wire.Address, kind: str, sign: str) -> Filled:
+    table = content.provider_templates.get(kind)
     if not isinstance(table, Mapping):
         raise ValueError(f"the content has no template of {kind}")
     template = table.get("template")
@@ -59,7 +72,7 @@ def fill(message: wire.Message, kind: str, sign: str) -> Filled:
     own = table.get("sign", "")
     if not isinstance(own, str):
         raise ValueError(f"{kind}.sign: not a text")
-    if not own and not sign and message.to.phone.startswith("+86"):
+    if not own and not sign and to.phone.startswith("+86"):
         raise ValueError(f"{kind}.sign: missing, as in the account")
     params = _params(f"{kind}.params", table.get("params", {}))
     return Filled(template=_clean(template), sign=_clean(own or sign), params=params)

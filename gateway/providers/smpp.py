@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock
 from gateway.model import errors, smpp, wire
-from gateway.providers import base, smpp_replies, smpp_text
+from gateway.providers import base, smpp_replies, smpp_text, sms_limits
 from gateway.transport.smpp_options import SmppOptions
 from gateway.transport.smpp_pdu import Bind
 
@@ -156,6 +156,7 @@ class Provider(base.SmppProvider):
 
     name: ClassVar[str] = "smpp"
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "255 segments"
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
         self.account = account
@@ -195,6 +196,9 @@ class Provider(base.SmppProvider):
             response_timeout=settings.response_timeout,
             reconnect=settings.reconnect,
         )
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return sms_limits.objection(content)
 
     def build_submits(self, message: wire.Message) -> Sequence[smpp.Submit]:
         """The message, in as many parts as it takes, in their order. Raises ValueError."""

@@ -68,6 +68,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "tencent"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 200
+    limits: ClassVar[str] = "approved templates"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
@@ -77,6 +78,9 @@ class Provider(base.HttpProvider):
         self._clock = clock
         self._host = mainland.host_of(settings.base_url)
         self._url = settings.base_url.rstrip("/") + "/"
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return mainland.objection(content, to, self.name, self._settings.sign)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

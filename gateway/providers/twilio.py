@@ -20,8 +20,10 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, twilio_signature
+from gateway.providers import auth, base, sms_limits, twilio_signature
 
+#: Characters of Body (Message resource; error 21617).
+LONGEST = 1600
 #: Bounds of ValidityPeriod, seconds (Message resource).
 VALIDITY = (1, 36_000)
 #: Appended to the callback URL and not signed: repeat a report three times, whatever failed.
@@ -131,6 +133,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "twilio"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "1,600 characters"
     reports = frozenset({wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.READ})
     credential = None
 
@@ -148,6 +151,11 @@ class Provider(base.HttpProvider):
         self._options = "&SmartEncoded=true" if settings.smart_encoded else ""
         tokens = (settings.auth_token, settings.auth_token_previous)
         self._tokens = [token.encode() for token in tokens if token]
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if content.provider_templates.get(self.name, {}).get("template"):
+            return ""
+        return sms_limits.objection(content, longest=LONGEST)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, jwt, vonage_codes
+from gateway.providers import auth, base, jwt, sms_limits, vonage_codes
 
 #: Seconds of `ttl`, by channel: of the SMS API and of RCS messages.
 TTL = {wire.Channel.SMS: (20, 604_800), wire.Channel.RCS: (300, 259_200)}
@@ -82,6 +82,7 @@ class Provider(base.HttpProvider):
 
     name: ClassVar[str] = "vonage"
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "255 segments"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
@@ -96,6 +97,9 @@ class Provider(base.HttpProvider):
         self._bearer = lru_cache(maxsize=1)(
             partial(_bearer, settings.application_id, _key(settings))
         )
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return sms_limits.objection(content)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -25,7 +25,7 @@ from gateway.clock import Clock
 from gateway.content import sms
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base
+from gateway.providers import auth, base, sms_limits
 
 Method: TypeAlias = Literal["md5hash", "md5", "sha1", "sha256", "sha512"]
 Fields: TypeAlias = Mapping[str, str]
@@ -116,6 +116,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "vonage_sms"
     channel = wire.Channel.SMS
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "255 segments"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
@@ -128,6 +129,9 @@ class Provider(base.HttpProvider):
             self._headers["authorization"] = auth.basic(settings.api_key, settings.api_secret)
         told = {wire.ReceiptEvent.DELIVERED} if settings.signature_secret else set()
         self.reports: frozenset[wire.ReceiptEvent] = frozenset(told)
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return sms_limits.objection(content)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -30,6 +30,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "webhook"
     channel = wire.Channel.WEBHOOK
     batch_limit: ClassVar[int] = 1
+    drops_repeats: ClassVar[bool] = True
     reports: frozenset[wire.ReceiptEvent] = frozenset()
     credential = None
 

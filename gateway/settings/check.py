@@ -17,7 +17,7 @@ from gateway.model.message import Priority
 from gateway.model.wire import Channel
 from gateway.settings.faults import Fault, KeyPath, unknown
 from gateway.settings.models import Settings, Tenant, TenantWebhook
-from gateway.settings.routing import Category, Lane, ProviderAccount
+from gateway.settings.routing import Category, Lane, LaneSms, ProviderAccount
 from gateway.settings.shape import lane_channels
 from gateway.settings.values import show_duration
 
@@ -171,6 +171,8 @@ def _lane(name: str, lane: Lane, names: Names) -> Iterator[Fault]:
         if category not in names.categories:
             where = (*path, "match", "category", place)
             yield Fault(where, unknown("category", category, names.categories))
+    if lane.channel is not Channel.SMS and lane.sms != LaneSms():
+        yield Fault((*path, "sms"), f"says nothing of {lane.channel}")
     if lane.match.phone_prefix and lane.channel not in _PHONE_CHANNELS:
         yield Fault((*path, "match", "phone_prefix"), f"recipients of {lane.channel} have none")
 

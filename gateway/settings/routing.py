@@ -95,6 +95,32 @@ class LaneMatch(Model):
     )
 
 
+class Rewrite(StrEnum):
+    """How far SMS texts may be rewritten in the GSM alphabet, where that saves segments."""
+
+    NEVER = "never"
+    PUNCTUATION = "punctuation"  # typographic quotes, dashes and spaces
+    ACCENTS = "accents"  # these, and accents that the alphabet has not
+
+
+class LaneSms(Model):
+    sign: str = Field(
+        default="",
+        max_length=64,
+        description="name before each text, in 【】 for +86 and in [ ] elsewhere; empty: none",
+    )
+    sign_last: bool = Field(default=False, description="put the name after the text")
+    opt_out: Annotated[str, Field(max_length=160)] | None = Field(
+        default=None,
+        description="how to refuse, for categories with unsubscribe; absent: 拒收请回复R for +86, "
+        "Reply STOP to opt out elsewhere; empty: the provider adds it",
+    )
+    rewrite: Rewrite = Field(
+        default=Rewrite.NEVER,
+        description="what may be written in the GSM alphabet where that saves segments",
+    )
+
+
 class Lane(Model):
     channel: Channel = Field(description="the channel that its providers carry")
     match: LaneMatch = Field(
@@ -106,6 +132,7 @@ class Lane(Model):
     spill_after: Duration = Field(
         default=0.25, description="age of the lane's head at which the next provider helps out"
     )
+    sms: LaneSms = Field(default=LaneSms(), description="what is put around texts of SMS")
 
 
 def _default_burst(account: dict[str, Any]) -> float | None:

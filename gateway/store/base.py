@@ -318,6 +318,22 @@ class Fleet(Protocol):
         """(seconds left, reason) by account."""
         ...
 
+    async def read_access_token(self, account: str) -> tuple[str, float, float] | None:
+        """(sealed token, seconds left, seconds when it was new)."""
+        ...
+
+    async def put_access_token(self, account: str, sealed: str, *, life: float) -> None:
+        """In place of the former one. life: seconds from now."""
+        ...
+
+    async def begin_refresh(self, account: str, *, seconds: float) -> bool:
+        """Whether this node alone may refresh the account's token, for so long."""
+        ...
+
+    async def end_refresh(self, account: str) -> None:
+        """Another node may, if this one was at it."""
+        ...
+
 
 class Store(Queue, Ledger, Directory, Protocol):
     """An opened store."""

@@ -6,6 +6,7 @@ from typing import Any
 from gateway.model import view
 from gateway.model.state import State
 from gateway.model.values import Value
+from gateway.model.wire import Channel
 
 
 class Records(Value):
@@ -58,6 +59,10 @@ def listed(row: Sequence[Any], timeline: Sequence[view.TimelineEntry] = ()) -> v
 def _entries(records: Records) -> Iterator[view.TimelineEntry]:
     body, created_ms = records.head[5], records.head[3]
     channels = [step["channel"] for step in body["chain"]]
+    # absent at its default; a message's steps never change
+    segments = [
+        step.get("units", 1) if step["channel"] == Channel.SMS else 0 for step in body["chain"]
+    ]
     yield view.TimelineEntry(at_ms=created_ms, event="accepted")
     for channel, reason in body.get("skipped", ()):
         yield view.TimelineEntry(at_ms=created_ms, event="skipped", channel=channel, detail=reason)
@@ -68,6 +73,7 @@ def _entries(records: Records) -> Iterator[view.TimelineEntry]:
             channel=channels[row[0]],
             provider=row[3],
             detail=_detail(row[5], row[6]),
+            segments=segments[row[0]],
         )
     for row in records.receipts:
         yield view.TimelineEntry(

@@ -9,8 +9,9 @@ import pytest
 from standardwebhooks import Webhook
 
 from gateway import settings
-from gateway.cli import reference
+from gateway.cli import provider_reference, reference
 from gateway.metrics import Metrics
+from gateway.providers import registry
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -23,6 +24,26 @@ def test_readme_has_every_setting_as_the_models_say_it() -> None:
     assert len(rows) > 50
     assert [row for row in rows if row not in text] == []
     assert reference.refreshed(text) == text, "run `make reference`"
+
+
+def test_providers_have_every_kind_and_key_as_the_code_says_it() -> None:
+    text = (ROOT / "gateway" / "providers" / "README.md").read_text(encoding="utf-8")
+
+    assert [kind for kind in registry.kinds() if f"| `{kind}` |" not in text] == []
+    assert reference.refreshed_providers(text) == text, "run `make reference`"
+
+
+def test_every_key_of_every_kind_has_a_meaning() -> None:
+    rows = {
+        (kind, row.key): row for kind in registry.kinds() for row in provider_reference.keys(kind)
+    }
+
+    # some say nothing but what their absence means
+    assert [name for name, row in rows.items() if not row.meaning and not row.default] == []
+    assert rows["smtp", "port"].default == "587"
+    assert rows["smtp", "host"].default == "required"
+    assert rows["http", "receipt.secret"].type == "text"
+    assert rows["twilio", "from"].meaning.startswith("number (E.164)")
 
 
 def test_table_is_made_anew_between_its_marks() -> None:

@@ -131,7 +131,7 @@ async def test_tables_of_a_provider_kind_reach_its_providers(world: Any) -> None
     )
 
     case = await world.case(ticket.id)
-    content = world.composer.content(case.message, case.message.chain[0])
+    content = world.renderer.content(case.message, case.message.chain[0])
     assert content.provider_templates == {"http": table}
 
 
@@ -308,7 +308,7 @@ async def test_preview_stores_nothing(world: Any) -> None:
     first, second = preview.chain
     assert (preview.decision, preview.category, preview.priority) == ("send", "service", "normal")
     assert (first.channel, first.lane, tuple(first.providers)) == ("sms", "sms", ("a", "b"))
-    assert first.sms == {"alphabet": "gsm7", "length": 200, "segments": 2}
+    assert first.sms == {"alphabet": "gsm7", "characters": 200, "length": 200, "segments": 2}
     assert (second.channel, second.skipped) == ("email", "no address")
     assert await world.rows() == []
 
@@ -392,3 +392,60 @@ async def test_repeated_request_tells_of_a_suppression_once(world: Any) -> None:
     await world.settle()
 
     assert len(world.receiver.calls) == 1
+
+
+def objects(account: str) -> Any:
+    return lambda content, to: "" if "fits" in content.text else f"too much for {account}"
+
+
+async def test_step_that_no_account_can_carry_is_skipped_with_the_reasons(world: Any) -> None:
+    for account in "ab":
+        world.senders[account].provider.object = objects(account)
+
+    (ticket,) = await accept(world, submission())
+
+    message = (await world.case(ticket.id)).message
+    assert [step.channel for step in message.chain] == ["email"]
+    assert [(one.channel, one.reason) for one in message.skipped] == [
+        ("sms", "a: too much for a; b: too much for b")
+    ]
+
+
+async def test_step_that_one_account_can_carry_is_taken(world: Any) -> None:
+    world.senders["a"].provider.object = objects("a")
+
+    (ticket,) = await accept(world, submission())
+    world.start("a", "b")
+    await world.settle()
+
+    assert await world.state(ticket.id) == "sent"
+    assert [len(world.senders[account].calls) for account in "ab"] == [0, 1]
+
+
+@pytest.mark.parametrize(("device", "is_taken"), [("fits", True), ("large", False)])
+async def test_one_device_that_can_be_reached_is_enough(
+    world: Any, device: str, is_taken: bool
+) -> None:
+    world.senders["p"].provider.object = lambda content, to: "" if to.token == "fits" else "no"
+    devices = tuple(Device(app="ios", token=token) for token in ("large", device))
+
+    (verdict,) = await accept(
+        world, submission(to=To(push=devices), chain=(StepRequest(channel="push"),))
+    )
+
+    assert isinstance(verdict, Ticket) is is_taken
+
+
+@pytest.mark.parametrize("fields", [{"content": {"text": "hello"}}, {"template": "code"}])
+async def test_message_that_nobody_can_carry_is_refused_for_what_it_says(
+    make_world: Any, fields: dict[str, Any]
+) -> None:
+    world = await make_world(templates={"code": {"sms": {"text": "hello"}}})
+    for account in "ab":
+        world.senders[account].provider.object = objects(account)
+
+    fields = {"content": {}, **fields, "chain": (StepRequest(channel="sms"),)}
+    named, detail = await refusal(world, **fields)
+
+    assert named == next(name for name in ("template", "content") if fields.get(name))
+    assert "too much for b" in detail

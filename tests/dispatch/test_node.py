@@ -58,6 +58,18 @@ class Fleet:
         if until > self.pauses.get(account, (0.0, ""))[0]:
             self.pauses[account] = (until, reason)
 
+    async def read_access_token(self, account: str) -> None:
+        raise AssertionError
+
+    async def put_access_token(self, account: str, sealed: str, *, life: float) -> None:
+        raise AssertionError
+
+    async def begin_refresh(self, account: str, *, seconds: float) -> bool:
+        raise AssertionError
+
+    async def end_refresh(self, account: str) -> None:
+        raise AssertionError
+
     async def paused_accounts(self) -> Mapping[str, tuple[float, str]]:
         self._check()
         now = self._clock.monotonic()

@@ -240,6 +240,22 @@ async def test_refused_credential_pauses_the_account_and_costs_no_attempt(world:
     assert len(times) == 6
     assert all(later - sooner >= 30.0 for sooner, later in pairwise(times))
     assert await world.state(id_) == "sent"
+    assert world.metrics.credential_refusals.labels("m")._value.get() == 5
+
+
+async def test_refused_credential_leaves_a_message_all_of_its_attempts(make_world: Any) -> None:
+    world = await make_world(retry={"attempts": 2})
+    refused = wire.Deferred(code="http_401", cause=wire.Cause.CREDENTIAL)
+    busy = wire.Deferred(code="http_503", cause=wire.Cause.TEMPORARY)
+    script = [refused, refused, refused, busy]
+    world.senders["m"].answer = lambda message, time: script[time - 1] if time <= 4 else OK
+    world.start()
+
+    id_ = await world.post(**EMAIL_ONLY)
+    await world.settle()
+
+    assert await world.state(id_) == "sent"
+    assert len(world.senders["m"].times) == 5
 
 
 async def test_probe_with_a_refused_credential_is_repeated(world: Any) -> None:

@@ -29,6 +29,7 @@ from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
+from gateway.dispatch.wordings import Wordings
 from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
@@ -63,6 +64,11 @@ class FakeProvider(providers.HttpProvider):
         self.reports = reports
         self.receipts: list[wire.DeliveryReceipt] = []
         self.inbound: list[wire.InboundMessage] = []
+        #: says why it cannot carry something
+        self.object: Callable[[wire.Content, wire.Address], str] = lambda content, to: ""
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return self.object(content, to)
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -289,15 +295,24 @@ class World:
             declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
+        self.wordings = Wordings(configured)
+        kinds = {
+            name: frozenset(configured.providers[one].kind for one in lane.providers)
+            for name, lane in configured.lanes.items()
+        }
+        self.renderer = Renderer(self.templates, "", kinds, self.wordings)
         self.composer = Composer(
             configured,
             self.templates,
             {name: sender.provider.reports for name, sender in self.senders.items()},
             {"http", "aliyun"}.__contains__,
+            self.wordings,
+            {name: sender.provider.objection for name, sender in self.senders.items()},
         )
         self.intake = Intake(
             configured,
             self.composer,
+            self.renderer,
             self.store,
             self.bans,
             self.bells,
@@ -380,14 +395,10 @@ class World:
         return account
 
     def _attempter(self, sender: FakeSender, rules: RetryRules) -> Attempter:
-        kinds = {
-            name: frozenset(self.settings.providers[one].kind for one in lane.providers)
-            for name, lane in self.settings.lanes.items()
-        }
         return Attempter(
             sender,
             finisher=self.finisher,
-            renderer=Renderer(self.templates, "", kinds),
+            renderer=self.renderer,
             bans=self.bans,
             clock=self.clock,
             metrics=self.metrics,

@@ -57,6 +57,23 @@ async def test_twilio_reports_sent_and_then_delivered(
     assert stand.twilio.reporter.counts == {"2xx": 2}
 
 
+async def test_sms_is_signed_as_its_lane_says_and_counted_so(stand: Any) -> None:
+    gateway = await stand.start({"lanes": {"sms.uk": {"sms": {"sign": "Acme"}}}})
+    body = {"to": {"phone": BRITON}, "content": {"text": "x" * 160}}
+
+    _, preview = await gateway.call("POST", "/v1/preview", body)
+    id = await gateway.send(**body)
+    await gateway.until(id, "delivered")
+    seen = await gateway.read(id)
+
+    (arrival,) = stand.twilio.log.arrivals
+    step = preview["chain"][0]
+    assert step["content"]["text"] == arrival.content["Body"] == "[Acme] " + "x" * 160
+    assert (step["sms"]["characters"], step["sms"]["segments"]) == (167, 2)
+    (attempt,) = [one for one in seen["timeline"] if one["event"] == "attempt.accepted"]
+    assert attempt["segments"] == 2
+
+
 async def test_forged_receipt_of_twilio_is_refused(stand: Any, eventually: Any) -> None:
     stand.twilio.knobs.receipt = None
     gateway = await stand.start()

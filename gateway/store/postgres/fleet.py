@@ -72,3 +72,28 @@ class PostgresFleet:
     async def paused_accounts(self) -> Mapping[str, tuple[float, str]]:
         found = await self._engine.run(lambda session: session.rows("paused_accounts"))
         return {account: (seconds, original(reason)) for account, seconds, reason in found}
+
+    async def read_access_token(self, account: str) -> tuple[str, float, float] | None:
+        rows = await self._engine.run(
+            lambda session: session.rows("read_access_token", account=account)
+        )
+        return next(((sealed, left, life) for sealed, left, life in rows), None)
+
+    async def put_access_token(self, account: str, sealed: str, *, life: float) -> None:
+        async def work(session: Session) -> None:
+            await session.run("put_access_token", account=account, sealed=sealed, life=life)
+
+        await self._engine.run(work)
+
+    async def begin_refresh(self, account: str, *, seconds: float) -> bool:
+        async def work(session: Session) -> bool:
+            values = {"account": account, "seconds": seconds, "owner": self._owner}
+            return await session.run("begin_refresh", **values) > 0
+
+        return await self._engine.run(work)
+
+    async def end_refresh(self, account: str) -> None:
+        async def work(session: Session) -> None:
+            await session.run("end_refresh", account=account, owner=self._owner)
+
+        await self._engine.run(work)

@@ -70,3 +70,36 @@ WHERE p.until < excluded.until;
 -- Only PostgreSQL: as `beat`.
 SELECT account, extract(epoch FROM until - clock_timestamp())::float8, reason
 FROM pause WHERE until > clock_timestamp();
+
+-- name: read_access_token
+-- The token that the nodes share: (sealed, seconds left, seconds when it was new).
+-- Only PostgreSQL: as everything in this file.
+SELECT value::jsonb ->> 'sealed',
+       (value::jsonb ->> 'until')::float8 - extract(epoch FROM clock_timestamp())::float8,
+       (value::jsonb ->> 'life')::float8
+FROM meta WHERE key = 'access_token.' || :account::text;
+
+-- name: put_access_token
+-- Another one for all.
+-- Only PostgreSQL: as everything in this file.
+INSERT INTO meta (key, value)
+VALUES ('access_token.' || :account::text,
+        jsonb_build_object('sealed', :sealed::text, 'life', :life::float8, 'until',
+                           extract(epoch FROM clock_timestamp())::float8 + :life::float8)::text)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: begin_refresh
+-- One of us asks for another token, until it ends or its time is over: no row when another one does.
+-- Only PostgreSQL: as everything in this file.
+INSERT INTO meta AS m (key, value)
+VALUES ('refresh.' || :account::text,
+        extract(epoch FROM clock_timestamp())::float8 + :seconds::float8 || ' ' || :owner::text)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+WHERE split_part(m.value, ' ', 1)::float8 < extract(epoch FROM clock_timestamp())::float8;
+
+-- name: end_refresh
+-- It is done, or gave up.
+-- Only PostgreSQL: as everything in this file.
+DELETE FROM meta
+WHERE key = 'refresh.' || :account::text
+  AND substr(value, strpos(value, ' ') + 1) = :owner::text;

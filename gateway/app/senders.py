@@ -1,0 +1,53 @@
+"""The transport that a provider speaks through: which one follows from its protocol."""
+
+from contextlib import AsyncExitStack
+
+from gateway.app.shelf import FleetShelf
+from gateway.clock import Clock
+from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
+from gateway.dispatch.smpp_sender import SmppSender
+from gateway.metrics import Metrics
+from gateway.model.errors import SettingsError
+from gateway.providers import base as providers
+from gateway.settings import ProviderAccount
+from gateway.store.base import Fleet
+from gateway.transport.base import HttpTransport
+from gateway.transport.smpp import PooledSmppTransport
+from gateway.transport.smtp import PooledSmtpTransport
+
+
+async def build_sender(
+    provider: providers.Provider,
+    account: ProviderAccount,
+    *,
+    http: HttpTransport,
+    stack: AsyncExitStack,
+    clock: Clock,
+    metrics: Metrics,
+    fleet: Fleet | None = None,
+) -> Sender:
+    """http: what all accounts with an HTTP API share. stack: closes what is opened for this one.
+    fleet: shares its access token with other nodes."""
+    if isinstance(provider, providers.HttpProvider):
+        shelf = None if fleet is None else FleetShelf(fleet, provider.account, account.options)
+        return HttpSender(provider, http, clock, timeout=account.timeout, shelf=shelf)
+    if isinstance(provider, providers.SmtpProvider):
+        relay = provider.settings
+        smtp = await stack.enter_async_context(
+            PooledSmtpTransport(
+                host=relay.host,
+                port=relay.port,
+                clock=clock,
+                security=relay.security,
+                username=relay.username,
+                password=relay.password,
+                connections=account.concurrency,
+                messages_per_connection=relay.messages_per_connection,
+                local_hostname=relay.local_hostname,
+            )
+        )
+        return SmtpSender(provider, smtp, timeout=account.timeout)
+    if isinstance(provider, providers.SmppProvider):
+        smpp = await stack.enter_async_context(PooledSmppTransport(provider.options, clock=clock))
+        return SmppSender(provider, smpp, metrics, timeout=account.timeout)
+    raise SettingsError([f"providers.{provider.account}.kind: has no transport"])
