@@ -74,7 +74,8 @@ CONTENTS = {
     "plain": mail(),
     "two parts, long lines and 8 bit": mail(text="ü" * 40, html=f"<p>{'ü x' * 2000}</p>"),
     "no body": mail(text=""),
-    "blanks": b"From:  a@example.com \r\nsubject:\t a \r\n\t b  c \r\n\r\n\r\n a  b\t\r\n\t\r\n \r\n\r\n",
+    "blanks": b"From:  a@example.com \r\nsubject:\t a \r\n\t b  c \r\n"
+    b"\r\n\r\n a  b\t\r\n\t\r\n \r\n\r\n",
     "empty body": b"From: a@example.com\r\n\r\n",
     "body of empty lines": b"From: a@example.com\r\n\r\n\r\n \r\n\r\n",
     "no line end": b"From: a@example.com\r\n\r\nx",
@@ -174,7 +175,7 @@ def test_two_signatures_stand_side_by_side() -> None:
     ],
 )
 def test_what_cannot_sign_is_refused_without_a_word_of_the_key(fields: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="key|domain") as caught:
+    with pytest.raises(ValueError, match=r"key|domain") as caught:
         dkim.Signer(**{"domain": "example.com", "selector": "a", "key": pem(ED25519), **fields})
 
     assert "secret" not in str(caught.value)
