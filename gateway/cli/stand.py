@@ -69,7 +69,9 @@ class Stand:
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.centre = smpp.SmppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(
-            receipt_secret=_TOKEN, knobs=_knobs(_receipts("relay", port)), log_limit=_LOG_LIMIT
+            receipt_secret=_RECEIPT_SECRET,
+            knobs=_knobs(_receipts("relay", port)),
+            log_limit=_LOG_LIMIT,
         )
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.mailgun = mailgun.MailgunSimulator(

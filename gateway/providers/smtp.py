@@ -23,6 +23,9 @@ from gateway.transport.smtp import is_loopback
 #: RFC 3461 §4.2: characters that ORCPT may have.
 _MAX_ORCPT = 500
 
+#: Whoever gets a mail could guess a shorter one at leisure, by the tag.
+_MIN_SECRET = 16
+
 #: What `bounce` is tried with: as long as an ordinary reference.
 _EXAMPLE = "00000000-0000-7000-8000-000000000000-0-0-0"
 
@@ -109,8 +112,8 @@ class Settings:
             faults.append("dsn_success: needs dsn")
         if self.receipt_secret_previous and not self.receipt_secret:
             faults.append("receipt_secret_previous: needs receipt_secret")
-        if self.bounce and not self.receipt_secret:
-            faults.append("bounce: needs receipt_secret, of which its tags are made")
+        if self.bounce and len(self.receipt_secret) < _MIN_SECRET:
+            faults.append(f"bounce: needs a receipt_secret of {_MIN_SECRET} characters or more")
         return faults + self._bounce_faults()
 
     def _bounce_faults(self) -> list[str]:

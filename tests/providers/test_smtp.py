@@ -20,6 +20,8 @@ from gateway.providers import smtp, smtp_replies
 Make = Callable[..., smtp.Provider]
 Message = Callable[..., wire.Message]
 
+SECRET = "of the mail system"
+
 #: As the classes of the table map to results: type, scope or cause, suppression, wait.
 CLASSES = {
     "OK": (wire.Accepted, None, False, None),
@@ -237,18 +239,18 @@ def test_original_recipient_that_is_too_long_is_left_out(make: Make, message: Me
 
 def test_delivery_is_reported_only_if_asked_for_and_believed(make: Make, message: Message) -> None:
     told = {wire.ReceiptEvent.DELIVERED}
-    provider = make("smtp", dsn=True, dsn_success=True, receipt_secret="s")
+    provider = make("smtp", dsn=True, dsn_success=True, receipt_secret=SECRET)
 
     ((_, envelope),) = provider.build_envelopes([message()])
 
     assert envelope.rcpt_options[0] == "NOTIFY=SUCCESS,FAILURE"
     assert provider.reports == told
     assert make("smtp", dsn=True, dsn_success=True).reports == frozenset()
-    assert make("smtp", dsn=True, receipt_secret="s").reports == frozenset()
+    assert make("smtp", dsn=True, receipt_secret=SECRET).reports == frozenset()
 
 
 def test_each_message_has_a_sender_of_its_own_that_fits(make: Make, message: Message) -> None:
-    provider = make("smtp", bounce="bounces+{reference}@example.com", receipt_secret="s")
+    provider = make("smtp", bounce="bounces+{reference}@example.com", receipt_secret=SECRET)
     messages = [
         message(reference=f"0195500a-5c00-7000-8000-000000000001-0-{n}-0") for n in range(3)
     ]
@@ -262,7 +264,7 @@ def test_each_message_has_a_sender_of_its_own_that_fits(make: Make, message: Mes
 
 def test_message_whose_name_is_too_long_has_the_common_sender(make: Make, message: Message) -> None:
     settings = {"bounce": "bounces+{reference}@example.com", "envelope_sender": "b@example.com"}
-    provider = make("smtp", settings, receipt_secret="s")
+    provider = make("smtp", settings, receipt_secret=SECRET)
     asked = message(reference="0195500a-5c00-7000-8000-000000000001-fffffff-fffffff-fffffff")
 
     ((_, envelope),) = provider.build_envelopes([asked])
@@ -272,7 +274,7 @@ def test_message_whose_name_is_too_long_has_the_common_sender(make: Make, messag
 
 def test_our_name_is_in_the_header_where_bounces_are_read(make: Make, message: Message) -> None:
     ((_, silent),) = make("smtp").build_envelopes([message()])
-    ((_, told),) = make("smtp", receipt_secret="s").build_envelopes([message()])
+    ((_, told),) = make("smtp", receipt_secret=SECRET).build_envelopes([message()])
 
     name = f"X-Gateway-Reference: {message().reference}\r\n".encode()
     assert told.content == name + silent.content
@@ -301,7 +303,7 @@ def test_signed_mail_is_valid_for_another_implementation(
         {"domain": "example.com", "selector": "e", "key": ed25519_pem},
     ]
     content = wire.Content(subject="例え " * 30, text=".\n..例え  \n\n", html="<p>.</p>\n.")
-    provider = make("smtp", dkim=keys, receipt_secret="s")
+    provider = make("smtp", dkim=keys, receipt_secret=SECRET)
 
     ((_, envelope),) = provider.build_envelopes(
         [message(to=wire.Address(email=to), content=content)]
@@ -341,10 +343,11 @@ def test_subject_that_no_header_can_hold_is_refused(
         ({"dsn_success": True}, "dsn_success"),
         ({"receipt_secret_previous": "s"}, "receipt_secret_previous"),
         ({"bounce": "b+{reference}@example.com"}, "bounce"),
-        ({"receipt_secret": "s", "bounce": "b@example.com"}, "bounce"),
-        ({"receipt_secret": "s", "bounce": "b@{reference}.example.com"}, "bounce"),
-        ({"receipt_secret": "s", "bounce": "b {reference}@example.com"}, "bounce"),
-        ({"receipt_secret": "s", "bounce": "b" * 18 + "{reference}@example.com"}, "bounce"),
+        ({"bounce": "b+{reference}@example.com", "receipt_secret": "short"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b@example.com"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b@{reference}.example.com"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b {reference}@example.com"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b" * 18 + "{reference}@example.com"}, "bounce"),
         ({"dkim": {"domain": "example.com", "selector": "a", "key": "none"}}, "dkim"),
         ({"dkim": {"domain": "example.com", "selector": "a"}}, "dkim.key"),
     ],

@@ -3,6 +3,7 @@
 import email
 import email.policy
 from email.message import EmailMessage
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,8 @@ def test_failure_is_told_in_groups_of_fields() -> None:
         ReceiptEvent.BOUNCED, envelope_id="a+2Bb", original="rfc822;li+2Bx@example.net"
     )
 
-    about, recipient = machine.get_payload()  # type: ignore[misc]
+    groups: Any = machine.get_payload()
+    about, recipient = groups
     assert words.get_content_type() == "text/plain"
     assert machine.get_content_type() == "message/delivery-status"
     assert about["Original-Envelope-Id"] == "a+b"
