@@ -325,7 +325,7 @@ class Relay:
     async def __aexit__(self, *exc: object) -> None: ...
 
 
-class MailProvider:
+class MailProvider(base.SmtpProvider):
     name: ClassVar[str] = "mail"
     batch_limit: ClassVar[int] = 1
     account = "relay"
@@ -341,6 +341,15 @@ class MailProvider:
 
     def read_reply(self, message: wire.Message, reply: wire.SmtpReply) -> wire.AttemptResult:
         return wire.Accepted(provider_id=reply.text)
+
+    def verify_receipt(self, request: wire.HttpRequest) -> bool:
+        return False
+
+    def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
+        return ()
+
+    def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
+        return wire.HttpResponse(status=204)
 
 
 @pytest.mark.parametrize(
