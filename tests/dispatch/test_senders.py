@@ -325,7 +325,7 @@ class Relay:
     async def __aexit__(self, *exc: object) -> None: ...
 
 
-class MailProvider(base.SmtpProvider):
+class MailProvider(providers.SmtpProvider):
     name: ClassVar[str] = "mail"
     batch_limit: ClassVar[int] = 1
     account = "relay"
