@@ -123,7 +123,7 @@ class Assembly:
             reporters=[
                 name
                 for name, sender in self._senders.items()
-                if isinstance(sender.provider, providers.HttpProvider | providers.SmppProvider)
+                if isinstance(sender.provider, providers.Reporter | providers.SmppProvider)
             ],
             answered=[
                 name
@@ -281,7 +281,7 @@ class Assembly:
             {
                 name: sender.provider
                 for name, sender in self._senders.items()
-                if isinstance(sender.provider, providers.HttpProvider)
+                if isinstance(sender.provider, providers.Reporter)
             },
             self.store,
             self._finisher,

@@ -68,7 +68,11 @@ class Stand:
         self.twilio = twilio.TwilioSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.centre = smpp.SmppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
-        self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.relay = smtp.SmtpSimulator(
+            receipt_secret=_RECEIPT_SECRET,
+            knobs=_knobs(_receipts("relay", port)),
+            log_limit=_LOG_LIMIT,
+        )
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.mailgun = mailgun.MailgunSimulator(
             knobs=_knobs(_receipts("mailgun", port)), log_limit=_LOG_LIMIT

@@ -62,7 +62,7 @@ class Receipts:
 
     def __init__(
         self,
-        reporters: Mapping[str, providers.HttpProvider],
+        reporters: Mapping[str, providers.Reporter],
         store: base.Store,
         finisher: Finisher,
         bans: Bans,
@@ -72,7 +72,7 @@ class Receipts:
         errands: Errands,
         inbound: Inbound,
     ) -> None:
-        """reporters: the HTTP providers, by account."""
+        """reporters: the providers that report over HTTP, by account."""
         self._reporters = reporters
         self._store = store
         self._finisher = finisher
@@ -114,7 +114,7 @@ class Receipts:
         """
         await self._file(account, receipts[:_MOST])
 
-    async def _is_proved(self, provider: providers.HttpProvider, request: wire.HttpRequest) -> bool:
+    async def _is_proved(self, provider: providers.Reporter, request: wire.HttpRequest) -> bool:
         """Raises ErrandFailed when the evidence for it is not to be had now."""
         wanted = provider.evidence_request(request)
         if wanted is None:

@@ -61,22 +61,8 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class HttpProvider(Provider, Protocol):
-    """A service with an HTTP API."""
-
-    credential: Credential | None
-
-    def build_requests(
-        self, messages: Sequence[wire.Message]
-    ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        """Requests that together carry every message once, `batch_limit` or fewer each."""
-        ...
-
-    def read_response(
-        self, messages: Sequence[wire.Message], response: wire.HttpResponse
-    ) -> Sequence[wire.AttemptResult]:
-        """One result for each message of the request, in their order."""
-        ...
+class Reporter(Provider, Protocol):
+    """What reports to us over HTTP: a service itself, or the mail system that gets bounces."""
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         """Whether the request proves to come from the service, now and for this account."""
@@ -113,12 +99,31 @@ class HttpProvider(Provider, Protocol):
         ...
 
 
+@runtime_checkable
+class HttpProvider(Reporter, Protocol):
+    """A service with an HTTP API."""
+
+    credential: Credential | None
+
+    def build_requests(
+        self, messages: Sequence[wire.Message]
+    ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
+        """Requests that together carry every message once, `batch_limit` or fewer each."""
+        ...
+
+    def read_response(
+        self, messages: Sequence[wire.Message], response: wire.HttpResponse
+    ) -> Sequence[wire.AttemptResult]:
+        """One result for each message of the request, in their order."""
+        ...
+
+
 def brings_inbound(provider: Provider) -> bool:
     """Whether what recipients write can come by this provider."""
     if isinstance(provider, SmppProvider):
         return True
-    ours = getattr(type(provider), "read_inbound", HttpProvider.read_inbound)
-    return ours is not HttpProvider.read_inbound
+    ours = getattr(type(provider), "read_inbound", Reporter.read_inbound)
+    return ours is not Reporter.read_inbound
 
 
 class RelaySettings(Protocol):
@@ -141,8 +146,9 @@ class RelaySettings(Protocol):
 
 
 @runtime_checkable
-class SmtpProvider(Provider, Protocol):
-    """A mail relay. One envelope a message."""
+class SmtpProvider(Reporter, Protocol):
+    """A mail relay. One envelope a message. What comes back are mails, posted to us as they are
+    by whoever receives them."""
 
     @property
     def settings(self) -> RelaySettings: ...

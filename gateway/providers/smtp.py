@@ -1,21 +1,50 @@
 """Email by an SMTP relay: one's own, or the SMTP endpoint of a mail service.
 
-RFC 5321 (envelope), RFC 3461 (DSN), RFC 5890 (domain names); what replies mean is in
-`smtp_replies`.
+RFC 5321 (envelope), RFC 3461 and RFC 6533 §4.2 (DSN), RFC 5890 (domain names), RFC 6376 (DKIM);
+what replies mean is in `smtp_replies`, what comes back by mail in `bounces`.
 
-A relay tells no more than its replies; bounces come by mail, so there are no receipts here.
+A relay tells no more than its replies; bounces and complaints are mails. Whatever receives them
+posts them whole to `/v1/receipts/<account>`, as `Content-Type: message/rfc822`, with
+`X-Receipt-Secret` and, if it can, the address they came to in `X-Envelope-To`.
 """
 
+import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from gateway.clock import Clock
-from gateway.content import mime
+from gateway.content import dkim, mime
 from gateway.model import errors, wire
-from gateway.providers import base, mailboxes, smtp_replies
+from gateway.providers import base, bounces, mailboxes, smtp_replies, verp
 from gateway.transport.smtp import is_loopback
+
+#: RFC 3461 §4.2: characters that ORCPT may have.
+_MAX_ORCPT = 500
+
+#: Whoever gets a mail could guess a shorter one at leisure, by the tag.
+_MIN_SECRET = 16
+
+#: What `bounce` is tried with: as long as an ordinary reference.
+_EXAMPLE = "00000000-0000-7000-8000-000000000000-0-0-0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dkim:
+    """A key to sign with. Not for relays that sign, or that change what they are given."""
+
+    #: of `From`, or one above it, so that DMARC passes
+    domain: str
+    #: where the domain has published the key: `<selector>._domainkey.<domain>`
+    selector: str
+    #: private key in PEM: RSA of 2048 bits, or Ed25519, which not all receivers know
+    key: str = field(repr=False)
+
+    def signer(self) -> dkim.Signer:
+        """Raises ValueError."""
+        domain = mailboxes.ascii_domain("@" + self.domain).removeprefix("@")
+        return dkim.Signer(domain=domain, selector=self.selector, key=self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +67,21 @@ class Settings:
     reply_to: str = ""
     #: where bounces go; default: the address of `from`
     envelope_sender: str = ""
+    #: `bounces+{reference}@example.com`: each message gets an envelope sender of its own, with a
+    #: tag that nobody else can make, at a domain whose mail is posted to us; needs
+    #: receipt_secret; default: envelope_sender for all
+    bounce: str = ""
     #: ask for bounces that name our reference (RFC 3461); default false
     dsn: bool = False
+    #: ask for reports of delivery too, with dsn; many servers say only that they have passed the
+    #: message on; default false
+    dsn_success: bool = False
+    #: what proves that a posted mail comes from our mail system; default: none is believed
+    receipt_secret: str = field(default="", repr=False)
+    #: the secret before, while old bounces may come; default: none
+    receipt_secret_previous: str = field(default="", repr=False)
+    #: sign with this key, or with each of several; default: leave it to the relay
+    dkim: Sequence[Dkim] | Dkim | None = None
     #: what we call ourselves in EHLO; default: the machine's name
     local_hostname: str = ""
     #: default 100
@@ -59,8 +101,49 @@ class Settings:
             faults.append("messages_per_connection: less than 1")
         if self.username and self.security == "none" and not is_loopback(self.host):
             faults.append("security: a password needs tls or starttls, unless the host is local")
+        faults += self._report_faults()
+        faults += self._dkim_faults()
         if faults:
             raise errors.SettingsError(faults)
+
+    def _report_faults(self) -> list[str]:
+        faults = []
+        if self.dsn_success and not self.dsn:
+            faults.append("dsn_success: needs dsn")
+        if self.receipt_secret_previous and not self.receipt_secret:
+            faults.append("receipt_secret_previous: needs receipt_secret")
+        if self.bounce and len(self.receipt_secret) < _MIN_SECRET:
+            faults.append(f"bounce: needs a receipt_secret of {_MIN_SECRET} characters or more")
+        return faults + self._bounce_faults()
+
+    def _bounce_faults(self) -> list[str]:
+        if not self.bounce:
+            return []
+        local, _, domain = self.bounce.rpartition("@")
+        if local.count(verp.PLACE) != 1 or verp.PLACE in domain:
+            return [f"bounce: not one {verp.PLACE} before the @"]
+        if mailboxes.read(self.bounce.replace(verp.PLACE, "x")) is None:
+            return ["bounce: not an email address"]
+        if not verp.Addresses(self.bounce, ["x"], account="").make(_EXAMPLE):
+            return [f"bounce: over {verp.MAX_PREFIX} octets beside {verp.PLACE} before the @"]
+        return []
+
+    def _dkim_faults(self) -> list[str]:
+        faults = []
+        for at, one in enumerate(self.keys):
+            place = "dkim" if isinstance(self.dkim, Dkim) else f"dkim[{at}]"
+            try:
+                one.signer()
+            except ValueError as error:
+                faults.append(f"{place}: {error}")
+        if len({(one.domain, one.selector) for one in self.keys}) < len(self.keys):
+            faults.append("dkim: two keys under one name")
+        return faults
+
+    @property
+    def keys(self) -> Sequence[Dkim]:
+        """Of `dkim`, as a list."""
+        return [self.dkim] if isinstance(self.dkim, Dkim) else (self.dkim or ())
 
 
 class Provider(base.SmtpProvider):
@@ -75,13 +158,22 @@ class Provider(base.SmtpProvider):
             raise errors.SettingsError(["from: not a mailbox"])
         self.account = account
         self.channel = wire.Channel.EMAIL
-        self.reports: frozenset[wire.ReceiptEvent] = frozenset()
+        tells = settings.dsn and settings.dsn_success and settings.receipt_secret
+        self.reports = frozenset({wire.ReceiptEvent.DELIVERED} if tells else ())
         self._settings = settings
         self._clock = clock
         self._sender = sender
         self._reply_to = mailboxes.read(settings.reply_to)
-        bounces = mailboxes.read(settings.envelope_sender) or sender
-        self._envelope_sender = bounces.address
+        returns = mailboxes.read(settings.envelope_sender) or sender
+        self._envelope_sender = returns.address
+        self._signers = [one.signer() for one in settings.keys]
+        secrets = (settings.receipt_secret, settings.receipt_secret_previous)
+        self._secrets = [secret for secret in secrets if secret]
+        self._addresses = (
+            verp.Addresses(mailboxes.ascii_domain(settings.bounce), self._secrets, account=account)
+            if settings.bounce
+            else None
+        )
 
     @property
     def settings(self) -> Settings:
@@ -99,9 +191,9 @@ class Provider(base.SmtpProvider):
     def _envelope(self, message: wire.Message) -> wire.Envelope:
         recipient = mailboxes.ascii_domain(message.to.email)
         return wire.Envelope(
-            sender=self._envelope_sender,
+            sender=self._sender_of(message),
             recipients=(recipient,),
-            content=self._content(message, recipient),
+            content=self._finish(message, self._content(message, recipient)),
             mail_options=self._mail_options(message),
             rcpt_options=self._rcpt_options(recipient),
         )
@@ -121,6 +213,19 @@ class Provider(base.SmtpProvider):
             automatic=not unsubscribe and message.category != "marketing",
         )
 
+    def _sender_of(self, message: wire.Message) -> str:
+        """Where bounces of this message go."""
+        own = self._addresses.make(message.reference) if self._addresses else ""
+        return own or self._envelope_sender
+
+    def _finish(self, message: wire.Message, content: bytes) -> bytes:
+        """What comes last: our name where the relay may replace Message-ID, and signatures."""
+        if self._secrets:
+            name = f"{bounces.REFERENCE_HEADER}: {message.reference}\r\n"
+            content = name.encode("ascii") + content
+        now_s = self._clock.now_ms() // 1000
+        return b"".join([one.sign(content, now_s=now_s) for one in self._signers]) + content
+
     def _mail_options(self, message: wire.Message) -> Sequence[str]:
         if not self._settings.dsn:
             return ()
@@ -129,14 +234,38 @@ class Provider(base.SmtpProvider):
     def _rcpt_options(self, recipient: str) -> Sequence[str]:
         if not self._settings.dsn:
             return ()
-        if not recipient.isascii():
-            return ("NOTIFY=FAILURE",)
-        return "NOTIFY=FAILURE", f"ORCPT=rfc822;{_xtext(recipient)}"
+        notify = "NOTIFY=SUCCESS,FAILURE" if self._settings.dsn_success else "NOTIFY=FAILURE"
+        original = _original(recipient)
+        return (notify, original) if len(original) <= _MAX_ORCPT else (notify,)
 
     def read_reply(self, message: wire.Message, reply: wire.SmtpReply) -> wire.AttemptResult:
         return smtp_replies.read(reply)
+
+    def verify_receipt(self, request: wire.HttpRequest) -> bool:
+        """Whether it has the secret. Without one in the settings nothing is believed."""
+        offered = request.headers.get("x-receipt-secret", "").encode("utf-8", "replace")
+        proofs = [hmac.compare_digest(offered, one.encode("utf-8")) for one in self._secrets]
+        return request.method == "POST" and any(proofs)
+
+    def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in ("message/rfc822", "message/global"):
+            raise errors.UnreadableReceipt("not posted as message/rfc822")
+        envelope_to = request.headers.get("x-envelope-to", "")
+        return bounces.read(request.body, envelope_to=envelope_to, addresses=self._addresses)
+
+    def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
+        return wire.HttpResponse(status=204)
 
 
 def _xtext(value: str) -> str:
     """RFC 3461 §4."""
     return re.sub(r"[^!-*,-<>-~]", lambda match: f"+{ord(match[0]):02X}", value)
+
+
+def _original(recipient: str) -> str:
+    """ORCPT: as xtext, or as RFC 6533 §3 has what is not ASCII, in ASCII."""
+    if recipient.isascii():
+        return f"ORCPT=rfc822;{_xtext(recipient)}"
+    escaped = re.sub(r"[^!-*,-<>-\[\]-~]", lambda match: f"\\x{{{ord(match[0]):X}}}", recipient)
+    return f"ORCPT=utf-8;{escaped}"

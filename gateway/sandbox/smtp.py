@@ -2,6 +2,7 @@
 
 RFC 5321, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3463 and 5248 (enhanced
 codes). Magic addresses are those whose local part, up to a `+`, is one of `MAGIC`, at any domain.
+What it has taken may come back by mail: such mails are posted to the knob `receipt_url`.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import ClassVar, Literal, TypeAlias, Unpack
 
-from gateway.sandbox import base, certificate, smtp_mail, smtp_session
+from gateway.model import wire
+from gateway.sandbox import base, certificate, smtp_mail, smtp_reports, smtp_session
 from gateway.sandbox.log import Arrival, find_reference
 from gateway.sandbox.magic import ORDINARY, Fate, Magic
 
@@ -33,6 +35,12 @@ MAGIC: Mapping[str, Magic] = {
     "later": Magic(fate=Fate.TEMPORARY, code="451 4.3.0 try again later"),
     "lost": Magic(fate=Fate.LOST),
     "hang": Magic(fate=Fate.HUNG),
+    # taken, and then a mail comes back
+    "gone": Magic(receipt=wire.ReceiptEvent.BOUNCED),
+    "expired": Magic(receipt=wire.ReceiptEvent.EXPIRED),
+    "filtered": Magic(receipt=wire.ReceiptEvent.FAILED),
+    "complaint": Magic(receipt=wire.ReceiptEvent.COMPLAINED),
+    "silent": Magic(silent=True),
 }
 
 #: Refused only after the whole content has come.
@@ -69,9 +77,13 @@ class SmtpSimulator(base.Simulator):
         pipelining: bool = True,
         chunking: bool = True,
         messages_per_connection: int = 0,
+        receipt_secret: str = "",
         **options: Unpack[base.Options],
     ) -> None:
-        """messages_per_connection: after so many MAIL is answered 421; 0: no limit."""
+        """messages_per_connection: after so many MAIL is answered 421; 0: no limit.
+
+        receipt_secret: what the mail system shows with mails that come back.
+        """
         super().__init__(**options)
         self.security = security
         #: what clients must trust, once it is entered; None without TLS
@@ -84,6 +96,7 @@ class SmtpSimulator(base.Simulator):
             chunking=chunking,
             messages_per_connection=messages_per_connection,
         )
+        self._receipt_secret = receipt_secret
         self.sessions: set[smtp_session.Session] = set()
         self._greylisted: OrderedDict[str, None] = OrderedDict()
 
@@ -111,7 +124,7 @@ class SmtpSimulator(base.Simulator):
 
     def judge_recipient(self, address: str) -> smtp_mail.Verdict:
         """What becomes of a message for the address, and when that is said."""
-        local = address.partition("@")[0].partition("+")[0].lower()
+        local = _local(address)
         magic = MAGIC.get(local, ORDINARY)
         if local == _ONCE and not self._is_first(address):
             magic = ORDINARY
@@ -158,4 +171,38 @@ class SmtpSimulator(base.Simulator):
                     content=described,
                 )
             )
+            if fate in (Fate.TAKEN, Fate.LOST):
+                self._bring_back(mail, to, content)
         return id
+
+    def _bring_back(self, mail: smtp_mail.Mail, to: str, content: bytes) -> None:
+        event = self.judge.receipt(MAGIC.get(_local(to), ORDINARY))
+        if event is None or not self.knobs.receipt_url:
+            return
+        asked = mail.asked.get(to, {})
+        sent = smtp_reports.Sent(
+            sender=mail.sender,
+            recipient=to,
+            content=content,
+            envelope_id=mail.envelope_id,
+            notify=asked.get("NOTIFY", ""),
+            original=asked.get("ORCPT", ""),
+        )
+        if not (back := smtp_reports.compose(sent, event)):
+            return
+        report = smtp_reports.report(
+            self.knobs.receipt_url,
+            self._receipt_secret,
+            back,
+            # complaints go to the postmaster's desk, not to the envelope sender
+            envelope_to="" if event is wire.ReceiptEvent.COMPLAINED else mail.sender,
+            retry_delay=lambda: self.knobs.receipt_retry_delay,
+        )
+        delay = self.judge.receipt_delay()
+        for _ in range(1 + self.knobs.receipt_repeats):
+            self.reporter.schedule(delay, report)
+
+
+def _local(address: str) -> str:
+    """What magic goes by."""
+    return address.partition("@")[0].partition("+")[0].lower()

@@ -1,6 +1,7 @@
 """One mail transaction of the simulator: its commands' arguments, its recipients, its headers."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.sandbox.magic import Fate
@@ -37,10 +38,14 @@ class Mail:
 
     sender: str
     envelope_id: str = ""
+    #: whether MAIL had SMTPUTF8 (RFC 6531)
+    is_utf8: bool = False
     #: those not refused, with what becomes of the message on their account
     recipients: list[tuple[str, Verdict]] = field(default_factory=list)
     #: what has come by BDAT so far
     chunks: bytearray = field(default_factory=bytearray)
+    #: by recipient: what RCPT asked for, such as NOTIFY
+    asked: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

@@ -189,6 +189,8 @@ class Session(smtp.SMTP):
         size = parameters.get("SIZE", "0")
         if not size.isdecimal():
             return "501 5.5.4 bad SIZE"
+        if not sender.isascii() and "SMTPUTF8" not in parameters:
+            return "550 5.6.7 SMTPUTF8 is needed for the sender"
         if int(size) > SIZE_LIMIT:
             return "552 5.3.4 message too big"
         if 0 < settings.messages_per_connection <= self._messages:
@@ -196,7 +198,11 @@ class Session(smtp.SMTP):
         if self._relay.judge.throttled():
             self._relay.record_refusal("", smtp_mail.Verdict(fate=Fate.THROTTLED, reply=THROTTLED))
             return THROTTLED
-        self.envelope.mail = smtp_mail.Mail(sender=sender, envelope_id=parameters.get("ENVID", ""))
+        self.envelope.mail = smtp_mail.Mail(
+            sender=sender,
+            envelope_id=parameters.get("ENVID", ""),
+            is_utf8="SMTPUTF8" in parameters,
+        )
         return "250 2.1.0 sender ok"
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -209,9 +215,11 @@ class Session(smtp.SMTP):
         found = smtp_mail.parse(arg, keyword="TO:", known=_RCPT_PARAMETERS)
         if isinstance(found, str):
             return found
-        address = found[0]
+        address, parameters = found
         if not address:
             return "553 5.1.3 no address"
+        if not address.isascii() and not mail.is_utf8:
+            return "553 5.6.7 SMTPUTF8 is needed for the recipient"
         if len(mail.recipients) >= _RECIPIENT_LIMIT:
             return "452 4.5.3 too many recipients"
         verdict = self._relay.judge_recipient(address)
@@ -219,6 +227,7 @@ class Session(smtp.SMTP):
             self._relay.record_refusal(address, verdict)
             return verdict.reply
         mail.recipients.append((address, verdict))
+        mail.asked[address] = parameters
         return "250 2.1.5 recipient ok"
 
     async def smtp_DATA(self, arg: str | None) -> None:

@@ -344,6 +344,15 @@ class MailProvider(providers.SmtpProvider):
     def read_reply(self, message: wire.Message, reply: wire.SmtpReply) -> wire.AttemptResult:
         return wire.Accepted(provider_id=reply.text)
 
+    def verify_receipt(self, request: wire.HttpRequest) -> bool:
+        return False
+
+    def read_receipts(self, request: wire.HttpRequest) -> Sequence[wire.DeliveryReceipt]:
+        return ()
+
+    def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
+        return wire.HttpResponse(status=204)
+
 
 @pytest.mark.parametrize(
     ("end", "result"),

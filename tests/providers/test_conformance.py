@@ -275,6 +275,22 @@ def test_any_reply_of_a_relay_gives_a_result(
     assert 200 <= code < 300 or not isinstance(result, wire.Accepted)
 
 
+@given(headers=HEADERS, body=BODIES)
+@settings(STEADY, max_examples=100)
+def test_garbage_is_no_bounce(
+    smtp: base.SmtpProvider, headers: dict[str, str], body: bytes
+) -> None:
+    url = "https://gw.example.com/v1/receipts/main"
+    for kind in ({}, {"content-type": "message/rfc822"}):
+        request = wire.HttpRequest(method="POST", url=url, headers={**headers, **kind}, body=body)
+
+        assert not smtp.verify_receipt(request)
+        try:
+            assert not smtp.read_receipts(request)
+        except errors.UnreadableReceipt:
+            continue
+
+
 @given(status=st.integers(0, 2**32 - 1), id_=st.text(max_size=64), at_bind=st.booleans())
 @settings(STEADY, max_examples=100)
 def test_any_answer_of_a_message_centre_gives_a_result(

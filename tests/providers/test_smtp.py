@@ -1,11 +1,16 @@
 """The SMTP provider: envelopes, and the meaning of every kind of reply."""
 
+import base64
 import email
 import email.policy
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import dkim as peer
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +19,8 @@ from gateway.providers import smtp, smtp_replies
 
 Make = Callable[..., smtp.Provider]
 Message = Callable[..., wire.Message]
+
+SECRET = "of the mail system"
 
 #: As the classes of the table map to results: type, scope or cause, suppression, wait.
 CLASSES = {
@@ -200,7 +207,114 @@ def test_local_part_outside_ascii_stays(make: Make, message: Message) -> None:
     ((_, envelope),) = make("smtp", dsn=True).build_envelopes([asked])
 
     assert envelope.recipients == ("李@example.com",)
+    assert envelope.rcpt_options == ("NOTIFY=FAILURE", "ORCPT=utf-8;\\x{674E}@example.com")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "original"),
+    [
+        ("a+b=c@example.com", "rfc822;a+2Bb+3Dc@example.com"),
+        ('"a b"@example.com', 'rfc822;"a+20b"@example.com'),
+        ("ü+a=b@example.com", "utf-8;\\x{FC}\\x{2B}a\\x{3D}b@example.com"),
+        ("😀@example.com", "utf-8;\\x{1F600}@example.com"),
+    ],
+)
+def test_original_recipient_is_written_as_its_type_wants(
+    make: Make, message: Message, recipient: str, original: str
+) -> None:
+    asked = message(to=wire.Address(email=recipient))
+
+    ((_, envelope),) = make("smtp", dsn=True).build_envelopes([asked])
+
+    assert envelope.rcpt_options == ("NOTIFY=FAILURE", f"ORCPT={original}")
+
+
+def test_original_recipient_that_is_too_long_is_left_out(make: Make, message: Message) -> None:
+    asked = message(to=wire.Address(email=f"{'李' * 60}@example.com"))
+
+    ((_, envelope),) = make("smtp", dsn=True).build_envelopes([asked])
+
     assert envelope.rcpt_options == ("NOTIFY=FAILURE",)
+
+
+def test_delivery_is_reported_only_if_asked_for_and_believed(make: Make, message: Message) -> None:
+    told = {wire.ReceiptEvent.DELIVERED}
+    provider = make("smtp", dsn=True, dsn_success=True, receipt_secret=SECRET)
+
+    ((_, envelope),) = provider.build_envelopes([message()])
+
+    assert envelope.rcpt_options[0] == "NOTIFY=SUCCESS,FAILURE"
+    assert provider.reports == told
+    assert make("smtp", dsn=True, dsn_success=True).reports == frozenset()
+    assert make("smtp", dsn=True, receipt_secret=SECRET).reports == frozenset()
+
+
+def test_each_message_has_a_sender_of_its_own_that_fits(make: Make, message: Message) -> None:
+    provider = make("smtp", bounce="bounces+{reference}@example.com", receipt_secret=SECRET)
+    messages = [
+        message(reference=f"0195500a-5c00-7000-8000-000000000001-0-{n}-0") for n in range(3)
+    ]
+
+    senders = [envelope.sender for _, envelope in provider.build_envelopes(messages)]
+
+    assert len(set(senders)) == 3
+    for sender in senders:
+        assert re.fullmatch(r"bounces\+[a-z2-7]{47}@example\.com", sender)
+
+
+def test_message_whose_name_is_too_long_has_the_common_sender(make: Make, message: Message) -> None:
+    settings = {"bounce": "bounces+{reference}@example.com", "envelope_sender": "b@example.com"}
+    provider = make("smtp", settings, receipt_secret=SECRET)
+    asked = message(reference="0195500a-5c00-7000-8000-000000000001-fffffff-fffffff-fffffff")
+
+    ((_, envelope),) = provider.build_envelopes([asked])
+
+    assert envelope.sender == "b@example.com"
+
+
+def test_our_name_is_in_the_header_where_bounces_are_read(make: Make, message: Message) -> None:
+    ((_, silent),) = make("smtp").build_envelopes([message()])
+    ((_, told),) = make("smtp", receipt_secret=SECRET).build_envelopes([message()])
+
+    name = f"X-Gateway-Reference: {message().reference}\r\n".encode()
+    assert told.content == name + silent.content
+
+
+@pytest.mark.parametrize("to", ["li@example.com", "李@例え.jp"])
+def test_signed_mail_is_valid_for_another_implementation(
+    make: Make, message: Message, rsa_pem: str, rsa_key: rsa.RSAPrivateKey, to: str
+) -> None:
+    ed25519_key = ed25519.Ed25519PrivateKey.generate()
+    ed25519_pem = ed25519_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    der = rsa_key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    raw = ed25519_key.public_key().public_bytes_raw()
+    zone = {
+        b"r._domainkey.example.com.": b"v=DKIM1; k=rsa; p=" + base64.b64encode(der),
+        b"e._domainkey.example.com.": b"v=DKIM1; k=ed25519; p=" + base64.b64encode(raw),
+    }
+    keys = [
+        {"domain": "example.com", "selector": "r", "key": rsa_pem},
+        {"domain": "example.com", "selector": "e", "key": ed25519_pem},
+    ]
+    content = wire.Content(subject="例え " * 30, text=".\n..例え  \n\n", html="<p>.</p>\n.")
+    provider = make("smtp", dkim=keys, receipt_secret=SECRET)
+
+    ((_, envelope),) = provider.build_envelopes(
+        [message(to=wire.Address(email=to), content=content)]
+    )
+
+    verifier = peer.DKIM(envelope.content)
+    assert envelope.content.count(b"DKIM-Signature:") == 2
+    for at in (0, 1):
+        assert verifier.verify(at, dnsfunc=lambda name, timeout=5: zone[name])
+    assert make("smtp", dkim=keys[1]).build_envelopes([message()])
+    assert ed25519_pem not in repr(provider.settings)
 
 
 @pytest.mark.parametrize("subject", ["a\r\nBcc: x@evil.example", "a\x00b"])
@@ -226,6 +340,16 @@ def test_subject_that_no_header_can_hold_is_refused(
         ({"messages_per_connection": 0}, "messages_per_connection"),
         ({"security": "none", "username": "u"}, "security"),
         ({"security": "ssl"}, "security"),
+        ({"dsn_success": True}, "dsn_success"),
+        ({"receipt_secret_previous": "s"}, "receipt_secret_previous"),
+        ({"bounce": "b+{reference}@example.com"}, "bounce"),
+        ({"bounce": "b+{reference}@example.com", "receipt_secret": "short"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b@example.com"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b@{reference}.example.com"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b {reference}@example.com"}, "bounce"),
+        ({"receipt_secret": SECRET, "bounce": "b" * 18 + "{reference}@example.com"}, "bounce"),
+        ({"dkim": {"domain": "example.com", "selector": "a", "key": "none"}}, "dkim"),
+        ({"dkim": {"domain": "example.com", "selector": "a"}}, "dkim.key"),
     ],
 )
 def test_settings_that_cannot_work_are_faults(
