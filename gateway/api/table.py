@@ -13,6 +13,7 @@ from gateway.api import (
     receipts,
     schema,
     shapes,
+    subscriptions,
     webhooks,
 )
 from gateway.api.spec import Answer, Query, Route
@@ -240,6 +241,21 @@ PUBLIC: Sequence[Route] = (
             _RECEIPT_PROBLEMS,
         )
         for method, summary in (("POST", "Take delivery receipts"), ("GET", "Prove the address"))
+    ),
+    *(
+        _open(
+            method,
+            "/u/{token}",
+            summary,
+            "subscriptions",
+            handler,
+            {200: Answer(description="A page", content_type="text/html")},
+            problems,
+        )
+        for method, summary, handler, problems in (
+            ("GET", "Ask before leaving", subscriptions.ask, (404,)),
+            ("POST", "Leave a category", subscriptions.leave, (400, 404, 408, 413, 415, 503)),
+        )
     ),
     _open(
         "GET",

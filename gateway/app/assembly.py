@@ -34,6 +34,7 @@ from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
 from gateway.dispatch.smpp_sender import SmppSender
+from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
@@ -149,6 +150,13 @@ class Assembly:
             clock,
             await self.store.secret("addresses"),
             by_consent=[name for name, one in settings.categories.items() if one.consent],
+            can_leave=self._can_leave(),
+        )
+        self._subscriptions = Subscriptions(
+            self._bans,
+            await self.store.secret("unsubscribe"),
+            public_url=settings.api.public_url,
+            categories=self._can_leave(),
         )
         self._renderer = Renderer(
             self._templates,
@@ -157,7 +165,11 @@ class Assembly:
                 name: frozenset(settings.providers[one].kind for one in lane.providers)
                 for name, lane in settings.lanes.items()
             },
+            self._subscriptions,
         )
+
+    def _can_leave(self) -> Sequence[str]:
+        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
 
     def _note_commit(self, seconds: float, works: int) -> None:
         self.metrics.commit_seconds.observe(seconds)
@@ -312,6 +324,7 @@ class Assembly:
                 self._book, self.store, self._finisher, clock, self._guard.check_url
             ),
             receipts=receipts,
+            subscriptions=self._subscriptions,
             keys=keys,
             operations=self._operations,
             clock=clock,

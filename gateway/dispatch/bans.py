@@ -15,16 +15,26 @@ Hashed = tuple[str, str]
 
 #: Why somebody is not written to who has not agreed to it.
 NO_CONSENT = "no recorded consent"
+#: Why somebody is not written to who has left a tenant's category.
+UNSUBSCRIBED = "unsubscribed"
 
 
 class Bans:
     """Suppression and consent of addresses, by keyed hash: the store never sees who it is about."""
 
     def __init__(
-        self, store: base.Store, clock: Clock, key: bytes, *, by_consent: Collection[str] = ()
+        self,
+        store: base.Store,
+        clock: Clock,
+        key: bytes,
+        *,
+        by_consent: Collection[str] = (),
+        can_leave: Collection[str] = (),
     ) -> None:
-        """by_consent: the categories that nobody gets without a recorded permission."""
+        """by_consent: the categories that nobody gets without a recorded permission. can_leave:
+        those that a recipient can refuse and still get others."""
         self._by_consent = frozenset(by_consent)
+        self._can_leave = frozenset(can_leave)
         self._store = store
         self._clock = clock
         self._key = key
@@ -33,6 +43,13 @@ class Bans:
     def hashed(self, channel: wire.Channel, address: wire.Address) -> Hashed:
         """The store's name for an address on a channel."""
         return channel, hash_address(self._key, channel, _value(channel, address))
+
+    def names(
+        self, tenant: str, category: str, channel: wire.Channel, address: wire.Address
+    ) -> tuple[Hashed, ...]:
+        """All names under which an address may be banned, for messages of this category."""
+        name = self.hashed(channel, address)
+        return (name, _refusal(tenant, category, name)) if category in self._can_leave else (name,)
 
     async def refresh(self) -> None:
         """See whether there are any bans at all, which spares the look-up while there are none."""
@@ -49,16 +66,19 @@ class Bans:
         asking = [row for row in rows if row.case.message.category in self._by_consent]
         if not asking and not await self.exist():
             return [""] * len(rows)
-        names = [None if row.case.internal else self.hashed(*_target(row)) for row in rows]
-        wanted = [name for name in names if name is not None]
+        names = [() if row.case.internal else self._names_of(row) for row in rows]
+        wanted = [name for every in names for name in every]
         found = await self._store.suppressed(wanted) if wanted else {}
         refused = await self._refused(asking)
         return [
-            found.get(name, "") or refused.get((row.case.id, row.step, row.part), "")
-            if name is not None
+            _first(found, every) or refused.get((row.case.id, row.step, row.part), "")
+            if every
             else ""
-            for row, name in zip(rows, names, strict=True)
+            for row, every in zip(rows, names, strict=True)
         ]
+
+    def _names_of(self, row: Claimed) -> tuple[Hashed, ...]:
+        return self.names(row.case.tenant, row.case.message.category, *_target(row))
 
     async def _refused(self, rows: Sequence[Claimed]) -> Mapping[tuple[str, int, int], str]:
         """Of rows that need a permission those that have none any more, by message, step, part."""
@@ -98,6 +118,32 @@ class Bans:
             source=source,
             now_ms=self._clock.now_ms(),
         )
+
+    async def refuse(self, tenant: str, category: str, name: Hashed) -> None:
+        """Record that somebody wants no more of a tenant's category, and forget a permission.
+
+        The refusal stands until it is lifted: a permission that is recorded later, as by lists
+        that are read in again and again, does not undo it.
+        """
+        self._any = True
+        await self._store.suppress(
+            [_refusal(tenant, category, name)],
+            reason=UNSUBSCRIBED,
+            source="recipient",
+            now_ms=self._clock.now_ms(),
+        )
+        await self._store.withdraw_consent(tenant, category, name)
+
+
+def _refusal(tenant: str, category: str, name: Hashed) -> Hashed:
+    """The name of a ban that holds for one category of one tenant."""
+    channel, hash_ = name
+    return f"{channel} category:{tenant}/{category}", hash_
+
+
+def _first(found: Mapping[Hashed, str], names: Sequence[Hashed]) -> str:
+    """The first reason for which one of the names is banned; empty without one."""
+    return next((found[name] for name in names if name in found), "")
 
 
 def _target(row: Claimed) -> tuple[wire.Channel, wire.Address]:

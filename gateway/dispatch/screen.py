@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed
 from gateway.dispatch.compose import Plan
+from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage, RequestError
 from gateway.model.message import Skipped, Step
 from gateway.model.submission import Caller
@@ -31,23 +32,29 @@ class Screen:
     ) -> Sequence[Judged | RequestError]:
         """One verdict for each plan, in order; refused ones stay what they are."""
         good = [one for one in plans if isinstance(one, Plan)]
-        banned = await self._banned(good)
+        banned = await self._banned(caller, good)
         return [
             one if isinstance(one, RequestError) else await self._judge_one(caller, one, banned)
             for one in plans
         ]
 
-    async def _banned(self, plans: Sequence[Plan]) -> Mapping[Hashed, str]:
+    async def _banned(self, caller: Caller, plans: Sequence[Plan]) -> Mapping[Hashed, str]:
         if not plans or not await self._bans.exist():
             return {}
         return await self._bans.among(
             [
-                self._bans.hashed(step.channel, part)
+                name
                 for plan in plans
                 for step in plan.message.chain
                 for part in step.parts
+                for name in self._names(caller, plan, step, part)
             ]
         )
+
+    def _names(
+        self, caller: Caller, plan: Plan, step: Step, part: wire.Address
+    ) -> Sequence[Hashed]:
+        return self._bans.names(caller.tenant, plan.message.category, step.channel, part)
 
     async def _judge_one(
         self, caller: Caller, plan: Plan, banned: Mapping[Hashed, str]
@@ -60,7 +67,7 @@ class Screen:
                 return InvalidMessage("the recipient has not agreed to this", [fault])
         if not banned:
             return Judged(plan=plan)
-        left = self._without(plan, banned)
+        left = self._without(caller, plan, banned)
         if left.message.chain:
             return Judged(plan=left)
         return Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
@@ -73,14 +80,17 @@ class Screen:
         ]
         given = await self._bans.consented(caller.tenant, plan.message.category, names)
         refused = {name: NO_CONSENT for name in names if name not in given}
-        return self._without(plan, refused)
+        return self._without(caller, plan, refused)
 
-    def _without(self, plan: Plan, refused: Mapping[Hashed, str]) -> Plan:
+    def _without(self, caller: Caller, plan: Plan, refused: Mapping[Hashed, str]) -> Plan:
         """The plan less the parts that are refused, and the steps that have none left."""
         steps: list[Step] = []
         skipped: list[Skipped] = []
         for step in plan.message.chain:
-            reasons = [refused.get(self._bans.hashed(step.channel, part)) for part in step.parts]
+            reasons = [
+                next((refused[name] for name in names if name in refused), None)
+                for names in (self._names(caller, plan, step, part) for part in step.parts)
+            ]
             parts = tuple(
                 part for part, why in zip(step.parts, reasons, strict=True) if why is None
             )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from gateway.clock import Clock
-from gateway.content import mime
+from gateway.content import attachments, mime
 from gateway.model import errors, wire
 from gateway.providers import base, mailboxes, smtp_replies
 from gateway.transport.smtp import is_loopback
@@ -90,7 +90,8 @@ class Provider(base.SmtpProvider):
     def build_envelopes(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[wire.Message, wire.Envelope]]:
-        """Of `content.extra` it reads `list_unsubscribe`: a URI, or a list of them.
+        """Of `content.extra` it reads `list_unsubscribe`, a URI or a list of them, `feedback_id`
+        and `attachments`.
 
         Raises ValueError for an address, subject or URI that no header can hold.
         """
@@ -119,6 +120,8 @@ class Provider(base.SmtpProvider):
             reply_to=self._reply_to,
             unsubscribe=unsubscribe,
             automatic=not unsubscribe and message.category != "marketing",
+            feedback_id=str(message.content.extra.get("feedback_id", "")),
+            attachments=attachments.of(message.content),
         )
 
     def _mail_options(self, message: wire.Message) -> Sequence[str]:
