@@ -7,7 +7,6 @@ messages are kept as JSON, and most services of email want base64 too. Nothing i
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from gateway.model import wire
@@ -113,8 +112,10 @@ def _read(where: str, value: Any) -> Attachment:
 def _name_fault(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME or not name.strip(" ."):
         return f"not a file name of 1 to {MAX_NAME} printable characters without / and \\"
+    if name != name.strip():
+        return "begins or ends with a blank, which some mail programs drop"
     # Windows drops dots and blanks at the end, and would run the rest
-    extension = PurePosixPath(name.rstrip(" .")).suffix.removeprefix(".").lower()
+    extension = name.rstrip(" .").rpartition(".")[2].lower() if "." in name else ""
     kind = REFUSED.get(extension)
     return f"ends with .{extension}: {kind}, which mailboxes refuse" if kind else ""
 

@@ -84,10 +84,21 @@ def _file_name(name: str) -> bytes:
     encoded = "utf-8''" + quote(name, safe="")
     if len(encoded) <= _NAME_PIECE:
         return b";\r\n filename*=" + encoded.encode("ascii")
-    pieces = re.findall(rf"(?:%[0-9A-F]{{2}}|[^%]){{1,{_NAME_PIECE // 3}}}", encoded)
     return b"".join(
-        f";\r\n filename*{place}*={piece}".encode("ascii") for place, piece in enumerate(pieces)
+        f";\r\n filename*{place}*={piece}".encode("ascii")
+        for place, piece in enumerate(_pieces(name))
     )
+
+
+def _pieces(name: str) -> Sequence[str]:
+    """Encoded, none with half a character: some parsers decode each by itself."""
+    pieces = ["utf-8''"]
+    for character in name:
+        encoded = quote(character, safe="")
+        if len(pieces[-1]) + len(encoded) > _NAME_PIECE:
+            pieces.append("")
+        pieces[-1] += encoded
+    return pieces
 
 
 def _part(text: str, subtype: bytes) -> list[bytes]:

@@ -27,6 +27,7 @@ from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
+from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
@@ -216,6 +217,7 @@ TABLES: dict[str, Any] = {
             "consent": False,
         },
         "agreed": {"chain": [{"channel": "sms"}], "consent": True},
+        "news": {"chain": [{"channel": "email"}], "unsubscribe": True},
     },
     "lanes": {
         "sms": {"channel": "sms", "providers": ["a", "b"]},
@@ -276,7 +278,15 @@ class World:
             webhooks=reporter,
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
         )
-        self.bans = Bans(self.store, clock, b"k" * 32, by_consent=["agreed"])
+        self.bans = Bans(
+            self.store, clock, b"k" * 32, by_consent=["agreed"], can_leave=self._can_leave()
+        )
+        self.subscriptions = Subscriptions(
+            self.bans,
+            b"u" * 32,
+            public_url="https://gw.example.com",
+            categories=self._can_leave(),
+        )
         self.composer = Composer(
             configured,
             self.templates,
@@ -342,6 +352,9 @@ class World:
 
     # Building
 
+    def _can_leave(self) -> Sequence[str]:
+        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
+
     def _sender(self, name: str) -> FakeSender:
         lanes = [one for one in self.settings.lanes.values() if name in one.providers]
         channel = lanes[0].channel if lanes else wire.Channel.SMS
@@ -363,7 +376,7 @@ class World:
         return Attempter(
             sender,
             finisher=self.finisher,
-            renderer=Renderer(self.templates, "", kinds),
+            renderer=Renderer(self.templates, "", kinds, self.subscriptions),
             bans=self.bans,
             clock=self.clock,
             metrics=self.metrics,
