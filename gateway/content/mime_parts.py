@@ -17,7 +17,7 @@ MAX_LINE = 998
 #: Octets of a name's piece, so that its line is no longer than 78 with what stands around it.
 _NAME_PIECE = 60
 #: A file name that can stand between quotes as it is.
-_PLAIN_NAME = re.compile(rf"(?! )[ !#-[\]-~]{{1,{_NAME_PIECE}}}(?<! )")
+_PLAIN_NAME = re.compile(rf"(?! )(?!.*=\?)[ !#-[\]-~]{{1,{_NAME_PIECE}}}(?<! )")
 
 #: Octets that travel as they are in 7bit (RFC 2045 §2.7), line ends apart.
 _PLAIN = bytes(range(0x20, 0x7F)) + b"\t\r\n"
