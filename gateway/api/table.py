@@ -219,6 +219,11 @@ _WEBHOOKS = (
 _RECEIPT = {200: Answer(description="What the provider wants to hear", content_type="*/*")}
 _RECEIPT_PROBLEMS = (400, 403, 404, 408, 413, 415)
 
+_PAGES = {
+    200: Answer(description="A page", content_type="text/html"),
+    404: Answer(description="A page: the link is nobody's", content_type="text/html"),
+}
+
 PUBLIC: Sequence[Route] = (
     *_MESSAGES,
     *_WEBHOOKS,
@@ -249,12 +254,12 @@ PUBLIC: Sequence[Route] = (
             summary,
             "subscriptions",
             handler,
-            {200: Answer(description="A page", content_type="text/html")},
+            _PAGES,
             problems,
         )
         for method, summary, handler, problems in (
-            ("GET", "Ask before leaving", subscriptions.ask, (404,)),
-            ("POST", "Leave a category", subscriptions.leave, (400, 404, 408, 413, 415, 503)),
+            ("GET", "Ask before leaving", subscriptions.ask, ()),
+            ("POST", "Leave a category", subscriptions.leave, (400, 408, 413, 415, 503)),
         )
     ),
     _open(
