@@ -7,12 +7,15 @@ run out, as people open old mail. RFC 8058 (one click), RFC 2369 (List-Unsubscri
 import base64
 import binascii
 import hmac
+import logging
 from collections.abc import Collection
 
 from gateway.dispatch.bans import Bans
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.values import Value, replace
+
+_log = logging.getLogger(__name__)
 
 #: Octets of a signature: half of SHA-256, which nobody can guess either (RFC 2104 §5).
 _MAC = 16
@@ -94,6 +97,7 @@ class Subscriptions:
         if place is None:
             return False
         await self._bans.refuse(place.tenant, place.category, (place.channel, place.hash))
+        _log.info("recipient_left tenant=%s category=%s", place.tenant, place.category)
         return True
 
     def _mac(self, signed: bytes) -> bytes:

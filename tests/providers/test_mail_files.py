@@ -171,6 +171,21 @@ def test_what_is_too_large_for_postmark_is_unfit_there_and_good_elsewhere(
         assert len(make(kind).build_requests([large])) == 1
 
 
+def test_service_that_is_only_configured_carries_files_if_its_body_names_them(
+    make: Make, message: Message
+) -> None:
+    one = message(content=content(BILL))
+    url = "https://mail.example.com"
+    bare = make("http", channel="email", url=url, body={"text": "{{ content.text }}"})
+    names = {"files": "{% for one in content.extra.attachments %}{{ one.name }}{% endfor %}"}
+
+    with pytest.raises(ValueError, match="no place for attachments"):
+        bare.build_requests([one])
+    assert len(bare.build_requests([message(content=content())])) == 1
+    [(_, request)] = make("http", channel="email", url=url, body=names).build_requests([one])
+    assert orjson.loads(request.body) == {"files": BILL["name"]}
+
+
 def test_form_without_files_is_urlencoded() -> None:
     assert forms.encode([("a", "b c"), ("é", "&")], []) == (
         "application/x-www-form-urlencoded",
