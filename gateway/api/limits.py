@@ -16,6 +16,12 @@ MAX_PHONE = 32
 MAX_EMAIL = 320
 MAX_TEXT = 64 * 1024
 MAX_HTML = 1024 * 1024
+#: Files of an email; the same as in `content.attachments`, which knows why.
+MAX_FILES = 20
+MAX_FILE_NAME = 200
+MAX_FILE_TYPE = MAX_FILE_ID = 78
+#: Characters of base64: 10 MiB.
+MAX_FILE = 10 * 1024 * 1024 // 3 * 4 + 4
 #: Serialised, in bytes.
 MAX_DATA = 64 * 1024
 MAX_METADATA = 8 * 1024

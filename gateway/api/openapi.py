@@ -29,6 +29,7 @@ _TAGS = {
     "Webhooks has it.",
     "providers": "The accounts that carry messages.",
     "receipts": "For providers: where they report deliveries and what recipients write.",
+    "subscriptions": "For recipients: how they leave a category, by the link in a mail.",
     "documentation": "This description.",
 }
 
@@ -124,6 +125,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 def _path_schema(route: Route, name: str) -> dict[str, Any]:
     if route.path.startswith("/v1/messages/"):
         return {"type": "string", "format": "uuid"}
+    if name == "token":
+        return {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9_-]+$"}
     return {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[!-.0-~]+$"}
 
 

@@ -94,6 +94,41 @@ class ChainStep(TypedDict):
 
 
 @with_config(_CLOSED)
+class Attachment(TypedDict):
+    """A file that goes with an email. Programs and scripts are refused, as mailboxes do."""
+
+    name: Annotated[str, fields.line(limits.MAX_FILE_NAME, "Its name", ["invoice.pdf"])]
+    type: Annotated[
+        str,
+        Field(
+            max_length=limits.MAX_FILE_TYPE,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$",
+            description="Media type, without parameters",
+            examples=["application/pdf"],
+        ),
+    ]
+    data: Annotated[
+        str,
+        Field(
+            min_length=4,
+            max_length=limits.MAX_FILE,
+            description="The file in base64, with padding and without line breaks",
+            json_schema_extra={"contentEncoding": "base64"},
+        ),
+    ]
+    inline: NotRequired[
+        Annotated[
+            str,
+            fields.line(
+                limits.MAX_FILE_ID,
+                "The id by which the HTML shows it as `cid:…`; beside the text if absent",
+                ["logo"],
+            ),
+        ]
+    ]
+
+
+@with_config(_CLOSED)
 class ChannelContent(TypedDict):
     """What differs on one channel."""
 
@@ -111,6 +146,16 @@ class ChannelContent(TypedDict):
     data: NotRequired[Annotated[_Extra, Field(description="Values for the app that gets a push")]]
     list_unsubscribe: NotRequired[
         Annotated[_Link, Field(description="URI by which an email's list is left (RFC 8058)")]
+    ]
+    attachments: NotRequired[
+        Annotated[
+            list[Attachment],
+            Field(
+                min_length=1,
+                max_length=limits.MAX_FILES,
+                description="Files of an email, 10 MiB together, as far as a body may be so large",
+            ),
+        ]
     ]
 
 

@@ -84,6 +84,18 @@ class Receipts(Protocol):
         ...
 
 
+class Subscriptions(Protocol):
+    """How recipients leave a category, by the link in a mail."""
+
+    def known(self, token: str) -> bool:
+        """Whether the link is one of ours. Changes nothing."""
+        ...
+
+    async def leave(self, token: str) -> bool:
+        """False for a link of nobody's. Raises StoreUnavailable."""
+        ...
+
+
 class Keys(Protocol):
     """API keys and what they may submit."""
 
@@ -118,6 +130,7 @@ class Services:
     desk: Desk
     endpoints: Endpoints
     receipts: Receipts
+    subscriptions: Subscriptions
     keys: Keys
     operations: Operations
     clock: Clock

@@ -13,6 +13,7 @@ from gateway.api import (
     receipts,
     schema,
     shapes,
+    subscriptions,
     webhooks,
 )
 from gateway.api.spec import Answer, Query, Route
@@ -218,6 +219,11 @@ _WEBHOOKS = (
 _RECEIPT = {200: Answer(description="What the provider wants to hear", content_type="*/*")}
 _RECEIPT_PROBLEMS = (400, 403, 404, 408, 413, 415)
 
+_PAGES = {
+    200: Answer(description="A page", content_type="text/html"),
+    404: Answer(description="A page: the link is nobody's", content_type="text/html"),
+}
+
 PUBLIC: Sequence[Route] = (
     *_MESSAGES,
     *_WEBHOOKS,
@@ -240,6 +246,21 @@ PUBLIC: Sequence[Route] = (
             _RECEIPT_PROBLEMS,
         )
         for method, summary in (("POST", "Take delivery receipts"), ("GET", "Prove the address"))
+    ),
+    *(
+        _open(
+            method,
+            "/u/{token}",
+            summary,
+            "subscriptions",
+            handler,
+            _PAGES,
+            problems,
+        )
+        for method, summary, handler, problems in (
+            ("GET", "Ask before leaving", subscriptions.ask, ()),
+            ("POST", "Leave a category", subscriptions.leave, (400, 408, 413, 415, 503)),
+        )
     ),
     _open(
         "GET",

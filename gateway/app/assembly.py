@@ -36,6 +36,7 @@ from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.senders import HttpSender, Sender
 from gateway.dispatch.smpp_sender import SmppSender
+from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.wordings import Wordings
 from gateway.dispatch.worker import Worker
@@ -154,8 +155,14 @@ class Assembly:
             clock,
             await self.store.secret("addresses"),
             by_consent=[name for name, one in settings.categories.items() if one.consent],
-            declinable=[name for name, one in settings.categories.items() if one.unsubscribe],
+            declinable=self._can_leave(),
             providers_of=self._providers_of,
+        )
+        self._subscriptions = Subscriptions(
+            self._bans,
+            await self.store.secret("unsubscribe"),
+            public_url=settings.api.public_url,
+            categories=self._can_leave(),
         )
         self._wordings = Wordings(settings)
         self._renderer = Renderer(
@@ -166,7 +173,11 @@ class Assembly:
                 for name, lane in settings.lanes.items()
             },
             self._wordings,
+            self._subscriptions,
         )
+
+    def _can_leave(self) -> Sequence[str]:
+        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
 
     def _note_commit(self, seconds: float, works: int) -> None:
         self.metrics.commit_seconds.observe(seconds)
@@ -324,6 +335,7 @@ class Assembly:
                 self._book, self.store, self._finisher, clock, self._guard.check_url
             ),
             receipts=receipts,
+            subscriptions=self._subscriptions,
             keys=keys,
             operations=self._operations,
             clock=clock,

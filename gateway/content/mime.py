@@ -3,8 +3,8 @@
 `build` gives canonical lines (CRLF, at most 998 octets), the same bytes for the same arguments,
 and only ASCII, save for addresses that are not (RFC 6531). It does not sign.
 
-RFC 5322 §2.1.1, §3.6 (lines, headers), RFC 2045 §6 (encodings), RFC 2046 §5.1 (multipart),
-RFC 2047 (encoded words), RFC 8058 (one-click unsubscription), RFC 3834 §5 (Auto-Submitted).
+RFC 5322 §2.1.1, §3.6 (lines, headers), RFC 2047 (encoded words), RFC 8058 (one-click
+unsubscription), RFC 3834 §5 (Auto-Submitted). What stands below the headers is in `mime_parts`.
 """
 
 import binascii
@@ -14,8 +14,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.content import mime_parts
+from gateway.content.attachments import Attachment
+
 #: RFC 5322 §2.1.1: octets of a line that no relay may refuse, without CRLF.
-MAX_LINE = 998
+MAX_LINE = mime_parts.MAX_LINE
 
 #: Lines should be no longer than this (RFC 5322 §2.1.1, RFC 2047 §2).
 FOLD_LINE = 76
@@ -29,9 +32,6 @@ _LOCAL = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
 _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*"'
 _ADDRESS = re.compile(rf"(?:{_LOCAL}|{_QUOTED})@[^\s<>@,;:\"()\\\x00-\x20\x7f]+")
 _URI = re.compile(r"[!-;=?-~]+")
-
-#: Octets that travel as they are in 7bit (RFC 2045 §2.7), line ends apart.
-_PLAIN = bytes(range(0x20, 0x7F)) + b"\t\r\n"
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
@@ -61,6 +61,8 @@ def build(
     reply_to: Mailbox | None = None,
     unsubscribe: Sequence[str] = (),
     automatic: bool = True,
+    feedback_id: str = "",
+    attachments: Sequence[Attachment] = (),
 ) -> bytes:
     """The whole message, ready for DATA but not dot-stuffed.
 
@@ -68,6 +70,7 @@ def build(
     time it is sent, so that mailboxes can tell a repetition. now_ms: its Date.
     unsubscribe: URIs of List-Unsubscribe; one-click if exactly one of them is https.
     automatic: marked as auto-generated, which keeps vacation notices away.
+    feedback_id: for reports of complaints by Gmail. attachments: checked, see `attachments.read`.
     Raises ValueError for control characters in a header, an address or URI that could be
     misread, and text that is not Unicode (lone surrogates).
     """
@@ -84,9 +87,17 @@ def build(
     lines += _list_headers(unsubscribe)
     if automatic:
         lines.append(b"Auto-Submitted: auto-generated")
+    if feedback_id:
+        lines.append(b"Feedback-ID: " + _feedback_id(feedback_id))
     lines.append(b"MIME-Version: 1.0")
-    lines += _body(text, html, reference)
+    lines += mime_parts.build(text, html, attachments, reference)
     return b"\r\n".join(lines)
+
+
+def _feedback_id(value: str) -> bytes:
+    if not _fits(value, len("Feedback-ID: ")):
+        raise ValueError("not a Feedback-ID")
+    return value.encode("ascii")
 
 
 def _list_headers(uris: Sequence[str]) -> list[bytes]:
@@ -100,73 +111,6 @@ def _list_headers(uris: Sequence[str]) -> list[bytes]:
     if sum(uri.lower().startswith("https:") for uri in uris) == 1:
         lines.append(b"List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     return lines
-
-
-def _body(text: str, html: str, reference: str) -> list[bytes]:
-    """Header lines, the empty line and the content, the last ending with CRLF."""
-    if not html:
-        return [*_part(text, b"plain"), b""]
-    if not text:
-        return [*_part(html, b"html"), b""]
-    parts = _part(text, b"plain"), _part(html, b"html")
-    boundary = b"=_" + reference.encode("ascii")[:60]
-    while any(boundary in part[-1] for part in parts):
-        boundary += b"_"
-    delimiter = b"--" + boundary
-    return [
-        b'Content-Type: multipart/alternative; boundary="' + boundary + b'"',
-        b"",
-        *(line for part in parts for line in (delimiter, *part)),
-        delimiter + b"--",
-        b"",
-    ]
-
-
-def _part(text: str, subtype: bytes) -> list[bytes]:
-    """Header lines, the empty line and the content without its last CRLF."""
-    encoding, content = _encode(text)
-    return [
-        b"Content-Type: text/" + subtype + b"; charset=utf-8",
-        b"Content-Transfer-Encoding: " + encoding,
-        b"",
-        content,
-    ]
-
-
-def _encode(text: str) -> tuple[bytes, bytes]:
-    """The cheapest encoding that every relay leaves alone: 7bit, quoted-printable or base64."""
-    raw = _canonical(text).encode("utf-8")
-    special = len(raw.translate(None, _PLAIN))
-    if not special and _is_short(raw):
-        return b"7bit", raw.removesuffix(b"\r\n")
-    # Quoted-printable takes three octets for a special one, base64 four for any three.
-    if special * 6 < len(raw):
-        return b"quoted-printable", binascii.b2a_qp(raw).removesuffix(b"\r\n")
-    return b"base64", _base64_lines(raw)
-
-
-def _canonical(text: str) -> str:
-    """All line ends CRLF, the last one too (RFC 2046 §4.1.1)."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.endswith("\n"):
-        text += "\n"
-    return text.replace("\n", "\r\n")
-
-
-def _is_short(raw: bytes) -> bool:
-    """Whether no line exceeds the limit. Looks at every thousandth octet or so, not at lines."""
-    at, window = 0, MAX_LINE + len("\r\n")
-    while at + window <= len(raw):
-        at = raw.rfind(b"\n", at, at + window) + 1
-        if not at:
-            return False
-    return True
-
-
-def _base64_lines(raw: bytes) -> bytes:
-    encoded = binascii.b2a_base64(raw, newline=False)
-    return b"\r\n".join([encoded[at : at + 76] for at in range(0, len(encoded), 76)])
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from gateway.content import sms
+from gateway.content import attachments, sms
 from gateway.model import wire
 
 #: Characters that one text may come to.
@@ -59,7 +59,8 @@ def from_content(
     try:
         return build(channel, {**fields, **own}, tables)
     except ContentFault as fault:
-        where = f"{channel}.{fault.field}" if fault.field in own else fault.field
+        is_own = fault.field.partition("[")[0] in own
+        where = f"{channel}.{fault.field}" if is_own else fault.field
         raise ContentFault(where, fault.reason) from None
 
 
@@ -93,11 +94,22 @@ def build(
     for key, value in fields.items():
         if key not in _TEXTS:
             extra[key] = value
+            if key == "attachments":
+                _check_attachments(channel, value)
         elif key != "html" or channel is wire.Channel.EMAIL:
             checked[key] = _check(channel, key, value)
     if channel is wire.Channel.SMS and "text" in checked:
         checked["text"] = sms.normalise(checked["text"])
     return wire.Content(**checked, extra=extra, provider_templates=provider_templates)
+
+
+def _check_attachments(channel: wire.Channel, value: Any) -> None:
+    if channel is not wire.Channel.EMAIL:
+        raise ContentFault("attachments", "only email carries files")
+    try:
+        attachments.read(value)
+    except attachments.AttachmentFault as fault:
+        raise ContentFault(fault.field, fault.reason) from None
 
 
 def _check(channel: wire.Channel, key: str, value: Any) -> str:

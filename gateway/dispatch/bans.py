@@ -21,6 +21,8 @@ Hashed = tuple[str, str]
 
 #: Why somebody is not written to who has not agreed to it.
 NO_CONSENT = "no recorded consent"
+#: Why somebody is not written to who has left a tenant's category.
+UNSUBSCRIBED = "unsubscribed"
 
 
 class Ban(Value):
@@ -52,9 +54,11 @@ class Bans:
         providers_of: Callable[[str], Sequence[str]] = lambda lane: (),
     ) -> None:
         """by_consent: the categories that nobody gets without a recorded permission. declinable:
-        those that a recipient can refuse, these included. providers_of: the accounts of a lane."""
+        those that a recipient can refuse and still get others. providers_of: the accounts of a
+        lane."""
         self._by_consent = frozenset(by_consent)
-        self._declinable = frozenset(declinable) | self._by_consent
+        self._can_leave = frozenset(declinable)
+        self._declinable = self._can_leave | self._by_consent
         self._providers_of = providers_of
         self._store = store
         self._clock = clock
@@ -64,6 +68,13 @@ class Bans:
     def hashed(self, channel: wire.Channel, address: wire.Address) -> Hashed:
         """The store's name for an address on a channel."""
         return channel, hash_address(self._key, channel, _value(channel, address))
+
+    def names(
+        self, tenant: str, category: str, channel: wire.Channel, address: wire.Address
+    ) -> tuple[Hashed, ...]:
+        """All names under which an address may be banned, for messages of this category."""
+        name = self.hashed(channel, address)
+        return (name, _refusal(tenant, category, name)) if category in self._can_leave else (name,)
 
     async def refresh(self) -> None:
         """See whether there are any bans at all, which spares the look-up while there are none."""
@@ -84,19 +95,22 @@ class Bans:
         asking = [row for row in rows if row.case.message.category in self._by_consent]
         if not asking and not await self.exist():
             return [FREE] * len(rows)
-        names = [None if row.case.internal else self.hashed(*target(row)) for row in rows]
-        wanted = [name for name in names if name is not None]
+        names = [() if row.case.internal else self._names_of(row) for row in rows]
+        wanted = [name for every in names for name in every]
         found = await self._store.suppressed(wanted) if wanted else {}
         refused = await self._refused(asking)
         return [
-            FREE
-            if name is None
-            else refused.get((row.case.id, row.step, row.part))
-            or self._ban(row.case.message.category, row.lane, account, found.get(name))
-            for row, name in zip(rows, names, strict=True)
+            refused.get((row.case.id, row.step, row.part))
+            or self._ban(row.case.message.category, row.lane, account, reasons_of(found, every))
+            if every
+            else FREE
+            for row, every in zip(rows, names, strict=True)
         ]
 
-    def _ban(self, category: str, lane: str, account: str, reasons: Reasons | None) -> Ban:
+    def _names_of(self, row: Claimed) -> tuple[Hashed, ...]:
+        return self.names(row.case.tenant, row.case.message.category, *target(row))
+
+    def _ban(self, category: str, lane: str, account: str, reasons: Reasons) -> Ban:
         if not reasons:
             return FREE
         if reason := reasons.get(""):
@@ -106,7 +120,7 @@ class Bans:
         others = [one for one in self._providers_of(lane) if one not in reasons]
         return Ban(reason=reasons[account], others=others)
 
-    def closed(self, category: str, lane: str, reasons: Reasons | None) -> str:
+    def closed(self, category: str, lane: str, reasons: Reasons) -> str:
         """Why no account of a lane may write to an address; '' when one may."""
         if not reasons:
             return ""
@@ -163,6 +177,36 @@ class Bans:
             now_ms=self._clock.now_ms(),
             sender=sender,
         )
+
+    async def refuse(self, tenant: str, category: str, name: Hashed) -> None:
+        """Record that somebody wants no more of a tenant's category, and forget a permission.
+
+        The refusal stands until it is lifted: a permission that is recorded later, as by lists
+        that are read in again and again, does not undo it.
+        """
+        self._any = True
+        await self._store.suppress(
+            [_refusal(tenant, category, name)],
+            reason=UNSUBSCRIBED,
+            source="recipient",
+            now_ms=self._clock.now_ms(),
+        )
+        await self._store.withdraw_consent(tenant, category, name)
+
+
+def _refusal(tenant: str, category: str, name: Hashed) -> Hashed:
+    """The name of a ban that holds for one category of one tenant."""
+    channel, hash_ = name
+    return f"{channel} category:{tenant}/{category}", hash_
+
+
+def reasons_of(found: Mapping[Hashed, Reasons], names: Sequence[Hashed]) -> Reasons:
+    """What is recorded under any of an address's names."""
+    reasons: dict[str, str] = {}
+    for name in names:
+        for account, reason in found.get(name, {}).items():
+            reasons.setdefault(account, reason)
+    return reasons
 
 
 def address_of(channel: wire.Channel, name: str) -> wire.Address:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from gateway.clock import to_datetime
 from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
+from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.wordings import Wordings
 from gateway.model import message as messages
 from gateway.model import wire
@@ -27,17 +28,22 @@ class Renderer:
         public_url: str,
         kinds: Mapping[str, frozenset[str]],
         wordings: Wordings,
+        subscriptions: Subscriptions | None = None,
     ) -> None:
         """kinds: by lane, the provider kinds whose own templates count."""
         self._templates = templates
         self._kinds = kinds
         self._wordings = wordings
+        self._subscriptions = subscriptions
         self._callbacks = f"{public_url}/v1/receipts/" if public_url else ""
 
     def render(self, row: Claimed, account: str) -> wire.Message:
         """Raises one of `CannotRender`, as when the template is gone."""
         case = row.case
         step = case.message.chain[row.step]
+        content = self.content(case.message, step)
+        if self._subscriptions is not None:
+            content = self._subscriptions.prepare(row, content)
         return wire.Message(
             id=case.id,
             reference=messages.reference(
@@ -46,7 +52,7 @@ class Renderer:
             channel=step.channel,
             category=case.message.category,
             to=step.parts[row.part],
-            content=self.content(case.message, step),
+            content=content,
             expires_at=_moment(case.expires_ms),
             priority=int(case.message.priority),
             callback_url=self._callbacks + account if self._callbacks else "",

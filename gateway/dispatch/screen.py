@@ -5,7 +5,7 @@ After claim `gate.decide` asks again, because both change while a message waits.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed, Reasons
+from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed, Reasons, reasons_of
 from gateway.dispatch.compose import Plan
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage, RequestError
@@ -32,23 +32,29 @@ class Screen:
     ) -> Sequence[Judged | RequestError]:
         """One verdict for each plan, in order; refused ones stay what they are."""
         good = [one for one in plans if isinstance(one, Plan)]
-        banned = await self._banned(good)
+        banned = await self._banned(caller, good)
         return [
             one if isinstance(one, RequestError) else await self._judge_one(caller, one, banned)
             for one in plans
         ]
 
-    async def _banned(self, plans: Sequence[Plan]) -> Mapping[Hashed, Reasons]:
+    async def _banned(self, caller: Caller, plans: Sequence[Plan]) -> Mapping[Hashed, Reasons]:
         if not plans or not await self._bans.exist():
             return {}
         return await self._bans.among(
             [
-                self._bans.hashed(step.channel, part)
+                name
                 for plan in plans
                 for step in plan.message.chain
                 for part in step.parts
+                for name in self._names(caller, plan, step, part)
             ]
         )
+
+    def _names(
+        self, caller: Caller, plan: Plan, step: Step, part: wire.Address
+    ) -> Sequence[Hashed]:
+        return self._bans.names(caller.tenant, plan.message.category, step.channel, part)
 
     async def _judge_one(
         self, caller: Caller, plan: Plan, banned: Mapping[Hashed, Reasons]
@@ -63,7 +69,7 @@ class Screen:
             return Judged(plan=plan)
 
         def why_not(step: Step, part: wire.Address) -> str:
-            reasons = banned.get(self._bans.hashed(step.channel, part))
+            reasons = reasons_of(banned, self._names(caller, plan, step, part))
             return self._bans.closed(plan.message.category, step.lane, reasons)
 
         left = _without(plan, why_not)

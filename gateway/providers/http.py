@@ -104,10 +104,16 @@ class Provider(base.HttpProvider):
             headers.setdefault("content-type", form if settings.form else settings.content_type)
         self._headers = templates.compile_tree("headers", headers, templates.one_line)
         self._body = _body(settings)
+        self._carries_files = "attachments" in str(settings.body)
 
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
+        """Raises ValueError for files of an email if the body does not name them."""
+        if not self._carries_files and any(
+            one.content.extra.get("attachments") for one in messages
+        ):
+            raise ValueError("the configured body has no place for attachments")
         return [((message,), self._request(message)) for message in messages]
 
     def _request(self, message: wire.Message) -> wire.HttpRequest:

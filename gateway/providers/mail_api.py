@@ -13,7 +13,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from gateway.content import mime
+from gateway.content import attachments, mime
+from gateway.content.attachments import Attachment
 from gateway.model import errors, wire
 from gateway.model.values import Value
 from gateway.providers import auth, base, mailboxes
@@ -70,6 +71,7 @@ class Letter(Value):
     text: str
     html: str
     unsubscribe: str
+    files: tuple[Attachment, ...]
     #: nobody asked for it in person, so vacation notices should stay away
     automatic: bool
     #: may go in one call with others
@@ -78,7 +80,7 @@ class Letter(Value):
     @property
     def common(self) -> Hashable:
         """What must be equal of messages in one call, whatever the service."""
-        return self.text, self.html, self.message.category, bool(self.unsubscribe)
+        return self.text, self.html, self.files, self.message.category, bool(self.unsubscribe)
 
     def headers(self) -> dict[str, str]:
         """Those that services do not write themselves, by name."""
@@ -88,7 +90,7 @@ class Letter(Value):
 
 def letter(message: wire.Message) -> Letter:
     """One message must not spoil a call for others: breaks of lines become blanks, and what no text
-    can hold is replaced."""
+    can hold is replaced. Raises ValueError for files that cannot be attached."""
     content = message.content
     to = ascii_domain(message.to.email)
     unsubscribe = dict(mailboxes.list_headers(content)).get("List-Unsubscribe", "")
@@ -99,6 +101,7 @@ def letter(message: wire.Message) -> Letter:
         text=clean(content.text),
         html=clean(content.html),
         unsubscribe=unsubscribe,
+        files=attachments.of(content),
         automatic=not unsubscribe and message.category != "marketing",
         sociable=_is_plain(to),
     )
@@ -110,6 +113,17 @@ def _is_plain(address: str) -> bool:
         and address.find("@") <= _MAX_LOCAL
         and _PLAIN.fullmatch(address) is not None
     )
+
+
+def check_size(letter: Letter, *, most: int) -> None:
+    """Raises ValueError for a mail with files of more octets than its service takes, encoded."""
+    if letter.files and encoded_size(letter.files) + len(letter.text) + len(letter.html) > most:
+        raise ValueError("the attachments are larger than the service takes")
+
+
+def encoded_size(files: Iterable[Attachment]) -> int:
+    """Octets of files as a mail carries them: in base64, with CRLF after each 76, and headers."""
+    return sum(len(one.data) * 78 // 76 + 1000 for one in files)
 
 
 def share(letters: Iterable[tuple[Letter, Hashable]], *, limit: int) -> Sequence[Sequence[Letter]]:

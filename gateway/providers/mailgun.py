@@ -10,21 +10,23 @@ and the answer does not say which. There is no idempotency key. A webhook's sign
 cover its body, and its report of a delivery is posted only once.
 """
 
+import binascii
 import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parseaddr
 from typing import ClassVar, Literal, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import orjson
 
 from gateway.clock import Clock
 from gateway.content import mime
+from gateway.content.attachments import Attachment
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, mail_api, mailboxes, mailgun_events
+from gateway.providers import auth, base, forms, mail_api, mailboxes, mailgun_events
 
 Json: TypeAlias = Mapping[str, object]
 
@@ -35,6 +37,8 @@ REFERENCE = "gw_id"
 MAX_BATCH = 1000
 #: Seconds: a post is repeated for eight hours, and whether it is signed anew is not documented.
 MAX_AGE = 9 * 3600
+#: Octets of a mail with its files: 25 MB, of which some are left for texts and headers.
+MAX_MAIL = 24_000_000
 #: What Mailgun would fill in, so that a text with these words is not to be sent in a batch.
 _PLACE = "%recipient"
 
@@ -97,10 +101,7 @@ class Provider(base.HttpProvider):
         self._batch = settings.batch
         origin = settings.base_url or REGIONS[settings.region]
         self._url = f"{origin.rstrip('/')}/v3/{quote(settings.domain, safe='')}/messages"
-        self._headers = {
-            "authorization": auth.basic("api", settings.api_key),
-            "content-type": "application/x-www-form-urlencoded",
-        }
+        self._authorization = auth.basic("api", settings.api_key)
         self._common = _common(settings)
         keys = (settings.signing_key, settings.signing_key_previous)
         self._keys = [key.encode() for key in keys if key]
@@ -109,8 +110,11 @@ class Provider(base.HttpProvider):
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        """Equal texts, category and names of headers make a call; no address is twice in one."""
+        """Equal texts, files, category and names of headers make a call; no address is twice in
+        one. Raises ValueError for files that do not fit into a mail."""
         letters = [_letter(message) for message in messages]
+        for one in letters:
+            mail_api.check_size(one, most=MAX_MAIL)
         keyed = [(one, (one.common, *one.headers())) for one in letters]
         calls = mail_api.share(keyed, limit=self._batch)
         return [([one.message for one in call], self._request(call)) for call in calls]
@@ -122,8 +126,9 @@ class Provider(base.HttpProvider):
         fields += [("html", first.html)] if first.html else []
         fields.append(("o:tag", first.message.category))
         fields += _own(first).items() if len(call) == 1 else _filled_in(call)
-        body = urlencode(fields).encode("ascii")
-        return wire.HttpRequest(method="POST", url=self._url, headers=self._headers, body=body)
+        content_type, body = forms.encode(fields, [_file(one) for one in first.files])
+        headers = {"authorization": self._authorization, "content-type": content_type}
+        return wire.HttpRequest(method="POST", url=self._url, headers=headers, body=body)
 
     def read_response(
         self, messages: Sequence[wire.Message], response: wire.HttpResponse
@@ -184,6 +189,13 @@ def _mailbox(value: str) -> str:
     """On one line of ASCII, as Mailgun refuses other headers."""
     folded = mime.mailbox(mail_api.mailbox(value), indent=0)
     return folded.replace(b"\r\n", b"").decode()
+
+
+def _file(one: Attachment) -> forms.File:
+    """Mailgun takes an inline file's name for its Content-ID."""
+    field, name = ("inline", one.inline) if one.inline else ("attachment", one.name)
+    data = binascii.a2b_base64(one.data)
+    return forms.File(field=field, name=name, type=one.type, data=data)
 
 
 def _letter(message: wire.Message) -> mail_api.Letter:

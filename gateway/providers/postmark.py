@@ -18,6 +18,8 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from gateway.clock import Clock
+from gateway.content import attachments
+from gateway.content.attachments import Attachment
 from gateway.model import errors, wire
 from gateway.model.values import replace
 from gateway.providers import auth, base, mailboxes, postmark_events
@@ -127,7 +129,8 @@ class Provider(base.HttpProvider):
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        """Of `content.extra` it reads `list_unsubscribe`: a URI, or a list of them."""
+        """Of `content.extra` it reads `list_unsubscribe`, a URI or a list of them, and
+        `attachments`. Raises ValueError for files that do not fit into a mail."""
         return [
             (
                 [message for message, _ in group],
@@ -154,7 +157,14 @@ class Provider(base.HttpProvider):
         }
         if headers := mailboxes.list_headers(content):
             mail["Headers"] = [{"Name": name, "Value": value} for name, value in headers]
-        return orjson.dumps(mail)
+        files = attachments.of(content)
+        if not files:
+            return orjson.dumps(mail)
+        mail["Attachments"] = [_file(one) for one in files]
+        body = orjson.dumps(mail)
+        if len(body) > _MAIL_BYTES:
+            raise ValueError("the attachments are larger than the service takes")
+        return body
 
     def read_response(
         self, messages: Sequence[wire.Message], response: wire.HttpResponse
@@ -186,6 +196,11 @@ def _mailbox(value: str) -> str:
         return found.address if found else ""
     name = re.sub(r'(["\\])', r"\\\1", found.name)
     return f'"{name}" <{found.address}>'
+
+
+def _file(one: Attachment) -> Mapping[str, str]:
+    file = {"Name": one.name, "ContentType": one.type, "Content": one.data}
+    return {**file, "ContentID": f"cid:{one.inline}"} if one.inline else file
 
 
 _Mails = Sequence[tuple[wire.Message, bytes]]

@@ -19,39 +19,17 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.clock import Clock
+from gateway.content.attachments import Attachment
 from gateway.model import errors, wire
-from gateway.providers import auth, base, ecdsa, mail_api, mailboxes
+from gateway.providers import auth, base, ecdsa, mail_api, mailboxes, sendgrid_events
 
 Json: TypeAlias = Mapping[str, Any]
 
-#: Our reference among the custom arguments, which events give back beside their own fields.
-REFERENCE = "gw_id"
 #: Seconds: a post is repeated for 24 hours, and whether it is signed anew is not documented.
 MAX_AGE = 25 * 3600
 
-_EVENT = wire.ReceiptEvent
-#: docs: tracking-events/event. Bounces, drops and opens are told apart below.
-EVENTS = {
-    "processed": _EVENT.SENT,
-    "deferred": _EVENT.ACCEPTED,
-    "delivered": _EVENT.DELIVERED,
-    "click": _EVENT.READ,
-    "spamreport": _EVENT.COMPLAINED,
-    "unsubscribe": _EVENT.OPTED_OUT,
-    "group_unsubscribe": _EVENT.OPTED_OUT,
-}
-#: `type` of a bounce that was not for good.
-SOFT_BOUNCES = {"blocked": _EVENT.BOUNCED, "expired": _EVENT.EXPIRED}
-#: `reason` of a drop: what it says of the address, which SendGrid will not write to any more.
-DROPS = {
-    "Unsubscribed Address": _EVENT.OPTED_OUT,
-    "Spam Reporting Address": _EVENT.OPTED_OUT,
-    "Bounced Address": _EVENT.FAILED,
-    "Invalid": _EVENT.FAILED,
-}
-#: They are not about a message of ours.
-IGNORED = frozenset({"group_resubscribe"})
-SUPPRESSING = frozenset({_EVENT.COMPLAINED, _EVENT.OPTED_OUT})
+#: Octets of a mail with its files: 30 MB, of which some are left for texts and headers.
+MAX_MAIL = 29_000_000
 
 #: Our own mistakes: URL, method, Accept, content type.
 _BUGS = frozenset({404, 405, 406, 415})
@@ -120,8 +98,13 @@ class Provider(base.HttpProvider):
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        """Equal texts and category make a call; no address is twice in one."""
+        """Equal texts, files and category make a call; no address is twice in one.
+
+        Raises ValueError for files that do not fit into a mail.
+        """
         letters = [mail_api.letter(message) for message in messages]
+        for one in letters:
+            mail_api.check_size(one, most=MAX_MAIL)
         calls = mail_api.share([(one, one.common) for one in letters], limit=self.batch_limit)
         return [([one.message for one in call], self._request(call)) for call in calls]
 
@@ -134,6 +117,8 @@ class Provider(base.HttpProvider):
             "content": _content(first),
             "categories": [first.message.category],
         }
+        if first.files:
+            body["attachments"] = [_file(one) for one in first.files]
         if first.unsubscribe:  # SendGrid's own header would contradict it
             tracking = body.get("tracking_settings", {})
             body["tracking_settings"] = {**tracking, "subscription_tracking": {"enable": False}}
@@ -175,8 +160,7 @@ class Provider(base.HttpProvider):
         known = [row for row in rows if isinstance(row.get("event"), str)]
         if not known:
             raise errors.UnreadableReceipt("not an array with events")
-        receipts = [_receipt(row) for row in known if row["event"] not in IGNORED]
-        return [one for one in receipts if one.provider_id or one.reference]
+        return sendgrid_events.read(known)
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=204)
@@ -208,7 +192,7 @@ def _personalization(letter: mail_api.Letter) -> Json:
     own: dict[str, Any] = {
         "to": [{"email": letter.to}],
         "subject": letter.subject,
-        "custom_args": {REFERENCE: letter.message.reference},
+        "custom_args": {sendgrid_events.REFERENCE: letter.message.reference},
     }
     if headers := letter.headers():
         own["headers"] = headers
@@ -220,6 +204,13 @@ def _content(letter: mail_api.Letter) -> Sequence[Json]:
     texts = (("text/plain", letter.text), ("text/html", letter.html))
     parts = [{"type": kind, "value": value} for kind, value in texts if value]
     return parts or [{"type": "text/plain", "value": ""}]
+
+
+def _file(one: Attachment) -> Json:
+    file = {"filename": one.name, "type": one.type, "content": one.data}
+    if one.inline:
+        return {**file, "disposition": "inline", "content_id": one.inline}
+    return {**file, "disposition": "attachment"}
 
 
 def _refused(messages: Sequence[wire.Message], rows: Sequence[Json]) -> list[wire.AttemptResult]:
@@ -257,44 +248,3 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
     if response.status in _BUGS:
         return wire.Rejected(code=f"http_{response.status}", scope=wire.Scope.PROVIDER)
     return result
-
-
-def _receipt(row: Json) -> wire.DeliveryReceipt:
-    event, code, suppress = _meaning(row)
-    return wire.DeliveryReceipt(
-        event=event,
-        provider_id=mail_api.provider_id(_call(row), mail_api.text_of(row, "email")),
-        reference=mail_api.text_of(row, REFERENCE),
-        code=code,
-        at=mail_api.moment(row.get("timestamp")),
-        suppress=suppress,
-    )
-
-
-def _meaning(row: Json) -> tuple[wire.ReceiptEvent, str, bool]:
-    """(event, code, whether the address is done for)"""
-    name = row["event"]
-    status = mail_api.status_code(row.get("status"))
-    if name == "bounce":
-        kind = mail_api.text_of(row, "type")
-        hard = kind == "bounce" and not status.endswith(".2.2")
-        return SOFT_BOUNCES.get(kind, _EVENT.BOUNCED), status or kind[:30] or name, hard
-    if name == "dropped":
-        reason = mail_api.text_of(row, "reason")
-        known = reason in DROPS
-        return DROPS.get(reason, _EVENT.FAILED), reason if known else name, known
-    if name == "open":
-        by_machine = row.get("sg_machine_open") is True
-        return _EVENT.DELIVERED if by_machine else _EVENT.READ, name, False
-    event = EVENTS.get(name, _EVENT.UNKNOWN)
-    return event, status or name[:30], event in SUPPRESSING
-
-
-def _call(row: Json) -> str:
-    """X-Message-Id of the call: what stands before SendGrid's own data in `sg_message_id`.
-
-    It may hold dots itself, so that `smtp-id`, which begins with it too, tells where it ends.
-    """
-    whole = mail_api.text_of(row, "sg_message_id")
-    local = mail_api.text_of(row, "smtp-id").strip("<> ").partition("@")[0]
-    return local if local and whole.startswith(f"{local}.") else whole.partition(".")[0]

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import orjson
 
 from gateway.clock import Clock
-from gateway.content import mime
+from gateway.content import attachments, mime
+from gateway.content.attachments import Attachment
 from gateway.model import errors, wire
 from gateway.model.values import replace
 from gateway.providers import auth, base, mailboxes, ses_events, sigv4, sns
@@ -152,7 +153,8 @@ class Provider(base.HttpProvider):
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        """Of `content.extra` it reads `list_unsubscribe`: a URI, or a list of them."""
+        """Of `content.extra` it reads `list_unsubscribe`, a URI or a list of them, and
+        `attachments`. Raises ValueError for files that cannot be attached."""
         return [((message,), self._request(message)) for message in messages]
 
     def _request(self, message: wire.Message) -> wire.HttpRequest:
@@ -214,7 +216,22 @@ def _simple(content: wire.Content) -> dict[str, Any]:
     headers = mailboxes.list_headers(content)
     if headers:
         simple["Headers"] = [{"Name": name, "Value": value} for name, value in headers]
+    if files := attachments.of(content):
+        simple["Attachments"] = [_file(one) for one in files]
     return simple
+
+
+def _file(one: Attachment) -> dict[str, str]:
+    """Far below the 40 MB of a mail (ses/latest/dg/quotas.html) with all that may be attached."""
+    file = {
+        "FileName": one.name,
+        "ContentType": one.type,
+        "ContentTransferEncoding": "BASE64",
+        "RawContent": one.data,
+    }
+    if one.inline:
+        return {**file, "ContentDisposition": "INLINE", "ContentId": one.inline}
+    return {**file, "ContentDisposition": "ATTACHMENT"}
 
 
 def _utf8(text: str) -> dict[str, str]:

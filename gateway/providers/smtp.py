@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from gateway.clock import Clock
-from gateway.content import dkim, mime
+from gateway.content import attachments, dkim, mime
 from gateway.model import errors, wire
 from gateway.providers import base, bounces, mailboxes, smtp_replies, verp
 from gateway.transport.smtp import is_loopback
@@ -182,7 +182,8 @@ class Provider(base.SmtpProvider):
     def build_envelopes(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[wire.Message, wire.Envelope]]:
-        """Of `content.extra` it reads `list_unsubscribe`: a URI, or a list of them.
+        """Of `content.extra` it reads `list_unsubscribe`, a URI or a list of them, `feedback_id`
+        and `attachments`.
 
         Raises ValueError for an address, subject or URI that no header can hold.
         """
@@ -211,6 +212,8 @@ class Provider(base.SmtpProvider):
             reply_to=self._reply_to,
             unsubscribe=unsubscribe,
             automatic=not unsubscribe and message.category != "marketing",
+            feedback_id=str(message.content.extra.get("feedback_id", "")),
+            attachments=attachments.of(message.content),
         )
 
     def _sender_of(self, message: wire.Message) -> str:

@@ -3,6 +3,7 @@
 https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors
 """
 
+import base64
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,28 @@ def _content(mail: Json) -> Iterator[Fault]:
         yield Fault("If present, text/plain must come first.", "content.0.type")
 
 
+def _attachments(mail: Json) -> Iterator[Fault]:
+    """api-reference/mail-send: content and filename are needed, the type holds no `;`."""
+    files = mail.get("attachments", [])
+    for index, one in enumerate(files if isinstance(files, list) else [None]):
+        path = f"attachments.{index}"
+        if not isinstance(one, dict) or not _is_filled(one.get("filename")):
+            yield Fault("The attachment filename is required.", f"{path}.filename")
+        elif not _is_base64(one.get("content")):
+            yield Fault("The attachment content must be base64 encoded.", f"{path}.content")
+        elif ";" in str(one.get("type", "")):
+            yield Fault("The attachment type cannot contain ';'.", f"{path}.type")
+        elif one.get("disposition", "attachment") not in ("inline", "attachment"):
+            yield Fault("Either inline or attachment.", f"{path}.disposition")
+
+
+def _is_base64(value: object) -> bool:
+    try:
+        return bool(base64.b64decode(value, validate=True))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
 def _is_filled(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
@@ -200,6 +223,7 @@ _CHECKS: Sequence[Callable[[Json], Iterator[Fault]]] = (
     _counts,
     _sender,
     _content,
+    _attachments,
     _tables,
     _options,
 )

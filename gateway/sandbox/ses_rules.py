@@ -80,7 +80,22 @@ def _content(content: object) -> str:
     texts = [subject, *body.values()] if isinstance(body, dict) and body else [None]
     if not all(isinstance(one, dict) and isinstance(one.get("Data"), str) for one in texts):
         return "Subject and Body need Data."
-    return _headers(simple.get("Headers", []))
+    return _headers(simple.get("Headers", [])) or _attachments(simple.get("Attachments", []))
+
+
+def _attachments(attachments: Any) -> str:
+    """API_Attachment: a name and base64 are needed, the rest is bounded."""
+    try:
+        good = all(
+            base64.b64decode(one["RawContent"], validate=True)
+            and 0 < len(one["FileName"]) <= 255
+            and all(0 < len(one.get(name, "x")) <= 78 for name in ("ContentType", "ContentId"))
+            and one.get("ContentDisposition", "INLINE") in ("ATTACHMENT", "INLINE")
+            for one in attachments
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
+        good = False
+    return "" if good else "Attachment is not valid."
 
 
 def _raw(raw: object) -> str:

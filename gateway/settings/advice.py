@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from gateway.model.wire import Channel
 from gateway.settings.faults import show_path
 from gateway.settings.models import Settings
 from gateway.settings.values import show_duration
@@ -26,8 +27,20 @@ def _warnings(settings: Settings) -> Iterator[str]:
             if kind not in kinds:
                 path = show_path(("templates", name, kind))
                 yield f"{path}: no provider account is of this kind"
+    yield from _unsubscribe(settings)
     if settings.store.retention < 180 * 86400:
         yield "store.retention: under six months, shorter than some laws ask for proof of consent"
+
+
+def _unsubscribe(settings: Settings) -> Iterator[str]:
+    """One click needs https (RFC 8058 §3.1), and somebody to answer it."""
+    if settings.api.public_url.startswith("https://"):
+        return
+    for name, category in settings.categories.items():
+        by_mail = any(step.channel is Channel.EMAIL for step in category.chain)
+        if category.unsubscribe and by_mail:
+            path = show_path(("categories", name, "unsubscribe"))
+            yield f"{path}: email gets no link, as api.public_url is not https"
 
 
 def _keys(settings: Settings) -> Iterator[str]:

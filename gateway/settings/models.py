@@ -49,7 +49,8 @@ class ApiSettings(Model):
     max_body: Size = Field(default=4 * 2**20, description="largest body, after decompression")
     public_url: Annotated[str, AfterValidator(_check_public_url)] = Field(
         default="",
-        description="how providers reach the public port, for their receipts; empty: they cannot",
+        description="how providers reach the public port, for their receipts, and recipients, to "
+        "unsubscribe (https only); empty: they cannot",
     )
     head_timeout: Period = Field(default=10.0, description="time to send a request's head")
     body_timeout: Period = Field(default=30.0, description="time to send a request's body")

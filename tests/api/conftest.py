@@ -192,6 +192,23 @@ class FakeReceipts:
 
 
 @dataclass
+class FakeSubscriptions:
+    #: tokens that were used
+    left: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def known(self, token: str) -> bool:
+        return token.startswith("good")
+
+    async def leave(self, token: str) -> bool:
+        if self.failure:
+            raise self.failure
+        if self.known(token):
+            self.left.append(token)
+        return self.known(token)
+
+
+@dataclass
 class FakeKeys:
     admitted: list[int] = field(default_factory=list)
     asked: int = 0
@@ -260,6 +277,7 @@ class Fakes:
     desk: FakeDesk = field(default_factory=FakeDesk)
     endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
     receipts: FakeReceipts = field(default_factory=FakeReceipts)
+    subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
     keys: FakeKeys = field(default_factory=FakeKeys)
     operations: FakeOperations = field(default_factory=FakeOperations)
     clock: Clock = field(default_factory=Clock)
@@ -271,6 +289,7 @@ class Fakes:
             desk=self.desk,
             endpoints=self.endpoints,
             receipts=self.receipts,
+            subscriptions=self.subscriptions,
             keys=self.keys,
             operations=self.operations,
             clock=self.clock,

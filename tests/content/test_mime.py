@@ -1,9 +1,10 @@
 """Messages built by joining bytes, read back by the standard library's parser."""
 
+import base64
 import email
 import email.policy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.headerregistry import AddressHeader
@@ -14,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.content import mime
+from gateway.content.attachments import Attachment
 
 REFERENCE = "0190a000-0000-7000-8000-000000000000-0-0-0"
 SENDER = mime.Mailbox(name="Example", address="no-reply@example.com")
@@ -42,6 +44,8 @@ def build(
     reply_to: mime.Mailbox | None = None,
     unsubscribe: list[str] | None = None,
     automatic: bool = True,
+    feedback_id: str = "",
+    files: Sequence[Attachment] = (),
 ) -> bytes:
     return mime.build(
         sender=sender,
@@ -54,6 +58,8 @@ def build(
         reply_to=reply_to,
         unsubscribe=unsubscribe or [],
         automatic=automatic,
+        feedback_id=feedback_id,
+        attachments=files,
     )
 
 
@@ -307,3 +313,129 @@ def test_half_a_character_is_refused() -> None:
 
 def test_same_arguments_give_the_same_bytes() -> None:
     assert build(text="a", html="b") == build(text="a", html="b")
+
+
+def file(name: str = "a.pdf", data: bytes = b"%PDF-1.7", *, inline: str = "") -> Attachment:
+    kind = "image/png" if inline else "application/pdf"
+    return Attachment(
+        name=name, type=kind, data=base64.b64encode(data).decode("ascii"), inline=inline
+    )
+
+
+def tree(part: MIMEPart) -> object:
+    """Media types, nested as the parts are."""
+    if part.is_multipart():
+        return [part.get_content_type(), *(tree(one) for one in part.iter_parts())]
+    return part.get_content_type()
+
+
+TEXTS = ["multipart/alternative", "text/plain", "text/html"]
+
+
+@pytest.mark.parametrize(
+    ("text", "html", "files", "expected"),
+    [
+        ("t", "", [file()], ["multipart/mixed", "text/plain", "application/pdf"]),
+        ("", "<p>", [file()], ["multipart/mixed", "text/html", "application/pdf"]),
+        ("", "", [file()], ["multipart/mixed", "text/plain", "application/pdf"]),
+        ("t", "<p>", [file()], ["multipart/mixed", TEXTS, "application/pdf"]),
+        ("t", "<p>", [file(inline="logo")], ["multipart/related", TEXTS, "image/png"]),
+        ("", "<p>", [file(inline="logo")], ["multipart/related", "text/html", "image/png"]),
+        ("t", "", [file(inline="logo")], ["multipart/mixed", "text/plain", "image/png"]),
+        (
+            "t",
+            "<p>",
+            [file(), file(inline="logo"), file("b.pdf")],
+            [
+                "multipart/mixed",
+                ["multipart/related", TEXTS, "image/png"],
+                "application/pdf",
+                "application/pdf",
+            ],
+        ),
+    ],
+)
+def test_parts_are_nested_from_the_texts_outwards(
+    text: str, html: str, files: list[Attachment], expected: object
+) -> None:
+    parsed = parse(build(text=text, html=html, files=files))
+
+    assert tree(parsed) == expected
+
+
+def test_pictures_are_found_by_their_ids_and_files_by_their_names() -> None:
+    parsed = parse(build(text="t", html="<img src='cid:logo@x'>", files=[file(inline="logo@x")]))
+    picture = list(parsed.iter_parts())[1]
+
+    assert picture["Content-ID"] == "<logo@x>"
+    assert picture.get_content_disposition() == "inline"
+    assert picture.get_filename() == "a.pdf"
+    assert parsed.get_param("type") == "multipart/alternative"  # RFC 2387 §3.1
+
+
+@given(data=st.binary(min_size=1, max_size=5000))
+def test_file_arrives_as_it_was(data: bytes) -> None:
+    message = build(text="t", files=[file(data=data)])
+
+    (attached,) = parse(message).iter_attachments()
+    assert attached.get_payload(decode=True) == data
+    assert attached.get_content_disposition() == "attachment"
+    assert all(len(line) <= 78 for line in message.split(b"\r\n"))
+
+
+@given(
+    name=st.text(
+        st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters=["/", "\\"]),
+        min_size=1,
+        max_size=200,
+    ).filter(lambda name: name == name.strip())
+)
+@example("发票.pdf")
+@example("x" * 200)
+@example("€" * 200)
+@example('quoted "name".pdf')
+@example("100%.pdf")
+@example("it's.pdf")
+@example("=?utf-8?Q?x?=")
+@example("utf-8''x")
+def test_name_of_a_file_arrives_as_it_was(name: str) -> None:
+    message = build(text="t", files=[file(name)])
+
+    (attached,) = parse(message).iter_attachments()
+    assert attached.get_filename() == name
+    assert message.isascii()
+    assert all(len(line) <= 78 for line in message.split(b"\r\n"))
+
+
+def test_boundaries_differ_at_each_level() -> None:
+    parsed = parse(build(text="t", html="<p>", files=[file(), file(inline="logo")]))
+
+    boundaries = [part.get_boundary() or "" for part in parsed.walk() if part.is_multipart()]
+
+    assert len(boundaries) == 3
+    assert not any(
+        a.startswith(b) for a in boundaries for b in boundaries if a is not b
+    )  # RFC 2046 §5.1.2
+
+
+def test_text_that_looks_like_a_boundary_is_only_text() -> None:
+    for letter in "arm":
+        text = f"--=_{letter}{REFERENCE}\n--=_{letter}{REFERENCE}--\n"
+        parsed = parse(build(text=text, html="<p>", files=[file(), file(inline="logo")]))
+
+        body = parsed.get_body(preferencelist=("plain",))
+        assert body is not None
+        assert payload(body) == text.rstrip("\n")
+
+
+def test_feedback_id_is_one_header() -> None:
+    parsed = parse(build(text="t", feedback_id="news:shop:gateway"))
+
+    assert parsed.get_all("Feedback-ID") == ["news:shop:gateway"]
+    assert "Feedback-ID" not in parse(build(text="t"))
+
+
+@pytest.mark.parametrize("value", ["a\r\nBcc: x", "é", "x" * 200])
+def test_feedback_id_that_no_header_holds_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="Feedback-ID"):
+        build(text="t", feedback_id=value)

@@ -28,6 +28,7 @@ from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
+from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.wordings import Wordings
 from gateway.dispatch.worker import Worker
@@ -227,6 +228,7 @@ TABLES: dict[str, Any] = {
             "consent": False,
         },
         "agreed": {"chain": [{"channel": "sms"}], "consent": True},
+        "news": {"chain": [{"channel": "email"}], "unsubscribe": True},
     },
     "lanes": {
         "sms": {"channel": "sms", "providers": ["a", "b"]},
@@ -292,15 +294,21 @@ class World:
             clock,
             b"k" * 32,
             by_consent=["agreed"],
-            declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
+            declinable=self._can_leave(),
             providers_of=self._providers_of,
+        )
+        self.subscriptions = Subscriptions(
+            self.bans,
+            b"u" * 32,
+            public_url="https://gw.example.com",
+            categories=self._can_leave(),
         )
         self.wordings = Wordings(configured)
         kinds = {
             name: frozenset(configured.providers[one].kind for one in lane.providers)
             for name, lane in configured.lanes.items()
         }
-        self.renderer = Renderer(self.templates, "", kinds, self.wordings)
+        self.renderer = Renderer(self.templates, "", kinds, self.wordings, self.subscriptions)
         self.composer = Composer(
             configured,
             self.templates,
@@ -378,6 +386,9 @@ class World:
         self._beside: list[asyncio.Task[None]] = []
 
     # Building
+
+    def _can_leave(self) -> Sequence[str]:
+        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
 
     def _sender(self, name: str) -> FakeSender:
         lanes = [one for one in self.settings.lanes.values() if name in one.providers]

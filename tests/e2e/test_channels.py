@@ -41,6 +41,46 @@ async def test_email_goes_out_by_smtp(stand: Any, attempts: Any) -> None:
     assert arrival.reference.startswith(id)
 
 
+async def test_recipient_leaves_by_the_link_of_a_mail(stand: Any) -> None:
+    origin = "https://gw.example.com"
+    gateway = await stand.start(
+        {"api": {"public_url": origin}, "categories": {"letters": {"unsubscribe": True}}}
+    )
+    pdf = {"name": "a.pdf", "type": "application/pdf", "data": "JVBERi0xLjc="}
+    mail = {"to": {"email": "li@example.com"}, "content": {**TEXT, "email": {"attachments": [pdf]}}}
+    first = await gateway.send(**mail, category="letters")
+    await gateway.until(first, "sent")
+    (arrival,) = stand.relay.log.arrivals
+    headers = arrival.content["headers"]
+    link = headers["list-unsubscribe"].strip("<>")
+
+    form = {"List-Unsubscribe": "One-Click"}
+    async with gateway.session.post(gateway.url + link.removeprefix(origin), data=form) as answer:
+        assert answer.status == 200
+    second = await gateway.send(**mail, category="letters")
+    other = await gateway.send(**mail)
+
+    assert headers["list-unsubscribe-post"] == "List-Unsubscribe=One-Click"
+    assert headers["feedback-id"] == "letters:shop:gateway"
+    assert headers["content-type"].startswith("multipart/mixed")
+    await gateway.until(second, "suppressed")
+    await gateway.until(other, "sent")
+
+
+async def test_file_that_mailboxes_refuse_is_refused_at_once(stand: Any) -> None:
+    gateway = await stand.start()
+    exe = {"name": "a.exe", "type": "application/octet-stream", "data": "TVo="}
+
+    status, problem = await gateway.call(
+        "POST",
+        "/v1/messages",
+        {"to": {"email": "li@example.com"}, "content": {**TEXT, "email": {"attachments": [exe]}}},
+    )
+
+    assert status == 422
+    assert problem["faults"][0]["field"] == "content.email.attachments[0].name"
+
+
 async def test_twilio_reports_sent_and_then_delivered(
     stand: Any, attempts: Any, happened: Any
 ) -> None:

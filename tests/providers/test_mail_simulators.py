@@ -317,3 +317,19 @@ async def test_report_signed_by_somebody_else_is_refused(
         request = await asyncio.wait_for(bench.requests.get(), 5)
 
         assert not bench.provider.verify_receipt(request)
+
+
+FILES = [
+    {"name": "Rechnung „7“.pdf", "type": "application/pdf", "data": "JVBERi0xLjc="},
+    {"name": "logo.png", "type": "image/png", "data": "iVBORw==", "inline": "logo@example.com"},
+]
+
+
+async def test_mails_with_equal_files_share_a_call(bench: Bench, to: To) -> None:
+    results = await bench.send(to("one", "two", extra={"attachments": FILES}))
+
+    assert [type(one) for one in results] == [wire.Accepted, wire.Accepted]
+    assert {one.to for one in bench.simulator.log.arrivals} == {
+        "one@example.org",
+        "two@example.org",
+    }

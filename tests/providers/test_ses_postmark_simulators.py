@@ -290,3 +290,17 @@ async def test_postmark_tells_what_became_of_a_mail(
                 pass
 
     assert receipt.suppress
+
+
+async def test_mails_with_files_are_taken(make: Make, message: Message) -> None:
+    files = [
+        {"name": "Rechnung „7“.pdf", "type": "application/pdf", "data": "JVBERi0xLjc="},
+        {"name": "logo.png", "type": "image/png", "data": "iVBORw==", "inline": "logo"},
+    ]
+    one = message(content=wire.Content(text="x", subject="S", extra={"attachments": files}))
+
+    async with SesSimulator() as ses, PostmarkSimulator() as postmark:
+        account = make("postmark", server_token=SERVER_TOKEN, base_url=postmark.url)
+        results = await send(ses_account(make, ses), [one]) + await send(account, [one, one])
+
+    assert [type(result) for result in results] == [wire.Accepted] * 3

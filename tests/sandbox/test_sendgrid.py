@@ -128,6 +128,17 @@ def crowd(count: int) -> list[dict[str, Any]]:
         ),
         ({"personalizations": [person(bcc=[{}])]}, "personalizations.0.bcc.0.email"),
         ({"personalizations": [person(topic="x")]}, "personalizations.0.topic"),
+        ({"attachments": ["x"]}, "attachments.0.filename"),
+        ({"attachments": [{"filename": "a"}]}, "attachments.0.content"),
+        ({"attachments": [{"filename": "a", "content": "?"}]}, "attachments.0.content"),
+        (
+            {"attachments": [{"filename": "a", "content": "eA==", "type": "a/b;c"}]},
+            "attachments.0.type",
+        ),
+        (
+            {"attachments": [{"filename": "a", "content": "eA==", "disposition": "x"}]},
+            "attachments.0.disposition",
+        ),
         ({"personalizations": [person(), person("ANN")]}, "personalizations"),
         ({"personalizations": crowd(1001)}, "personalizations"),
         ({"personalizations": [person(subject="")]}, "personalizations.0.subject"),

@@ -183,6 +183,8 @@ def simple(**changes: Any) -> dict[str, Any]:
         {"Destination": {}},
         {"Destination": {"ToAddresses": ["li@example.com"] * 51}},
         {"Destination": {"ToAddresses": ["nobody"]}},
+        simple(Attachments=[{"FileName": "", "RawContent": b"x"}]),
+        simple(Attachments=[{"FileName": "a", "RawContent": b"x", "ContentId": "x" * 79}]),
         {"Destination": {"ToAddresses": ["李@example.com"]}},
         {"FromEmailAddress": "Müller <a@example.com>"},
         {"Content": {}},

@@ -129,6 +129,7 @@ def test_doubtful_settings_are_warned_of() -> None:
     )
 
     assert sorted(line.partition(":")[0] for line in settings.warnings(loaded)) == [
+        "categories.marketing.unsubscribe",
         "providers.idle",
         "providers.p-sms.timeout",
         "providers.p-sms.timeout",
@@ -157,6 +158,23 @@ def test_the_reference_names_every_key_of_the_example() -> None:
         "providers.<name>.reserve",
         "templates.<name>.<channel>",
     } <= known
+
+
+@pytest.mark.parametrize(
+    ("public_url", "count"),
+    [("", 1), ("http://gw.example.com", 1), ("https://gw.example.com", 0)],
+)
+def test_email_that_cannot_be_left_is_warned_about(public_url: str, count: int) -> None:
+    chain = [{"channel": "email"}]
+    loaded = parse(
+        api={"public_url": public_url},
+        categories={"news": {"unsubscribe": True, "chain": chain}, "plain": {"chain": chain}},
+    )
+
+    found = [one for one in settings.warnings(loaded) if one.startswith("categories.")]
+
+    assert len([one for one in found if one.startswith("categories.news.unsubscribe: ")]) == count
+    assert not any("plain" in one for one in found)
 
 
 @pytest.mark.parametrize(("length", "count"), [(15, 1), (16, 0)])

@@ -109,11 +109,12 @@ def test_template(loaded: settings.Settings) -> None:
     assert template.providers["aliyun"]["params"] == ["code"]
 
 
-def test_the_only_advice_is_about_a_template_for_an_absent_provider(
+def test_the_only_advice_is_about_what_the_example_leaves_out(
     loaded: settings.Settings,
 ) -> None:
     assert settings.warnings(loaded) == (
         "templates.login-code.wechat: no provider account is of this kind",
+        "categories.marketing.unsubscribe: email gets no link, as api.public_url is not https",
     )
 
 

@@ -94,6 +94,18 @@ async def test_ban_can_be_lifted(store: Store) -> None:
     assert not await store.has_suppressions()
 
 
+async def test_ban_of_a_scope_says_nothing_of_others(store: Store) -> None:
+    scoped = ("email category:billing/news", EMAIL[1])
+    for reason in ("unsubscribed", "again"):
+        await store.suppress([scoped], reason=reason, source="recipient", now_ms=1)
+
+    found = await store.suppressed([EMAIL, scoped, ("email category:shop/news", EMAIL[1])])
+
+    assert found == {scoped: {"": "unsubscribed"}}
+    assert await store.unsuppress(*scoped)
+    assert await store.suppressed([scoped]) == {}
+
+
 async def test_consent_is_for_one_tenant_category_and_address(store: Store) -> None:
     for _ in range(2):
         await store.put_consent("billing", "marketing", PHONE, source="form", now_ms=1)
