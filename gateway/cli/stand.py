@@ -24,6 +24,7 @@ from gateway.sandbox import (
     base,
     fcm,
     http,
+    huawei,
     mailgun,
     postmark,
     receiver,
@@ -70,6 +71,9 @@ class Stand:
         self.centre = smpp.SmppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.huawei = huawei.HuaweiSimulator(
+            knobs=_knobs(_receipts("huawei", port)), log_limit=_LOG_LIMIT
+        )
         self.mailgun = mailgun.MailgunSimulator(
             knobs=_knobs(_receipts("mailgun", port)), log_limit=_LOG_LIMIT
         )
@@ -127,6 +131,7 @@ class Stand:
             "aliyun": self.aliyun,
             "tencent": self.tencent,
             "centre": self.centre,
+            "huawei": self.huawei,
             "mailgun": self.mailgun,
             "postmark": self.postmark,
             "sendgrid": self.sendgrid,
@@ -175,6 +180,11 @@ class Stand:
             "beacon": self.beacon.url,
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
+            "huawei": self.huawei.url,
+            "huawei_app": huawei.APP_ID,
+            "huawei_secret": huawei.APP_SECRET,
+            "huawei_callback_user": huawei.CALLBACK_USER,
+            "huawei_callback_key": huawei.CALLBACK_KEY,
             "mailgun": self.mailgun.url,
             "mailgun_key": self.mailgun.api_key,
             "mailgun_signing_key": self.mailgun.signing_key,

@@ -9,6 +9,7 @@ from gateway.sandbox import (
     fast,
     fcm,
     http,
+    huawei,
     mailgun,
     postmark,
     receiver,
@@ -41,6 +42,7 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         tencent.TencentSimulator,
         ses.SesSimulator,
         postmark.PostmarkSimulator,
+        huawei.HuaweiSimulator,
     )
 }
 

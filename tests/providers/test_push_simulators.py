@@ -1,0 +1,143 @@
+"""Adapters of push and RCS services of China against their simulators."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import test_utils, web
+
+from gateway.clock import SystemClock
+from gateway.model import wire
+from gateway.providers import base
+from gateway.sandbox import huawei
+from gateway.sandbox.knobs import Knobs
+from gateway.transport.http import AiohttpTransport
+
+Make = Callable[..., base.HttpProvider]
+Message = Callable[..., wire.Message]
+
+
+class Inbox:
+    """Takes receipts as the public port does, and keeps them."""
+
+    def __init__(self) -> None:
+        self.requests: asyncio.Queue[wire.HttpRequest] = asyncio.Queue()
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        body, url = await request.read(), str(request.url)
+        await self.requests.put(
+            wire.HttpRequest(method="POST", url=url, headers=headers, body=body)
+        )
+        return web.Response(status=200)
+
+    async def next(self, provider: base.HttpProvider) -> wire.HttpRequest:
+        """The next one, which the provider believes."""
+        request = await asyncio.wait_for(self.requests.get(), 5)
+        assert provider.verify_receipt(request)
+        return request
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Inbox]:
+    inbox = Inbox()
+    app = web.Application()
+    app.router.add_post("/v1/receipts/main", inbox.take)
+    async with test_utils.TestServer(app) as server:
+        inbox.url = str(server.make_url("/v1/receipts/main"))
+        yield inbox
+
+
+async def send(
+    provider: base.HttpProvider, messages: list[wire.Message]
+) -> tuple[int, list[wire.AttemptResult]]:
+    """(calls, results in the order of the messages), with a fresh token where one is needed."""
+    results: dict[str, wire.AttemptResult] = {}
+    built = provider.build_requests(messages)
+    async with AiohttpTransport() as transport:
+        token = ""
+        if provider.credential:
+            answer = await transport.send(provider.credential.token_request(), timeout=5)
+            found = provider.credential.read_token(answer)
+            assert isinstance(found, wire.Token)
+            token = found.value
+        for carried, request in built:
+            if provider.credential:
+                request = provider.credential.authorise(request, token)
+            answer = await transport.send(request, timeout=5)
+            told = provider.read_response(carried, answer)
+            results |= {one.id: result for one, result in zip(carried, told, strict=True)}
+    return len(built), [results[one.id] for one in messages]
+
+
+@pytest.fixture(name="push")
+def fixture_push(message: Message) -> Message:
+    """A message to a token, or to a number, in time."""
+
+    def build(token: str, text: str = "B", **changes: Any) -> wire.Message:
+        fields = {
+            "id": token,
+            "to": wire.Address(token=token, phone=token),
+            "content": wire.Content(title="T", text=text),
+            "expires_at": datetime.now(UTC) + timedelta(minutes=5),
+        }
+        return message(**{**fields, **changes})
+
+    return build
+
+
+def huawei_account(make: Make, simulator: huawei.HuaweiSimulator) -> base.HttpProvider:
+    return make(
+        "huawei",
+        app_id=huawei.APP_ID,
+        app_secret=huawei.APP_SECRET,
+        callback_user=huawei.CALLBACK_USER,
+        callback_key=huawei.CALLBACK_KEY,
+        token_uri=simulator.token_uri,
+        base_url=simulator.url,
+        clock=SystemClock(),
+    )
+
+
+async def test_huawei_takes_a_batch_and_its_receipts_are_believed(
+    make: Make, push: Message
+) -> None:
+    messages = [push("t1"), push("gone-1"), push("expired-1"), push("t2", "other")]
+    async with serving() as inbox:
+        knobs = Knobs(receipt_url=inbox.url)
+        async with huawei.HuaweiSimulator(knobs=knobs) as simulator:
+            provider = huawei_account(make, simulator)
+
+            calls, results = await send(provider, messages)
+            posts = [await inbox.next(provider) for _ in range(2)]
+
+    receipts = {one.provider_id: one for post in posts for one in provider.read_receipts(post)}
+    assert calls == 2
+    taken = [one for one in results if isinstance(one, wire.Accepted)]
+    assert [type(one) for one in results].index(wire.Rejected) == 1
+    assert [receipts[one.provider_id].event for one in taken] == [
+        wire.ReceiptEvent.DELIVERED,
+        wire.ReceiptEvent.EXPIRED,
+        wire.ReceiptEvent.DELIVERED,
+    ]
+    assert receipts[taken[2].provider_id].reference == messages[3].reference
+
+
+@pytest.mark.parametrize(
+    ("token", "cause"),
+    [
+        ("throttled-1", wire.Cause.THROTTLED),
+        ("unavailable-1", wire.Cause.TEMPORARY),
+        ("credential-1", wire.Cause.CREDENTIAL),
+    ],
+)
+async def test_huawei_defers(make: Make, push: Message, token: str, cause: wire.Cause) -> None:
+    async with huawei.HuaweiSimulator() as simulator:
+        _, [result] = await send(huawei_account(make, simulator), [push(token)])
+
+    assert isinstance(result, wire.Deferred)
+    assert result.cause is cause
