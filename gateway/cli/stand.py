@@ -27,6 +27,7 @@ from gateway.sandbox import (
     huawei,
     mailgun,
     postmark,
+    rcs_5g,
     receiver,
     sendgrid,
     ses,
@@ -55,7 +56,7 @@ _LOG_LIMIT = 10_000
 _LATENCY, _JITTER, _RECEIPT_DELAY, _RECEIPT_JITTER = 0.02, 0.03, 0.3, 0.5
 
 #: A value to fill in. Not `${…}`, which means a secret in the file itself.
-_PLACE = re.compile(r"@\{([a-z_]+)\}")
+_PLACE = re.compile(r"@\{([a-z0-9_]+)\}")
 
 
 class Stand:
@@ -85,6 +86,9 @@ class Stand:
             webhook_headers={"X-Webhook-Secret": _TOKEN},
             knobs=_knobs(_receipts("postmark", port)),
             log_limit=_LOG_LIMIT,
+        )
+        self.rcs_5g = rcs_5g.Rcs5gSimulator(
+            knobs=_knobs(_receipts("rcs-5g", port)), log_limit=_LOG_LIMIT
         )
         self.ses = ses.SesSimulator(knobs=_knobs(_receipts("ses", port)), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
@@ -134,6 +138,7 @@ class Stand:
             "huawei": self.huawei,
             "mailgun": self.mailgun,
             "postmark": self.postmark,
+            "rcs-5g": self.rcs_5g,
             "sendgrid": self.sendgrid,
             "ses": self.ses,
             "vonage": self.vonage,
@@ -188,6 +193,12 @@ class Stand:
             "mailgun": self.mailgun.url,
             "mailgun_key": self.mailgun.api_key,
             "mailgun_signing_key": self.mailgun.signing_key,
+            "rcs_5g": self.rcs_5g.url,
+            "rcs_5g_app": rcs_5g.APP_ID,
+            "rcs_5g_password": rcs_5g.PASSWORD,
+            "rcs_5g_chatbot": rcs_5g.CHATBOT,
+            "rcs_5g_callback_username": rcs_5g.CALLBACK_USERNAME,
+            "rcs_5g_callback_password": rcs_5g.CALLBACK_PASSWORD,
             "sendgrid": self.sendgrid.url,
             "sendgrid_key": self.sendgrid.api_key,
             "sendgrid_verification_key": self.sendgrid.public_key,

@@ -12,6 +12,7 @@ from gateway.sandbox import (
     huawei,
     mailgun,
     postmark,
+    rcs_5g,
     receiver,
     sendgrid,
     ses,
@@ -43,6 +44,7 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         ses.SesSimulator,
         postmark.PostmarkSimulator,
         huawei.HuaweiSimulator,
+        rcs_5g.Rcs5gSimulator,
     )
 }
 

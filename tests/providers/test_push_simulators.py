@@ -12,7 +12,7 @@ from aiohttp import test_utils, web
 from gateway.clock import SystemClock
 from gateway.model import wire
 from gateway.providers import base
-from gateway.sandbox import huawei
+from gateway.sandbox import huawei, rcs_5g
 from gateway.sandbox.knobs import Knobs
 from gateway.transport.http import AiohttpTransport
 
@@ -141,3 +141,61 @@ async def test_huawei_defers(make: Make, push: Message, token: str, cause: wire.
 
     assert isinstance(result, wire.Deferred)
     assert result.cause is cause
+
+
+def maap_account(make: Make, simulator: rcs_5g.Rcs5gSimulator, **changes: Any) -> base.HttpProvider:
+    options = {
+        "app_id": rcs_5g.APP_ID,
+        "password": rcs_5g.PASSWORD,
+        "chatbot": rcs_5g.CHATBOT,
+        "callback_username": rcs_5g.CALLBACK_USERNAME,
+        "callback_password": rcs_5g.CALLBACK_PASSWORD,
+        "base_url": simulator.url,
+    }
+    return make("rcs_5g", {**options, **changes}, clock=SystemClock())
+
+
+async def test_5g_messages_share_a_call_and_their_reports_are_believed(
+    make: Make, push: Message
+) -> None:
+    extra = {"suggestions": [{"text": "好的"}]}
+    content = wire.Content(text="您的快递今日送达", extra=extra)
+    phones = ["+8615300000001", "+8615300000002"]
+    messages = [push(one, content=content) for one in phones]
+    async with serving() as inbox:
+        knobs = Knobs(receipt_url=inbox.url)
+        async with rcs_5g.Rcs5gSimulator(knobs=knobs) as simulator:
+            provider = maap_account(make, simulator)
+
+            calls, results = await send(provider, messages)
+            posts = [await inbox.next(provider) for _ in range(4)]
+            simulator.write(phones[0], "退订")
+            reply = await inbox.next(provider)
+
+    receipts = [one for post in posts for one in provider.read_receipts(post)]
+    taken = [one for one in results if isinstance(one, wire.Accepted)]
+    assert calls == 1
+    for one in taken:
+        events = [told.event for told in receipts if told.provider_id == one.provider_id]
+        assert sorted(events) == [wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.SENT]
+    assert len({one.provider_id for one in taken}) == 2
+    [inbound] = provider.read_inbound(reply)
+    assert (inbound.sender, inbound.text) == (phones[0], "退订")
+
+
+async def test_5g_platform_refuses_a_wrong_password_and_a_call_for_one_bad_number(
+    make: Make, push: Message
+) -> None:
+    messages = [push("+8615300000001"), push("+8615005550001")]
+    async with rcs_5g.Rcs5gSimulator() as simulator:
+        _, wrong = await send(maap_account(make, simulator, password="wrong"), messages)
+        _, together = await send(maap_account(make, simulator), messages)
+        _, alone = await send(maap_account(make, simulator), messages[1:])
+
+    for one in wrong:
+        assert isinstance(one, wire.Deferred)
+        assert one.cause is wire.Cause.CREDENTIAL
+    for one in together:
+        assert isinstance(one, wire.Deferred)
+        assert one.apart
+    assert isinstance(alone[0], wire.Rejected)
