@@ -25,6 +25,7 @@ from gateway.sandbox import (
     fcm,
     http,
     huawei,
+    jpush,
     mailgun,
     postmark,
     rcs_5g,
@@ -75,6 +76,7 @@ class Stand:
         self.huawei = huawei.HuaweiSimulator(
             knobs=_knobs(_receipts("huawei", port)), log_limit=_LOG_LIMIT
         )
+        self.jpush = jpush.JPushSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.mailgun = mailgun.MailgunSimulator(
             knobs=_knobs(_receipts("mailgun", port)), log_limit=_LOG_LIMIT
         )
@@ -136,6 +138,7 @@ class Stand:
             "tencent": self.tencent,
             "centre": self.centre,
             "huawei": self.huawei,
+            "jpush": self.jpush,
             "mailgun": self.mailgun,
             "postmark": self.postmark,
             "rcs-5g": self.rcs_5g,
@@ -190,6 +193,9 @@ class Stand:
             "huawei_secret": huawei.APP_SECRET,
             "huawei_callback_user": huawei.CALLBACK_USER,
             "huawei_callback_key": huawei.CALLBACK_KEY,
+            "jpush": self.jpush.url,
+            "jpush_key": jpush.APP_KEY,
+            "jpush_secret": jpush.MASTER_SECRET,
             "mailgun": self.mailgun.url,
             "mailgun_key": self.mailgun.api_key,
             "mailgun_signing_key": self.mailgun.signing_key,

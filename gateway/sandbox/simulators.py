@@ -10,6 +10,7 @@ from gateway.sandbox import (
     fcm,
     http,
     huawei,
+    jpush,
     mailgun,
     postmark,
     rcs_5g,
@@ -44,6 +45,7 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         ses.SesSimulator,
         postmark.PostmarkSimulator,
         huawei.HuaweiSimulator,
+        jpush.JPushSimulator,
         rcs_5g.Rcs5gSimulator,
     )
 }

@@ -12,7 +12,7 @@ from aiohttp import test_utils, web
 from gateway.clock import SystemClock
 from gateway.model import wire
 from gateway.providers import base
-from gateway.sandbox import huawei, rcs_5g
+from gateway.sandbox import huawei, jpush, rcs_5g
 from gateway.sandbox.knobs import Knobs
 from gateway.transport.http import AiohttpTransport
 
@@ -199,3 +199,30 @@ async def test_5g_platform_refuses_a_wrong_password_and_a_call_for_one_bad_numbe
         assert isinstance(one, wire.Deferred)
         assert one.apart
     assert isinstance(alone[0], wire.Rejected)
+
+
+async def test_jpush_takes_a_batch_once_whatever_how_often_it_comes(
+    make: Make, push: Message
+) -> None:
+    messages = [push("d1"), push("d2"), push("gone-1", "other")]
+    async with jpush.JPushSimulator() as simulator:
+        options = {"app_key": jpush.APP_KEY, "master_secret": jpush.MASTER_SECRET}
+        provider = make("jpush", options, base_url=simulator.url, clock=SystemClock())
+
+        calls, first = await send(provider, messages)
+        _, again = await send(provider, messages)
+
+    assert calls == 2
+    assert [type(one) for one in first] == [wire.Accepted, wire.Accepted, wire.Rejected]
+    assert first == again
+    assert simulator.log.taken == 2
+
+
+async def test_jpush_refuses_a_wrong_secret(make: Make, push: Message) -> None:
+    async with jpush.JPushSimulator() as simulator:
+        provider = make("jpush", base_url=simulator.url, clock=SystemClock())
+
+        _, [result] = await send(provider, [push("d1")])
+
+    assert isinstance(result, wire.Deferred)
+    assert (result.code, result.cause) == ("1004", wire.Cause.CREDENTIAL)
