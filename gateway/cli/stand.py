@@ -23,6 +23,7 @@ from gateway.sandbox import (
     aliyun,
     base,
     fcm,
+    getui,
     http,
     huawei,
     jpush,
@@ -73,6 +74,9 @@ class Stand:
         self.centre = smpp.SmppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.relay = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.getui = getui.GetuiSimulator(
+            knobs=_knobs(_receipts("getui", port)), log_limit=_LOG_LIMIT
+        )
         self.huawei = huawei.HuaweiSimulator(
             knobs=_knobs(_receipts("huawei", port)), log_limit=_LOG_LIMIT
         )
@@ -137,6 +141,7 @@ class Stand:
             "aliyun": self.aliyun,
             "tencent": self.tencent,
             "centre": self.centre,
+            "getui": self.getui,
             "huawei": self.huawei,
             "jpush": self.jpush,
             "mailgun": self.mailgun,
@@ -188,6 +193,10 @@ class Stand:
             "beacon": self.beacon.url,
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
+            "getui": self.getui.url,
+            "getui_app": getui.APP_ID,
+            "getui_key": getui.APP_KEY,
+            "getui_secret": getui.MASTER_SECRET,
             "huawei": self.huawei.url,
             "huawei_app": huawei.APP_ID,
             "huawei_secret": huawei.APP_SECRET,

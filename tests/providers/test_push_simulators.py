@@ -12,7 +12,7 @@ from aiohttp import test_utils, web
 from gateway.clock import SystemClock
 from gateway.model import wire
 from gateway.providers import base
-from gateway.sandbox import huawei, jpush, rcs_5g
+from gateway.sandbox import getui, huawei, jpush, rcs_5g
 from gateway.sandbox.knobs import Knobs
 from gateway.transport.http import AiohttpTransport
 
@@ -226,3 +226,51 @@ async def test_jpush_refuses_a_wrong_secret(make: Make, push: Message) -> None:
 
     assert isinstance(result, wire.Deferred)
     assert (result.code, result.cause) == ("1004", wire.Cause.CREDENTIAL)
+
+
+def getui_account(make: Make, simulator: getui.GetuiSimulator, **changes: Any) -> base.HttpProvider:
+    options = {
+        "app_id": getui.APP_ID,
+        "app_key": getui.APP_KEY,
+        "master_secret": getui.MASTER_SECRET,
+        "base_url": simulator.url,
+    }
+    return make("getui", {**options, **changes}, clock=SystemClock())
+
+
+async def test_getui_takes_a_batch_and_its_receipts_are_believed(make: Make, push: Message) -> None:
+    tokens = ["c1", "gone-1", "uninstalled-1"]
+    messages = [
+        push(token, reference=f"0195500a-5c00-7000-8000-{at:012d}-0-0-0")
+        for at, token in enumerate(tokens)
+    ]
+    async with (
+        serving() as inbox,
+        getui.GetuiSimulator(knobs=Knobs(receipt_url=inbox.url)) as simulator,
+    ):
+        provider = getui_account(make, simulator)
+
+        calls, results = await send(provider, messages)
+        posts = [await inbox.next(provider) for _ in range(2)]
+
+    receipts = {one.provider_id: one for post in posts for one in provider.read_receipts(post)}
+    assert calls == 1
+    assert [type(one) for one in results] == [wire.Accepted, wire.Rejected, wire.Accepted]
+    taken = [receipts[one.provider_id] for one in results if isinstance(one, wire.Accepted)]
+    assert [one.event for one in taken] == [
+        wire.ReceiptEvent.DELIVERED,
+        wire.ReceiptEvent.FAILED,
+    ]
+    assert [one.suppress for one in taken] == [False, True]
+
+
+async def test_getui_refuses_a_wrong_secret(make: Make) -> None:
+    async with getui.GetuiSimulator() as simulator, AiohttpTransport() as transport:
+        credential = getui_account(make, simulator, master_secret="wrong").credential
+        assert credential is not None
+
+        answer = await transport.send(credential.token_request(), timeout=5)
+
+    trouble = credential.read_token(answer)
+    assert isinstance(trouble, wire.Deferred)
+    assert trouble.cause is wire.Cause.CREDENTIAL
