@@ -189,7 +189,9 @@ def _single(push: push_api.Push, *, strategy: int) -> dict[str, Any]:
     }
     if not push.shown:
         return {**row, "push_message": {"transmission": push.data or "{}"}}
-    shown = {"title": push.title, "body": push.body, **_click(push)}
+    # Getui takes no notification without both.
+    words = {"title": push.title or push.body, "body": push.body or push.title}
+    shown = {**words, **_click(push)}
     return {
         **row,
         "push_message": {"notification": shown},

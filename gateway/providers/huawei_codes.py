@@ -59,12 +59,12 @@ def of_call(code: str, response: wire.HttpResponse, *, now_ms: int) -> wire.Atte
     known = RESULTS.get(code)
     if known is _TOKEN or (response.status == 401 and known is None):
         return replace(_TOKEN, detail=code)
+    if response.status == 503:  # whatever the body says
+        return replace(_BUSY, code=code or _BUSY.code, retry_after=wait)
     if isinstance(known, wire.Deferred):
         return replace(known, code=code, retry_after=wait)
     if known is not None:
         return replace(known, code=code)
-    if response.status == 503:
-        return replace(_BUSY, code=code or _BUSY.code, retry_after=wait)
     if response.status == 404:
         return wire.Rejected(code=code or "http_404", scope=wire.Scope.PROVIDER)
     by_status = base.result_of_status(response, now_ms=now_ms)

@@ -134,6 +134,17 @@ def test_push_without_text_is_for_the_app_alone(provider: getui.Provider, push: 
     assert "push_channel" not in body
 
 
+@pytest.mark.parametrize(("title", "text"), [("only", ""), ("", "only")])
+def test_notification_has_title_and_body(
+    provider: getui.Provider, push: Message, title: str, text: str
+) -> None:
+    content = wire.Content(title=title, text=text)
+
+    shown = sent(provider, replace(push(), content=content))["push_message"]["notification"]
+
+    assert (shown["title"], shown["body"]) == ("only", "only")
+
+
 @pytest.mark.parametrize(
     ("extra", "click"),
     [

@@ -310,6 +310,7 @@ def test_call_without_a_good_token_is_of_dead_ones(
         (500, "", ("http_500", wire.Cause.TEMPORARY)),
         (502, "", ("http_502", wire.Cause.TEMPORARY)),
         (503, "", ("http_503", wire.Cause.THROTTLED)),
+        (503, "81000001", ("81000001", wire.Cause.THROTTLED)),
     ],
 )
 def test_what_may_be_repeated(
