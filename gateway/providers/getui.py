@@ -39,7 +39,7 @@ class Settings:
     #: AppID
     app_id: str
     #: AppKey
-    app_key: str
+    app_key: str = field(repr=False)
     #: MasterSecret, which signs for tokens and by which receipts are believed
     master_secret: str = field(repr=False)
     #: how phone makers' own channels are used (settings.strategy.default); default 1

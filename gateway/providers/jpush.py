@@ -49,7 +49,7 @@ class Settings:
     """Keys of `[providers.<account>]` with `kind = "jpush"`."""
 
     #: of the app
-    app_key: str
+    app_key: str = field(repr=False)
     #: its Master Secret
     master_secret: str = field(repr=False)
     #: of android, ios, hmos, quickapp; default the first three
