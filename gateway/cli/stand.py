@@ -23,9 +23,13 @@ from gateway.sandbox import (
     aliyun,
     base,
     fcm,
+    getui,
     http,
+    huawei,
+    jpush,
     mailgun,
     postmark,
+    rcs_5g,
     receiver,
     sendgrid,
     ses,
@@ -54,7 +58,7 @@ _LOG_LIMIT = 10_000
 _LATENCY, _JITTER, _RECEIPT_DELAY, _RECEIPT_JITTER = 0.02, 0.03, 0.3, 0.5
 
 #: A value to fill in. Not `${…}`, which means a secret in the file itself.
-_PLACE = re.compile(r"@\{([a-z_]+)\}")
+_PLACE = re.compile(r"@\{([a-z0-9_]+)\}")
 
 
 class Stand:
@@ -74,6 +78,13 @@ class Stand:
             log_limit=_LOG_LIMIT,
         )
         self.bulk = smtp.SmtpSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.getui = getui.GetuiSimulator(
+            knobs=_knobs(_receipts("getui", port)), log_limit=_LOG_LIMIT
+        )
+        self.huawei = huawei.HuaweiSimulator(
+            knobs=_knobs(_receipts("huawei", port)), log_limit=_LOG_LIMIT
+        )
+        self.jpush = jpush.JPushSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.mailgun = mailgun.MailgunSimulator(
             knobs=_knobs(_receipts("mailgun", port)), log_limit=_LOG_LIMIT
         )
@@ -85,6 +96,9 @@ class Stand:
             webhook_headers={"X-Webhook-Secret": _TOKEN},
             knobs=_knobs(_receipts("postmark", port)),
             log_limit=_LOG_LIMIT,
+        )
+        self.rcs_5g = rcs_5g.Rcs5gSimulator(
+            knobs=_knobs(_receipts("rcs-5g", port)), log_limit=_LOG_LIMIT
         )
         self.ses = ses.SesSimulator(knobs=_knobs(_receipts("ses", port)), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
@@ -133,8 +147,12 @@ class Stand:
         """Simulators by the other accounts, which take no part in the demo."""
         return {
             "centre": self.centre,
+            "getui": self.getui,
+            "huawei": self.huawei,
+            "jpush": self.jpush,
             "mailgun": self.mailgun,
             "postmark": self.postmark,
+            "rcs-5g": self.rcs_5g,
             "sendgrid": self.sendgrid,
             "ses": self.ses,
             "vonage": self.vonage,
@@ -181,9 +199,27 @@ class Stand:
             "beacon": self.beacon.url,
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
+            "getui": self.getui.url,
+            "getui_app": getui.APP_ID,
+            "getui_key": getui.APP_KEY,
+            "getui_secret": getui.MASTER_SECRET,
+            "huawei": self.huawei.url,
+            "huawei_app": huawei.APP_ID,
+            "huawei_secret": huawei.APP_SECRET,
+            "huawei_callback_user": huawei.CALLBACK_USER,
+            "huawei_callback_key": huawei.CALLBACK_KEY,
+            "jpush": self.jpush.url,
+            "jpush_key": jpush.APP_KEY,
+            "jpush_secret": jpush.MASTER_SECRET,
             "mailgun": self.mailgun.url,
             "mailgun_key": self.mailgun.api_key,
             "mailgun_signing_key": self.mailgun.signing_key,
+            "rcs_5g": self.rcs_5g.url,
+            "rcs_5g_app": rcs_5g.APP_ID,
+            "rcs_5g_password": rcs_5g.PASSWORD,
+            "rcs_5g_chatbot": rcs_5g.CHATBOT,
+            "rcs_5g_callback_username": rcs_5g.CALLBACK_USERNAME,
+            "rcs_5g_callback_password": rcs_5g.CALLBACK_PASSWORD,
             "sendgrid": self.sendgrid.url,
             "sendgrid_key": self.sendgrid.api_key,
             "sendgrid_verification_key": self.sendgrid.public_key,

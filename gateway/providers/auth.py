@@ -1,8 +1,9 @@
 """Mechanics of authentication that have a public specification, shared by providers.
 
-HTTP Basic (RFC 7617), the OAuth 2.0 JWT bearer grant (RFC 7523, RFC 6749 §5) and Standard
-Webhooks 1.0.0 signatures (https://github.com/standard-webhooks/standard-webhooks). Knows no
-provider by name, does no I/O, and compares secrets in constant time only.
+HTTP Basic (RFC 7617), the OAuth 2.0 grants of JWT bearers (RFC 7523) and of client credentials
+(RFC 6749 §4.4), and Standard Webhooks 1.0.0 signatures
+(https://github.com/standard-webhooks/standard-webhooks). Knows no provider by name, does no I/O,
+and compares secrets in constant time only.
 """
 
 import binascii
@@ -148,7 +149,42 @@ def _base64(text: str) -> bytes:
         return b""
 
 
-class JwtBearer(base.Credential):
+class _Grant(base.Credential):
+    """What grants have in common: the answer (RFC 6749 §5), and tokens as bearers (RFC 6750 §2.1).
+
+    Subclasses say how to ask.
+    """
+
+    _clock: Clock
+
+    def read_token(self, response: wire.HttpResponse) -> wire.Token | wire.Deferred:
+        answer = json_object(response.body)
+        token, lifetime = answer.get("access_token"), _seconds(answer.get("expires_in"))
+        if response.status == 200 and isinstance(token, str) and token and lifetime is not None:
+            return wire.Token(value=token, expires_in=lifetime)
+        return _no_token(answer, response, now_ms=self._clock.now_ms())
+
+    def authorise(self, request: wire.HttpRequest, token: str) -> wire.HttpRequest:
+        return replace(request, headers={**request.headers, "authorization": f"Bearer {token}"})
+
+
+class ClientCredentials(_Grant):
+    """Access tokens for a client's id and secret, both in the form (RFC 6749 §2.3.1, §4.4)."""
+
+    def __init__(self, *, client_id: str, secret: str, token_uri: str, clock: Clock) -> None:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": secret,
+        }
+        self._request = _form_request(token_uri, form)
+        self._clock = clock
+
+    def token_request(self) -> wire.HttpRequest:
+        return self._request
+
+
+class JwtBearer(_Grant):
     """Access tokens of a service account by the JWT bearer grant (RFC 7523 §2.1), RS256.
 
     Raises ValueError when `private_key` is not an RSA key in PEM without password.
@@ -176,12 +212,7 @@ class JwtBearer(base.Credential):
             "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
             "assertion": self._assertion(),
         }
-        return wire.HttpRequest(
-            method="POST",
-            url=self._token_uri,
-            headers={"content-type": "application/x-www-form-urlencoded"},
-            body=urlencode(form).encode(),
-        )
+        return _form_request(self._token_uri, form)
 
     def _assertion(self) -> str:
         now = self._clock.now_ms() // 1000
@@ -195,15 +226,10 @@ class JwtBearer(base.Credential):
         }
         return jwt.sign_rs256(self._key, header=header, claims=claims)
 
-    def read_token(self, response: wire.HttpResponse) -> wire.Token | wire.Deferred:
-        answer = json_object(response.body)
-        token, lifetime = answer.get("access_token"), _seconds(answer.get("expires_in"))
-        if response.status == 200 and isinstance(token, str) and token and lifetime is not None:
-            return wire.Token(value=token, expires_in=lifetime)
-        return _no_token(answer, response, now_ms=self._clock.now_ms())
 
-    def authorise(self, request: wire.HttpRequest, token: str) -> wire.HttpRequest:
-        return replace(request, headers={**request.headers, "authorization": f"Bearer {token}"})
+def _form_request(url: str, form: Mapping[str, str]) -> wire.HttpRequest:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return wire.HttpRequest(method="POST", url=url, headers=headers, body=urlencode(form).encode())
 
 
 def _no_token(

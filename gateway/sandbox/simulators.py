@@ -8,9 +8,13 @@ from gateway.sandbox import (
     base,
     fast,
     fcm,
+    getui,
     http,
+    huawei,
+    jpush,
     mailgun,
     postmark,
+    rcs_5g,
     receiver,
     sendgrid,
     ses,
@@ -41,6 +45,10 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         tencent.TencentSimulator,
         ses.SesSimulator,
         postmark.PostmarkSimulator,
+        getui.GetuiSimulator,
+        huawei.HuaweiSimulator,
+        jpush.JPushSimulator,
+        rcs_5g.Rcs5gSimulator,
     )
 }
 
