@@ -6,20 +6,26 @@ from collections.abc import Callable, Mapping
 from gateway.sandbox import (
     aliyun,
     base,
+    dingtalk,
     fast,
     fcm,
+    feishu,
     http,
     mailgun,
     postmark,
     receiver,
     sendgrid,
     ses,
+    slack,
     smpp,
     smtp,
+    telegram,
     tencent,
     twilio,
     vonage,
     vonage_sms,
+    wechat,
+    wecom,
 )
 from gateway.sandbox.knobs import Knobs
 
@@ -41,6 +47,12 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         tencent.TencentSimulator,
         ses.SesSimulator,
         postmark.PostmarkSimulator,
+        dingtalk.DingtalkSimulator,
+        feishu.FeishuSimulator,
+        slack.SlackSimulator,
+        telegram.TelegramSimulator,
+        wechat.WechatSimulator,
+        wecom.WecomSimulator,
     )
 }
 
