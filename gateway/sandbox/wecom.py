@@ -203,7 +203,8 @@ class WecomSimulator(chat.ChatSimulator):
         return errcode(0, "ok")
 
     def error(self, fate: Fate, request: web.Request) -> web.Response:
-        if fate is Fate.RECIPIENT and request.path.endswith("/webhook/send"):
+        is_refused = fate in (Fate.RECIPIENT, Fate.CREDENTIAL)
+        if is_refused and request.path.endswith("/webhook/send"):
             return errcode(93000, "invalid webhook url")
         return errcode(*_ERRORS[fate])
 
