@@ -2,11 +2,12 @@
 
 Token: https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken
 Templates: https://developers.weixin.qq.com/doc/service/api/notify/template/api_sendtemplatemessage
+Reports: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Template_Message_Interface.html
 Subscriptions: https://developers.weixin.qq.com/doc/service/guide/product/subscription_messages/push
 
 No free text: a message names a template of the account and its data, in the content's table
 `wechat`. `subscribe = true` in it sends a subscription notification, which uses up one consent of
-the recipient and whose answer has no id. A template message carries our reference as
+the recipient and whose answer may have no id: then its report finds no message. A template message carries our reference as
 `client_msg_id`, by which WeChat drops a second copy for some ten minutes.
 """
 
@@ -20,7 +21,7 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, errcodes, mainland, wechat_callback
+from gateway.providers import auth, base, chat, errcodes, mainland, wechat_callback
 
 _RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
 _CREDENTIAL, _THROTTLED = wire.Cause.CREDENTIAL, wire.Cause.THROTTLED
@@ -143,11 +144,11 @@ class Provider(base.HttpProvider):
             raise ValueError("the content has no template of wechat")
         is_subscription = table.get("subscribe") is True
         path = "message/subscribe/bizsend" if is_subscription else "message/template/send"
-        link = message.content.extra.get("link")
+        url = table.get("url") or table.get("page") or chat.link_of(message.content)
         body = {
             "touser": message.to.wechat,
             "template_id": _template(table),
-            "page" if is_subscription else "url": table.get("url") or link,
+            "page" if is_subscription else "url": url,
             "miniprogram": table.get("miniprogram"),
             "client_msg_id": None if is_subscription else message.reference,
             "data": _data(table.get("data", {})),

@@ -135,6 +135,7 @@ class WecomSimulator(chat.ChatSimulator):
         invalid = [one for one, fate in fates.items() if fate is Fate.RECIPIENT]
         if len(invalid) == len(fates):
             return await self._turn_down(request, fields, Fate.RECIPIENT)
+        self._remember(await request.read())
         unlicensed = [one for one in fates if one.lower().startswith("unlicensed-")]
         id_ = f"sandbox-{next(self._ids)}"
         for one in fates:
@@ -166,16 +167,16 @@ class WecomSimulator(chat.ChatSimulator):
         return await self.conclude(request, fate, answer)
 
     def _is_repeated(self, raw: bytes, fields: Mapping[str, Any]) -> bool:
-        """Whether the same request came before, in the time that it names itself."""
-        if fields.get("enable_duplicate_check") != 1:
+        """Whether the same request was taken before, in the time that it names itself."""
+        if fields.get("enable_duplicate_check") != 1 or raw not in self._seen:
             return False
-        window, now = fields.get("duplicate_check_interval", 1800), self.now()
-        is_repeated = raw in self._seen and now - self._seen[raw] < window
-        if not is_repeated:
-            self._seen[raw] = now
+        window = fields.get("duplicate_check_interval", 1800)
+        return self.now() - self._seen[raw] < window
+
+    def _remember(self, raw: bytes) -> None:
+        self._seen[raw] = self.now()
         if len(self._seen) > _KEPT:
             del self._seen[next(iter(self._seen))]
-        return is_repeated
 
     def _fault(self, fields: Mapping[str, Any]) -> web.Response | None:
         members = fields.get("touser")

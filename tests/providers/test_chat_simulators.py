@@ -177,6 +177,18 @@ async def test_wecom_drops_the_same_request_in_its_window(make: Make, message: M
     assert simulator.log.taken == 1
 
 
+async def test_wecom_takes_again_what_it_had_refused(make: Make, message: Message) -> None:
+    async with wecom.WecomSimulator(knobs=Knobs(error_rate=1)) as simulator:
+        provider = wecom_account(make, simulator)
+        [refused] = await send(provider, [to(message, "LiLei")])
+        simulator.knobs.error_rate = 0
+        [taken] = await send(provider, [to(message, "LiLei")])
+
+    assert isinstance(refused, wire.Deferred)
+    assert isinstance(taken, wire.Accepted)
+    assert simulator.log.taken == 1
+
+
 async def test_wecom_brings_what_a_member_writes(make: Make) -> None:
     async with (
         serving() as (url, came),
