@@ -7,8 +7,8 @@ Subscriptions: https://developers.weixin.qq.com/doc/service/guide/product/subscr
 
 No free text: a message names a template of the account and its data, in the content's table
 `wechat`. `subscribe = true` in it sends a subscription notification, which uses up one consent of
-the recipient and whose answer may have no id: then its report finds no message. A template message carries our reference as
-`client_msg_id`, by which WeChat drops a second copy for some ten minutes.
+the recipient and whose answer may have no id: then its report finds no message. A template message
+carries our reference as `client_msg_id`, by which WeChat drops a second copy for some ten minutes.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ on `unlicenseduser` of an answer of success. Magic robots: keys that begin so.
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, TypeAlias, Unpack
 
 from aiohttp import web
 
@@ -55,6 +55,9 @@ _RETRIES = 3
 #: Requests that are remembered to tell a second copy.
 _KEPT = 10_000
 
+#: Members that were not served, those without a license, the id of the message.
+Said: TypeAlias = tuple[Sequence[str], Sequence[str], str]
+
 
 class WecomSimulator(chat.ChatSimulator):
     """One company with one application, and one robot."""
@@ -80,7 +83,7 @@ class WecomSimulator(chat.ChatSimulator):
         self._robot_key = robot_key
         self._wall = wall
         self._ids = itertools.count(1)
-        self._seen: dict[bytes, float] = {}
+        self._seen: dict[bytes, tuple[float, Said]] = {}
         self._current = ""
         #: access tokens given so far, and the switch that ends them early
         self.tokens = oauth.Tokens(lifetime=token_lifetime, now=self.now)
@@ -115,8 +118,8 @@ class WecomSimulator(chat.ChatSimulator):
         if fault := self._fault(fields):
             return self.refuse(fault, to=str(fields.get("touser")), content=fields)
         members = fields["touser"].split("|")
-        if self._is_repeated(raw, fields):
-            return self._answer()
+        if (earlier := self._earlier(raw, fields)) is not None:
+            return self._answer(*earlier)
         if sum(self.judge.throttled() for _ in members):
             return await self._turn_down(request, fields, Fate.THROTTLED)
         fates = [self.judge.draw(chat.magic_of(one)) for one in members]
@@ -135,9 +138,9 @@ class WecomSimulator(chat.ChatSimulator):
         invalid = [one for one, fate in fates.items() if fate is Fate.RECIPIENT]
         if len(invalid) == len(fates):
             return await self._turn_down(request, fields, Fate.RECIPIENT)
-        self._remember(await request.read())
         unlicensed = [one for one in fates if one.lower().startswith("unlicensed-")]
         id_ = f"sandbox-{next(self._ids)}"
+        self._remember(await request.read(), (invalid, unlicensed, id_))
         for one in fates:
             served = one not in invalid and one not in unlicensed
             fate = whole if served else Fate.RECIPIENT
@@ -166,15 +169,16 @@ class WecomSimulator(chat.ChatSimulator):
             self.record(member, fields, fate=fate, answer=str(answer.status))
         return await self.conclude(request, fate, answer)
 
-    def _is_repeated(self, raw: bytes, fields: Mapping[str, Any]) -> bool:
-        """Whether the same request was taken before, in the time that it names itself."""
+    def _earlier(self, raw: bytes, fields: Mapping[str, Any]) -> Said | None:
+        """What was said to the same request, in the time in which it wants to be known again."""
         if fields.get("enable_duplicate_check") != 1 or raw not in self._seen:
-            return False
-        window = fields.get("duplicate_check_interval", 1800)
-        return self.now() - self._seen[raw] < window
+            return None
+        window = int(fields.get("duplicate_check_interval", 1800))
+        at, said = self._seen[raw]
+        return said if self.now() - at < window else None
 
-    def _remember(self, raw: bytes) -> None:
-        self._seen[raw] = self.now()
+    def _remember(self, raw: bytes, said: Said) -> None:
+        self._seen[raw] = (self.now(), said)
         if len(self._seen) > _KEPT:
             del self._seen[next(iter(self._seen))]
 
