@@ -22,7 +22,9 @@ from gateway.cli.ports import HOST
 from gateway.sandbox import (
     aliyun,
     base,
+    dingtalk,
     fcm,
+    feishu,
     getui,
     http,
     huawei,
@@ -33,12 +35,16 @@ from gateway.sandbox import (
     receiver,
     sendgrid,
     ses,
+    slack,
     smpp,
     smtp,
+    telegram,
     tencent,
     twilio,
     vonage,
     vonage_sms,
+    wechat,
+    wecom,
 )
 from gateway.sandbox.knobs import Knobs
 
@@ -104,6 +110,16 @@ class Stand:
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.vonage_sms = vonage_sms.VonageSmsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.dingtalk = dingtalk.DingtalkSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.feishu = feishu.FeishuSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.slack = slack.SlackSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.telegram = telegram.TelegramSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.wechat = wechat.WechatSimulator(
+            knobs=_knobs(_receipts("wechat", port)), log_limit=_LOG_LIMIT
+        )
+        self.wecom = wecom.WecomSimulator(
+            knobs=_knobs(_receipts("wecom", port)), log_limit=_LOG_LIMIT
+        )
         self._stack = AsyncExitStack()
 
     def _service(self, account: str, port: int) -> http.HttpServiceSimulator:
@@ -157,6 +173,12 @@ class Stand:
             "ses": self.ses,
             "vonage": self.vonage,
             "vonage-sms": self.vonage_sms,
+            "dingtalk": self.dingtalk,
+            "feishu": self.feishu,
+            "slack": self.slack,
+            "telegram": self.telegram,
+            "wechat": self.wechat,
+            "wecom": self.wecom,
         }
 
     async def __aenter__(self) -> Self:
@@ -248,6 +270,26 @@ class Stand:
             "vonage_sms": self.vonage_sms.url,
             "vonage_sms_key": self.vonage_sms.api_key,
             "vonage_sms_secret": self.vonage_sms.signature_secret,
+            "dingtalk": self.dingtalk.url,
+            "dingtalk_token": dingtalk.ACCESS_TOKEN,
+            "dingtalk_secret": dingtalk.SECRET,
+            "feishu": self.feishu.url,
+            "feishu_token": feishu.WEBHOOK_TOKEN,
+            "feishu_secret": feishu.SECRET,
+            "slack": self.slack.webhook_url,
+            "telegram": self.telegram.url,
+            "telegram_token": telegram.BOT_TOKEN,
+            "wechat": self.wechat.url,
+            "wechat_app": wechat.APP_ID,
+            "wechat_secret": wechat.APP_SECRET,
+            "wechat_callback_token": wechat.CALLBACK_TOKEN,
+            "wechat_aes_key": wechat.ENCODING_AES_KEY,
+            "wecom": self.wecom.url,
+            "wecom_corp": wecom.CORP_ID,
+            "wecom_secret": wecom.SECRET,
+            "wecom_robot_key": wecom.ROBOT_KEY,
+            "wecom_callback_token": wecom.CALLBACK_TOKEN,
+            "wecom_aes_key": wecom.ENCODING_AES_KEY,
             "token": _TOKEN,
             "receipt_secret": _RECEIPT_SECRET,
             "webhook_secret": _WEBHOOK_SECRET,

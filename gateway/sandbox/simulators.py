@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from gateway.sandbox import (
     aliyun,
     base,
+    dingtalk,
     fast,
     fcm,
+    feishu,
     getui,
     http,
     huawei,
@@ -18,12 +20,16 @@ from gateway.sandbox import (
     receiver,
     sendgrid,
     ses,
+    slack,
     smpp,
     smtp,
+    telegram,
     tencent,
     twilio,
     vonage,
     vonage_sms,
+    wechat,
+    wecom,
 )
 from gateway.sandbox.knobs import Knobs
 
@@ -49,6 +55,12 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         huawei.HuaweiSimulator,
         jpush.JPushSimulator,
         rcs_5g.Rcs5gSimulator,
+        dingtalk.DingtalkSimulator,
+        feishu.FeishuSimulator,
+        slack.SlackSimulator,
+        telegram.TelegramSimulator,
+        wechat.WechatSimulator,
+        wecom.WecomSimulator,
     )
 }
 
