@@ -45,9 +45,10 @@ from gateway.providers import base as providers
 from gateway.providers import registry, webhook
 from gateway.settings import ProviderAccount, Settings
 from gateway.store.registry import open_store
-from gateway.transport.base import HttpOptions
+from gateway.transport.base import HttpOptions, HttpTransport
 from gateway.transport.guard import AddressGuard
 from gateway.transport.http import AiohttpTransport
+from gateway.transport.http2 import Http2Transport
 from gateway.transport.lean import LeanHttpTransport
 from gateway.transport.smpp import PooledSmppTransport
 from gateway.transport.smtp import PooledSmtpTransport
@@ -64,6 +65,9 @@ _GC_THRESHOLD = (20_000, 20, 20)
 
 #: Accounts and endpoints have bounds of their own.
 _UNBOUNDED = HttpOptions(limit=0)
+
+#: Connections of an account over HTTP/2, each with up to a thousand requests at a time.
+_OWN_CONNECTIONS = 4
 
 
 class Assembly:
@@ -164,6 +168,14 @@ class Assembly:
 
     async def _build_senders(self) -> Mapping[str, Sender]:
         http = await self._stack.enter_async_context(LeanHttpTransport(_UNBOUNDED))
+        webhooks = self.settings.webhooks
+        self._guard = AddressGuard(
+            [str(network) for network in webhooks.allow_private],
+            only_loopback=webhooks.only_loopback,
+        )
+        self._guarded = await self._stack.enter_async_context(
+            AiohttpTransport(_UNBOUNDED, guard=self._guard)
+        )
         self._errands = Errands(http, self.clock)
         senders: dict[str, Sender] = {}
         for name, account in self.settings.providers.items():
@@ -175,7 +187,8 @@ class Assembly:
         self, provider: providers.Provider, account: ProviderAccount, http: LeanHttpTransport
     ) -> Sender:
         if isinstance(provider, providers.HttpProvider):
-            return HttpSender(provider, http, self.clock, timeout=account.timeout)
+            road = await self._build_http(provider, http)
+            return HttpSender(provider, road, self.clock, timeout=account.timeout)
         if isinstance(provider, providers.SmtpProvider):
             relay = provider.settings
             smtp = await self._stack.enter_async_context(
@@ -198,6 +211,20 @@ class Assembly:
             )
             return SmppSender(provider, smpp, self.metrics, timeout=account.timeout)
         raise SettingsError([f"providers.{provider.account}.kind: has no transport"])
+
+    async def _build_http(
+        self, provider: providers.HttpProvider, usual: LeanHttpTransport
+    ) -> HttpTransport:
+        """What the provider says it needs."""
+        if provider.guarded:
+            return self._guarded
+        own = HttpOptions(limit_per_host=_OWN_CONNECTIONS, tls=provider.tls)
+        if provider.http_version == "2":
+            return await self._stack.enter_async_context(Http2Transport(own))
+        if provider.tls is not None:
+            own = HttpOptions(limit=0, tls=provider.tls)
+            return await self._stack.enter_async_context(LeanHttpTransport(own))
+        return usual
 
     def _build_account(self, name: str, account: ProviderAccount) -> Account:
         batch = self._senders[name].provider.batch_limit
@@ -252,15 +279,8 @@ class Assembly:
 
     async def _build_postman(self) -> Postman:
         settings = self.settings.webhooks
-        self._guard = AddressGuard(
-            [str(network) for network in settings.allow_private],
-            only_loopback=settings.only_loopback,
-        )
-        transport = await self._stack.enter_async_context(
-            AiohttpTransport(_UNBOUNDED, guard=self._guard)
-        )
         provider = webhook.Provider(WEBHOOK_LANE, webhook.Settings(), self.clock)
-        sender = HttpSender(provider, transport, self.clock, timeout=settings.timeout)
+        sender = HttpSender(provider, self._guarded, self.clock, timeout=settings.timeout)
         return Postman(
             self._build_attempter(sender, RetryRules(schedule=webhooks.SCHEDULE)),
             self._book,

@@ -24,8 +24,9 @@ import h2.settings
 from h2.errors import ErrorCodes
 from hpack import HeaderTuple
 
-from gateway.model import errors, wire
+from gateway.model import errors
 from gateway.transport import http2_frames
+from gateway.transport.http2_stream import Answer, Stream
 
 #: Bytes of an answer's headers that we take, as `lean_answer` does.
 _MAX_HEADERS = 64 * 1024
@@ -34,8 +35,6 @@ _LAST_STREAM = 2**31 - 1
 
 #: Seconds that a peer has to read our last words.
 _FAREWELL = 1.0
-
-Answer = asyncio.Future[wire.HttpResponse]
 
 
 class Keeper(Protocol):
@@ -46,21 +45,6 @@ class Keeper(Protocol):
 
     def lost(self, connection: "Connection") -> None:
         """Its socket is closed."""
-
-
-class _Stream:
-    """A request that waits for its answer."""
-
-    __slots__ = ("answer", "body", "headers", "id", "rest", "status")
-
-    def __init__(self, id: int, answer: Answer, body: bytes) -> None:
-        self.id = id
-        self.answer = answer
-        #: of the request, not yet written for want of a window
-        self.rest = memoryview(body)
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
 
 
 class Connection(asyncio.Protocol):
@@ -79,17 +63,19 @@ class Connection(asyncio.Protocol):
             normalize_outbound_headers=False,
         )
         self._h2 = h2.connection.H2Connection(config)
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         #: those with a body that is not wholly written, oldest first
-        self._unsent: dict[int, _Stream] = {}
+        self._unsent: dict[int, Stream] = {}
         self._is_full = False
         self.is_ready = False
         #: set by the server's first SETTINGS; before it we know no limits
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: places promised to requests that are not yet written
         self.reserved = 0
-        #: nothing new goes out
+        #: no places are promised any more
         self.is_leaving = False
+        #: a GOAWAY has come: nothing new goes out, promised or not
+        self._was_told = False
         self.is_closed = False
         #: by the loop's time
         self.heard_at = self.used_at = self.made_at = asyncio.get_running_loop().time()
@@ -121,17 +107,17 @@ class Connection(asyncio.Protocol):
         """Write a request in a reserved place; the future ends with its answer, NotSent or
         AnswerLost. Raises NotSent."""
         self.reserved -= 1
-        if self.is_closed or self.is_leaving:
+        if self.is_closed or self._was_told:
             self._settle()
             raise errors.NotSent("disconnected")
-        id = self._h2.get_next_available_stream_id()
         try:
+            id = self._h2.get_next_available_stream_id()
             self._h2.send_headers(id, fields, end_stream=not body)
         except h2.exceptions.H2Error:  # such as a limit that the server has just lowered
             self._settle()
             raise errors.NotSent("no free stream") from None
         answer: Answer = asyncio.get_running_loop().create_future()
-        stream = self._streams[id] = _Stream(id, answer, body)
+        stream = self._streams[id] = Stream(id, answer, body)
         self.used_at = asyncio.get_running_loop().time()
         if body:
             self._unsent[id] = stream
@@ -238,7 +224,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _go(self, goaway: http2_frames.GoAway) -> None:
-        self.is_leaving = True
+        self.is_leaving = self._was_told = True
         for id in [id for id in self._streams if id > goaway.last_stream]:
             self._lose(id, ErrorCodes.REFUSED_STREAM, "goaway")
         self._keeper.changed(self)
@@ -248,7 +234,8 @@ class Connection(asyncio.Protocol):
     def _heed(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.ResponseReceived(stream_id=int(id), headers=fields) if fields:
-                self._begin_answer(id, fields)
+                if stream := self._streams.get(id):
+                    stream.read_head(fields)
             case h2.events.DataReceived(stream_id=int(id)):
                 self._take(id, event.data or b"", event.flow_controlled_length or 0)
             case h2.events.StreamEnded(stream_id=int(id)):
@@ -263,17 +250,6 @@ class Connection(asyncio.Protocol):
                     self.ready.set_result(None)
                 self._send_bodies()
                 self._keeper.changed(self)
-
-    def _begin_answer(self, id: int, fields: list[HeaderTuple]) -> None:
-        stream = self._streams.get(id)
-        if stream is None:
-            return
-        headers = stream.headers
-        for name, value in fields:
-            key, text = name.decode("latin-1"), value.decode("utf-8", "surrogateescape")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        status = headers.pop(":status", "")
-        stream.status = int(status) if status.isdecimal() and len(status) == 3 else 0
 
     def _take(self, id: int, data: bytes, flow: int) -> None:
         """A piece of an answer, whose place in the windows is given back at once (§5.2.2)."""
@@ -299,11 +275,7 @@ class Connection(asyncio.Protocol):
             self._fail(stream, errors.AnswerLost("not http"))
             return
         self._forget(id)
-        if not stream.answer.done():
-            response = wire.HttpResponse(
-                status=stream.status, headers=stream.headers, body=bytes(stream.body)
-            )
-            stream.answer.set_result(response)
+        stream.finish()
 
     def _lose(self, id: int, error: int | None, reason: str = "refused stream") -> None:
         stream = self._streams.get(id)
@@ -318,7 +290,7 @@ class Connection(asyncio.Protocol):
         for stream in tuple(self._unsent.values()):
             self._send_body(stream)
 
-    def _send_body(self, stream: _Stream) -> None:
+    def _send_body(self, stream: Stream) -> None:
         """As much as both windows and the socket take."""
         while stream.rest and not self._is_full and not self.is_closed:
             try:
@@ -339,11 +311,9 @@ class Connection(asyncio.Protocol):
         with contextlib.suppress(h2.exceptions.H2Error):  # it may be closed by now
             self._h2.reset_stream(id, ErrorCodes.CANCEL)
 
-    def _fail(self, stream: _Stream, error: errors.TransportError) -> None:
+    def _fail(self, stream: Stream, error: errors.TransportError) -> None:
         self._forget(stream.id)
-        if not stream.answer.done():
-            stream.answer.set_exception(error)
-            stream.answer.exception()  # perhaps nobody is left to hear of it
+        stream.fail(error)
 
     def _forget(self, id: int) -> None:
         self._streams.pop(id, None)
@@ -362,9 +332,10 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         transport = self._transport
-        if transport is not None and not transport.is_closing():
-            if data := self._h2.data_to_send():
-                transport.write(data)
+        if transport is None or transport.is_closing():
+            return
+        if data := self._h2.data_to_send():
+            transport.write(data)
 
 
 def _abort(transport: asyncio.Transport) -> None:

@@ -1,4 +1,4 @@
-"""Client TLS from PEM texts: whom to trust beside the system's authorities, and who we are.
+"""Client TLS from PEM texts: whom to trust in place of the system's authorities, and who we are.
 
 Knows no provider. The standard library loads a client's certificate from files only, so the text
 is in a file of ours (mode 0600) for as long as that takes.
@@ -7,31 +7,21 @@ is in a file of ours (mode 0600) for as long as that takes.
 import os
 import ssl
 import tempfile
-from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsTexts:
-    """PEM texts; empty ones stand for the usual."""
+def client_context(*, authorities: str = "", certificate: str = "") -> ssl.SSLContext:
+    """Verifies certificate and host name, TLS 1.2 or later.
 
-    #: authorities to trust in place of the system's
-    authorities: str = ""
-    #: our certificate with its chain and its key without password
-    certificate: str = field(default="", repr=False)
-
-
-def client_context(texts: TlsTexts) -> ssl.SSLContext:
-    """Verifies certificate and host name, TLS 1.2 or later. Raises ValueError for unusable texts.
-
-    Reads the system's authorities (30 ms) and may write a file: call it at the start.
+    authorities: PEM; empty: the system's. certificate: ours, its chain and its key without
+    password, PEM. Raises ValueError, whose text begins with the parameter's name.
     """
     try:
-        context = ssl.create_default_context(cadata=texts.authorities or None)
+        context = ssl.create_default_context(cadata=authorities or None)
     except (ssl.SSLError, ValueError):
-        raise ValueError("authorities that are no certificates in PEM") from None
+        raise ValueError("authorities: not certificates in PEM") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if texts.certificate:
-        _load(context, texts.certificate)
+    if certificate:
+        _load(context, certificate)
     return context
 
 
@@ -43,6 +33,8 @@ def _load(context: ssl.SSLContext, certificate: str) -> None:
         # An empty password, lest OpenSSL ask for one on the terminal.
         context.load_cert_chain(path, password="")
     except (ssl.SSLError, OSError, ValueError):
-        raise ValueError("certificate and key are not a pair in PEM without password") from None
+        raise ValueError(
+            "certificate: not a certificate and its key in PEM without password"
+        ) from None
     finally:
         os.unlink(path)

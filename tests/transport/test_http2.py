@@ -330,7 +330,7 @@ async def test_early_answer_to_a_long_body_is_an_answer(
     def refuse(talk: Talk, stream: int) -> None:
         talk.answer(stream, status=413)
 
-    server = Server(on_head=refuse, acknowledges=False)
+    server = Server(lambda talk, stream: None, on_head=refuse, acknowledges=False)
     port = await serve(server, tls)
 
     async with Http2Transport(base.HttpOptions(tls=trusting)) as transport:
