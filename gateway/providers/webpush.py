@@ -103,7 +103,7 @@ class Provider(base.HttpProvider):
         subscription = read_subscription(message.to.token)
         now = self._clock.now_ms() // 1000
         ttl = min(max(int(message.expires_at.timestamp()) - now, 0), MAX_TTL)
-        origin = str(URL(subscription.endpoint).origin())
+        origin = str(URL(subscription.endpoint, encoded=True).origin()).lower()
         headers = {
             "authorization": self._vapid(origin, now // TOKEN_USE * TOKEN_USE),
             "content-encoding": "aes128gcm",
@@ -212,7 +212,7 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
     status, code = response.status, f"http_{response.status}"
     wait = base.retry_after(response, now_ms=now_ms)
     if status in (200, 201, 202):
-        return wire.Accepted(provider_id=response.headers.get("location", "")[-36:])
+        return wire.Accepted()
     if 200 <= status < 300:
         return wire.Unknown(code=code, detail="not an answer of a push service")
     if status in (404, 410):

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from hpack import HeaderTuple
-
 from gateway.model import errors, wire
 
 Answer: TypeAlias = asyncio.Future[wire.HttpResponse]
@@ -26,7 +24,7 @@ class Stream:
         self.headers: dict[str, str] = {}
         self.body = bytearray()
 
-    def read_head(self, fields: Iterable[HeaderTuple]) -> None:
+    def read_head(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Repeated fields are joined as RFC 9110 §5.3 allows."""
         headers = self.headers
         for name, value in fields:
