@@ -87,7 +87,7 @@ def decrypt(body: bytes, subscription: Subscription) -> bytes:
         raise ValueError("size")
     salt, size, theirs = body[:16], int.from_bytes(body[16:20], "big"), body[21 : 21 + body[20]]
     sealed = body[21 + len(theirs) :]
-    if len(theirs) != 65 or not 18 <= size or len(sealed) > size:
+    if len(theirs) != 65 or not size >= 18 or len(sealed) > size:
         raise ValueError("not one record with a key")
     shared = subscription.key.exchange(
         ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), theirs)
