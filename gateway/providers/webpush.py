@@ -92,7 +92,11 @@ class Provider(base.HttpProvider):
         except ValueError as error:
             raise errors.SettingsError([f"private_key: {error}, nor in base64url"]) from None
         self._services = frozenset(settings.services)
-        self._vapid = lru_cache(maxsize=_ORIGINS)(partial(_vapid, key, settings.subject))
+        #: the `applicationServerKey` to which browsers have to subscribe
+        self.public_key = _base64url(web_encryption.point(key.public_key()))
+        self._vapid = lru_cache(maxsize=_ORIGINS)(
+            partial(_vapid, key, settings.subject, self.public_key)
+        )
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -170,11 +174,12 @@ def _plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
-def _vapid(key: ec.EllipticCurvePrivateKey, subject: str, origin: str, since: int) -> str:
+def _vapid(
+    key: ec.EllipticCurvePrivateKey, subject: str, public: str, origin: str, since: int
+) -> str:
     """Value of Authorization (RFC 8292 §3), without a blank after the comma, which some refuse."""
     claims = {"aud": origin, "exp": since + TOKEN_LIFETIME, "sub": subject}
     token = jwt.sign_es256(key, header={"typ": "JWT", "alg": "ES256"}, claims=claims)
-    public = urlsafe_b64encode(web_encryption.point(key.public_key())).rstrip(b"=").decode()
     return f"vapid t={token},k={public}"
 
 
@@ -182,7 +187,11 @@ def _topic(message: wire.Message) -> str:
     """Of the collapse key or the message: 32 characters of base64url, which say nothing of it."""
     given = _text(message.content.extra, "collapse_key") or message.id
     digest = hashlib.sha256(auth.to_bytes(given)).digest()
-    return urlsafe_b64encode(digest).decode("ascii")[:_MAX_TOPIC]
+    return _base64url(digest)[:_MAX_TOPIC]
+
+
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def _payload(message: wire.Message) -> Json:
