@@ -78,6 +78,7 @@ class Http2Transport:
         self._places: dict[Origin, _Place] = {}
         #: all that may have a socket, by where they lead
         self._connections: dict[Connection, _Place] = {}
+        self._preparer = http2_request.Preparer()
         self._timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._is_open = False
@@ -115,7 +116,7 @@ class Http2Transport:
         """
         if not self._is_open:
             raise errors.NotSent("closed")
-        origin, fields = http2_request.prepare(request)
+        origin, fields = self._preparer.prepare(request)
         connection = self._take(origin) or await self._wait(origin)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout

@@ -47,6 +47,22 @@ class Keeper(Protocol):
         """Its socket is closed."""
 
 
+class _Frames(h2.connection.H2Connection):
+    """h2 counts the open streams for each new one by looking at all of them. The limit is ours to
+    keep; the look, which also forgets those that have ended, comes once in a while."""
+
+    _EVERY = 64
+    _until_look = 0
+
+    @property
+    def open_outbound_streams(self) -> int:
+        self._until_look -= 1
+        if self._until_look >= 0:
+            return 0
+        self._until_look = self._EVERY
+        return min(super().open_outbound_streams, 0)
+
+
 class Connection(asyncio.Protocol):
     """See the module. `close` may be called at any time, more than once."""
 
@@ -62,11 +78,12 @@ class Connection(asyncio.Protocol):
             validate_outbound_headers=False,  # `http2_request` has seen to both
             normalize_outbound_headers=False,
         )
-        self._h2 = h2.connection.H2Connection(config)
+        self._h2 = _Frames(config)
         self._streams: dict[int, Stream] = {}
         #: those with a body that is not wholly written, oldest first
         self._unsent: dict[int, Stream] = {}
         self._is_full = False
+        self._will_flush = False
         self.is_ready = False
         #: set by the server's first SETTINGS; before it we know no limits
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -122,7 +139,7 @@ class Connection(asyncio.Protocol):
         if body:
             self._unsent[id] = stream
             self._send_body(stream)
-        self._flush()
+        self._flush_soon()
         if id >= _LAST_STREAM - 2:
             self.leave()
         return id, answer
@@ -302,7 +319,8 @@ class Connection(asyncio.Protocol):
                 self._h2.send_data(stream.id, bytes(piece), end_stream=not stream.rest)
             except h2.exceptions.H2Error:  # reset by the server, of which we are yet to hear
                 break
-            self._flush()
+            if stream.rest:
+                self._flush()  # so that the socket can say that it is full
         if self._is_full and stream.rest:
             return
         self._unsent.pop(stream.id, None)
@@ -330,7 +348,14 @@ class Connection(asyncio.Protocol):
         else:
             self._keeper.changed(self)
 
+    def _flush_soon(self) -> None:
+        """Requests of one turn of the loop leave by one write."""
+        if not self._will_flush:
+            self._will_flush = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
     def _flush(self) -> None:
+        self._will_flush = False
         transport = self._transport
         if transport is None or transport.is_closing():
             return

@@ -18,24 +18,50 @@ _UNFIT = re.compile(r"[\r\n\0\ud800-\udfff]")
 #: Of one connection, which HTTP/2 has no words for (RFC 9113 §8.2.2), or said otherwise.
 _LEFT_OUT = frozenset({"connection", "keep-alive", "proxy-connection", "upgrade", "host", "te"})
 
-#: Secrets, and values of one request only: they are kept out of the tables of HPACK, which both
-#: ends remember (RFC 7541 §7.1.3).
-_APART = frozenset({":path", "authorization", "cookie", "content-length"})
+#: Of one request only, or short enough to be guessed bit by bit (RFC 7541 §7.1): kept out of the
+#: tables that both ends remember. Tokens are too long for that, and cost most where they are new.
+_APART = frozenset({":path", "cookie"})
+
+#: Fields that are remembered; the tables of HPACK hold some fifty of them (4,096 bytes).
+_KNOWN = 256
 
 
-def prepare(request: wire.HttpRequest) -> tuple[Origin, list[HeaderTuple]]:
-    """Where the request goes, and its header list. Raises NotSent."""
-    url = _url(request.url)
-    if not _TOKEN.fullmatch(request.method):
-        raise errors.NotSent("invalid request")
-    pseudo = [
-        (":method", request.method),
-        (":scheme", "https"),
-        (":authority", url.host_port_subcomponent or ""),
-        (":path", url.raw_path_qs or "/"),
-    ]
-    fields = [_field(name, value) for name, value in (*pseudo, *_named(request))]
-    return Origin(True, (url.raw_host or "").rstrip("."), url.port or 443), fields
+class Preparer:
+    """Makes header lists. What comes again goes into the tables of HPACK, ids and the like do not:
+    they would drive out what is worth its place."""
+
+    def __init__(self) -> None:
+        self._once: set[tuple[str, str]] = set()
+        self._often: dict[tuple[str, str], HeaderTuple] = {}
+
+    def prepare(self, request: wire.HttpRequest) -> tuple[Origin, list[HeaderTuple]]:
+        """Where the request goes, and its header list. Raises NotSent."""
+        url = _url(request.url)
+        if not _TOKEN.fullmatch(request.method):
+            raise errors.NotSent("invalid request")
+        pseudo = (
+            (":method", request.method),
+            (":scheme", "https"),
+            (":authority", url.host_port_subcomponent or ""),
+            (":path", url.raw_path_qs or "/"),
+        )
+        fields = [self._field(pair) for pair in (*pseudo, *_named(request))]
+        return Origin(True, (url.raw_host or "").rstrip("."), url.port or 443), fields
+
+    def _field(self, pair: tuple[str, str]) -> HeaderTuple:
+        if (known := self._often.get(pair)) is not None:
+            return known
+        name, value = pair
+        encoded = name.encode("ascii"), value.encode("utf-8")
+        if name in _APART or pair not in self._once:
+            if len(self._once) >= _KNOWN:
+                self._once.clear()
+            self._once.add(pair)
+            return NeverIndexedHeaderTuple(*encoded)
+        if len(self._often) >= _KNOWN:
+            self._often.clear()
+        field = self._often[pair] = HeaderTuple(*encoded)
+        return field
 
 
 def _url(text: str) -> URL:
@@ -64,8 +90,3 @@ def _named(request: wire.HttpRequest) -> Iterator[tuple[str, str]]:
 
 
 _DEFAULTS = (("accept-encoding", "identity"), ("user-agent", f"gateway/{__version__}"))
-
-
-def _field(name: str, value: str) -> HeaderTuple:
-    kind = NeverIndexedHeaderTuple if name in _APART else HeaderTuple
-    return kind(name.encode("ascii"), value.encode("utf-8"))

@@ -82,10 +82,9 @@ async def test_connection_has_one_stream_until_somebody_has_proved_who_sends() -
 
 @pytest.mark.parametrize("reason", list(apns_rules.STATUSES))
 async def test_magic_tokens_get_each_reason(reason: str) -> None:
-    async with apns.ApnsSimulator(wall=lambda: float(int(time.time()))) as simulator:
-        async with client(simulator) as http:
-            path = f"/3/device/{apns.token_for(reason)}"
-            answer = await http.post(path, headers=usual(simulator), json=BODY)
+    async with apns.ApnsSimulator() as simulator, client(simulator) as http:
+        path = f"/3/device/{apns.token_for(reason)}"
+        answer = await http.post(path, headers=usual(simulator), json=BODY)
 
     assert answer.status_code == apns_rules.STATUSES[reason]
     assert answer.json()["reason"] == reason
@@ -189,12 +188,12 @@ async def test_certificate_of_the_client_takes_the_place_of_a_token(tmp_path: Pa
 
 async def test_throttle_says_when_to_come_again() -> None:
     knobs = Knobs(throttle=1, retry_after=3)
-    async with apns.ApnsSimulator(knobs=knobs, now=lambda: 0.0) as simulator:
-        async with client(simulator) as http:
-            headers = usual(simulator)
-            answers = [
-                await http.post(f"/3/device/{DEVICE}", headers=headers, json=BODY) for _ in range(2)
-            ]
+    simulator = apns.ApnsSimulator(knobs=knobs, now=lambda: 0.0)
+    async with simulator, client(simulator) as http:
+        headers = usual(simulator)
+        answers = [
+            await http.post(f"/3/device/{DEVICE}", headers=headers, json=BODY) for _ in range(2)
+        ]
 
     assert [one.status_code for one in answers] == [200, 429]
     assert answers[1].json() == {"reason": "TooManyRequests"}
