@@ -33,6 +33,9 @@ _MAX_HEADERS = 64 * 1024
 #: The last number that a stream of ours can have (§5.1.1).
 _LAST_STREAM = 2**31 - 1
 
+#: Bytes that a peer leaves unread before we give it up, as one would that only pings: more than a
+#: thousand requests, whose bodies wait for their turn.
+_MAX_UNREAD = 4 * 1024 * 1024
 #: Seconds that a peer has to read our last words.
 _FAREWELL = 1.0
 
@@ -269,18 +272,17 @@ class Connection(asyncio.Protocol):
                 self._keeper.changed(self)
 
     def _take(self, id: int, data: bytes, flow: int) -> None:
-        """A piece of an answer, whose place in the windows is given back at once (§5.2.2)."""
+        """A piece of an answer, whose place in both windows is given back at once (§5.2.2), also
+        when nobody wants it any more."""
+        if flow:
+            self._h2.acknowledge_received_data(flow, id)
         stream = self._streams.get(id)
         if stream is None:
-            if flow:
-                self._h2.acknowledge_received_data(flow, id)
             return
         if len(stream.body) + len(data) > self._max_answer_bytes:
             self.abandon(id, "answer too large")
-            return
-        stream.body += data
-        if flow:
-            self._h2.acknowledge_received_data(flow, id)
+        else:
+            stream.body += data
 
     def _end(self, id: int) -> None:
         stream = self._streams.get(id)
@@ -361,6 +363,8 @@ class Connection(asyncio.Protocol):
             return
         if data := self._h2.data_to_send():
             transport.write(data)
+        if transport.get_write_buffer_size() > _MAX_UNREAD:
+            self.close("disconnected")
 
 
 def _abort(transport: asyncio.Transport) -> None:
