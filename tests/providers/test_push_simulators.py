@@ -57,14 +57,14 @@ def account(make: Make, simulator: ApnsSimulator, **changes: Any) -> apns.Provid
 
 
 def road(provider: apns.Provider) -> Http2Transport:
-    return Http2Transport(base.HttpOptions(tls=provider.tls, limit_per_host=1))
+    return Http2Transport(base.HttpOptions(tls=provider.tls, limit_per_host=1, connect_timeout=60))
 
 
 async def send(
     provider: Any, transport: base.HttpTransport, message: wire.Message
 ) -> wire.AttemptResult:
     [(carried, request)] = provider.build_requests([message])
-    response = await transport.send(request, timeout=20)
+    response = await transport.send(request, timeout=120)
     result: wire.AttemptResult
     [result] = provider.read_response(carried, response)
     return result
@@ -96,19 +96,19 @@ async def test_every_push_type_has_a_topic_that_is_taken(
     assert isinstance(result, wire.Accepted)
 
 
-async def test_thousand_pushes_share_a_connection_and_a_provider_token(
+async def test_hundreds_of_pushes_share_a_connection_and_a_provider_token(
     make: Make, push: Message
 ) -> None:
     async with ApnsSimulator() as simulator:
         provider = account(make, simulator)
         async with road(provider) as transport:
             results = await asyncio.gather(
-                *(send(provider, transport, push(reference=str(n))) for n in range(1000))
+                *(send(provider, transport, push(reference=str(n))) for n in range(300))
             )
 
         assert all(isinstance(one, wire.Accepted) for one in results)
-        assert len({one.provider_id for one in results if isinstance(one, wire.Accepted)}) == 1000
-        assert simulator.log.taken == 1000
+        assert len({one.provider_id for one in results if isinstance(one, wire.Accepted)}) == 300
+        assert simulator.log.taken == 300
 
 
 async def test_processes_of_one_account_do_not_mint_too_many_tokens(
