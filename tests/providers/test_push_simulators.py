@@ -116,7 +116,7 @@ async def test_processes_of_one_account_do_not_mint_too_many_tokens(
 ) -> None:
     async with ApnsSimulator() as simulator:
         providers = [account(make, simulator) for _ in range(5)]
-        results = []
+        results: list[wire.AttemptResult] = []
         for provider in providers:
             async with road(provider) as transport:
                 results.append(await send(provider, transport, push()))
@@ -141,7 +141,7 @@ async def test_shutdown_is_followed_by_a_new_connection(make: Make, push: Messag
         provider = account(make, simulator)
         async with road(provider) as transport:
             first = await send(provider, transport, push(token_for("Shutdown")))
-            results = []
+            results: list[wire.AttemptResult] = []
             while not results or not isinstance(results[-1], wire.Accepted):
                 try:
                     results.append(await send(provider, transport, push()))
