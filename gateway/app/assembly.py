@@ -184,6 +184,14 @@ class Assembly:
 
     async def _build_senders(self) -> Mapping[str, Sender]:
         http = await self._stack.enter_async_context(LeanHttpTransport(_UNBOUNDED))
+        webhooks = self.settings.webhooks
+        self._guard = AddressGuard(
+            [str(network) for network in webhooks.allow_private],
+            only_loopback=webhooks.only_loopback,
+        )
+        self._guarded = await self._stack.enter_async_context(
+            AiohttpTransport(_UNBOUNDED, guard=self._guard)
+        )
         self._errands = Errands(http, self.clock)
         senders: dict[str, Sender] = {}
         for name, account in self.settings.providers.items():
@@ -192,6 +200,7 @@ class Assembly:
                 provider,
                 account,
                 http=http,
+                guarded=self._guarded,
                 stack=self._stack,
                 clock=self.clock,
                 metrics=self.metrics,
@@ -257,15 +266,8 @@ class Assembly:
 
     async def _build_postman(self) -> Postman:
         settings = self.settings.webhooks
-        self._guard = AddressGuard(
-            [str(network) for network in settings.allow_private],
-            only_loopback=settings.only_loopback,
-        )
-        transport = await self._stack.enter_async_context(
-            AiohttpTransport(_UNBOUNDED, guard=self._guard)
-        )
         provider = webhook.Provider(WEBHOOK_LANE, webhook.Settings(), self.clock)
-        sender = HttpSender(provider, transport, self.clock, timeout=settings.timeout)
+        sender = HttpSender(provider, self._guarded, self.clock, timeout=settings.timeout)
         return Postman(
             self._build_attempter(sender, RetryRules(schedule=webhooks.SCHEDULE)),
             self._book,

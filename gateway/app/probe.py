@@ -15,6 +15,8 @@ from gateway.model.message import new_id, reference
 from gateway.providers import registry
 from gateway.settings import Settings
 from gateway.transport.base import HttpOptions
+from gateway.transport.guard import AddressGuard
+from gateway.transport.http import AiohttpTransport
 from gateway.transport.lean import LeanHttpTransport
 
 _LIFE = timedelta(minutes=5)
@@ -36,8 +38,21 @@ async def probe(
         return wire.Rejected(code="unfit", detail=objection, scope=wire.Scope.PROVIDER)
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(LeanHttpTransport(HttpOptions(limit=1)))
+        guard = AddressGuard(
+            [str(network) for network in settings.webhooks.allow_private],
+            only_loopback=settings.webhooks.only_loopback,
+        )
+        guarded = await stack.enter_async_context(
+            AiohttpTransport(HttpOptions(limit=1), guard=guard)
+        )
         sender = await build_sender(
-            provider, own, http=http, stack=stack, clock=clock, metrics=Metrics()
+            provider,
+            own,
+            http=http,
+            guarded=guarded,
+            stack=stack,
+            clock=clock,
+            metrics=Metrics(),
         )
         if isinstance(sender, SmppSender):
             sender.begin(_leave, _leave)

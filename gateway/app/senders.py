@@ -11,9 +11,14 @@ from gateway.model.errors import SettingsError
 from gateway.providers import base as providers
 from gateway.settings import ProviderAccount
 from gateway.store.base import Fleet
-from gateway.transport.base import HttpTransport
+from gateway.transport.base import HttpOptions, HttpTransport
+from gateway.transport.http2 import Http2Transport
+from gateway.transport.lean import LeanHttpTransport
 from gateway.transport.smpp import PooledSmppTransport
 from gateway.transport.smtp import PooledSmtpTransport
+
+#: To one service over HTTP/2, of which each carries many requests at once.
+_OWN_CONNECTIONS = 4
 
 
 async def build_sender(
@@ -21,16 +26,19 @@ async def build_sender(
     account: ProviderAccount,
     *,
     http: HttpTransport,
+    guarded: HttpTransport,
     stack: AsyncExitStack,
     clock: Clock,
     metrics: Metrics,
     fleet: Fleet | None = None,
 ) -> Sender:
-    """http: what all accounts with an HTTP API share. stack: closes what is opened for this one.
+    """http: what all accounts with an HTTP API share. guarded: the same for addresses that
+    recipients name. stack: closes what is opened for this one.
     fleet: shares its access token with other nodes."""
     if isinstance(provider, providers.HttpProvider):
         shelf = None if fleet is None else FleetShelf(fleet, provider.account, account.options)
-        return HttpSender(provider, http, clock, timeout=account.timeout, shelf=shelf)
+        road = guarded if provider.guarded else await _road(provider, http, stack)
+        return HttpSender(provider, road, clock, timeout=account.timeout, shelf=shelf)
     if isinstance(provider, providers.SmtpProvider):
         relay = provider.settings
         smtp = await stack.enter_async_context(
@@ -51,3 +59,16 @@ async def build_sender(
         smpp = await stack.enter_async_context(PooledSmppTransport(provider.options, clock=clock))
         return SmppSender(provider, smpp, metrics, timeout=account.timeout)
     raise SettingsError([f"providers.{provider.account}.kind: has no transport"])
+
+
+async def _road(
+    provider: providers.HttpProvider, usual: HttpTransport, stack: AsyncExitStack
+) -> HttpTransport:
+    """What the provider says it needs."""
+    if provider.http_version == "2":
+        own = HttpOptions(limit_per_host=_OWN_CONNECTIONS, tls=provider.tls)
+        return await stack.enter_async_context(Http2Transport(own))
+    if provider.tls is not None:
+        own = HttpOptions(limit=0, tls=provider.tls)
+        return await stack.enter_async_context(LeanHttpTransport(own))
+    return usual

@@ -21,6 +21,7 @@ from gateway.cli import loop, output, sandbox
 from gateway.cli.ports import HOST
 from gateway.sandbox import (
     aliyun,
+    apns,
     base,
     dingtalk,
     fcm,
@@ -43,6 +44,7 @@ from gateway.sandbox import (
     twilio,
     vonage,
     vonage_sms,
+    webpush,
     wechat,
     wecom,
 )
@@ -53,6 +55,9 @@ _RECEIPT_SECRET = "whsec_" + base64.b64encode(b"receipts of the sandbox ").decod
 #: In the address of services that sign no receipts.
 _ADDRESS_SECRET = "receipts-of-the-sandbox"
 _WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"webhooks of the sandbox ").decode()
+
+#: The number of a VAPID key, in base64url: any will do.
+_VAPID_KEY = base64.urlsafe_b64encode(b"key of the sandbox for web push.").decode()
 
 #: Accounts that stand second in a lane of `sandbox.toml`.
 SECOND = frozenset({"tencent", "twilio"})
@@ -74,6 +79,7 @@ class Stand:
         """port: the gateway's public one, where receipts go."""
         self.acme = self._service("acme", port)
         self.aliyun = aliyun.AliyunSimulator(knobs=_keyed("aliyun", port), log_limit=_LOG_LIMIT)
+        self.apns = apns.ApnsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.beacon = self._service("beacon", port)
         self.twilio = twilio.TwilioSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.fcm = fcm.FcmSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
@@ -120,6 +126,7 @@ class Stand:
         self.wecom = wecom.WecomSimulator(
             knobs=_knobs(_receipts("wecom", port)), log_limit=_LOG_LIMIT
         )
+        self.webpush = webpush.WebPushSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self._stack = AsyncExitStack()
 
     def _service(self, account: str, port: int) -> http.HttpServiceSimulator:
@@ -162,6 +169,7 @@ class Stand:
     def spares(self) -> Mapping[str, base.Simulator]:
         """Simulators by the other accounts, which take no part in the demo."""
         return {
+            "apns": self.apns,
             "centre": self.centre,
             "getui": self.getui,
             "huawei": self.huawei,
@@ -179,6 +187,7 @@ class Stand:
             "telegram": self.telegram,
             "wechat": self.wechat,
             "wecom": self.wecom,
+            "webpush": self.webpush,
         }
 
     async def __aenter__(self) -> Self:
@@ -200,6 +209,8 @@ class Stand:
         """Write `gateway.toml` and what it refers to; the path of the former."""
         folder = folder.resolve()
         (folder / "fcm.json").write_bytes(orjson.dumps(self.fcm.service_account()))
+        (folder / "apns.p8").write_text(self.apns.private_key, encoding="ascii")
+        (folder / "apns.pem").write_text(self.apns.authority, encoding="ascii")
         (folder / "vonage.pem").write_text(self.vonage.private_key(), encoding="ascii")
         values = {
             **self._values(),
@@ -218,6 +229,10 @@ class Stand:
             "aliyun": self.aliyun.url,
             "aliyun_key_id": aliyun.ACCESS_KEY_ID,
             "aliyun_key_secret": aliyun.ACCESS_KEY_SECRET,
+            "apns": self.apns.url,
+            "apns_key_id": self.apns.key_id,
+            "apns_team_id": self.apns.team_id,
+            "apns_bundle_id": self.apns.bundle_id,
             "beacon": self.beacon.url,
             "twilio": self.twilio.url,
             "fcm": self.fcm.url,
@@ -292,6 +307,7 @@ class Stand:
             "wecom_aes_key": wecom.ENCODING_AES_KEY,
             "token": _TOKEN,
             "receipt_secret": _RECEIPT_SECRET,
+            "vapid_key": _VAPID_KEY,
             "webhook_secret": _WEBHOOK_SECRET,
             "api_key": sandbox.API_KEY,
         }

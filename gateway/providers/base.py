@@ -9,6 +9,7 @@ A provider must answer anything that a service may send, also nonsense, with a r
 where it is certain that nothing was taken, `Unknown` where it is not.
 """
 
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -102,6 +103,13 @@ class Reporter(Provider, Protocol):
 @runtime_checkable
 class HttpProvider(Reporter, Protocol):
     """A service with an HTTP API."""
+
+    #: how its service is reached; over HTTP/2 each account has connections of its own
+    http_version: ClassVar[Literal["1.1", "2"]] = "1.1"
+    #: whether recipients say where requests go: then only where webhooks may go
+    guarded: ClassVar[bool] = False
+    #: for connections of its own, when the usual ones will not do
+    tls: ssl.SSLContext | None = None
 
     credential: Credential | None
 

@@ -1,6 +1,7 @@
-"""JSON Web Tokens (RFC 7519) in compact form (RFC 7515 §7.1): RS256 signed, HS256 verified.
+"""JSON Web Tokens (RFC 7519) in compact form (RFC 7515 §7.1): signed by RS256 or ES256, HS256
+verified.
 
-Only these two (RFC 7518 §3), and the caller names the one that it wants: what a token's header
+Only these three (RFC 7518 §3), and the caller names the one that it wants: what a token's header
 says of its algorithm is believed by nobody. Knows no claims but by what it is given.
 """
 
@@ -13,7 +14,9 @@ from typing import Any
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from gateway.providers import ecdsa
 
 #: Characters of a token that is looked at; those with a handful of claims have a few hundred.
 _LONGEST = 8192
@@ -26,6 +29,14 @@ def sign_rs256(
     signed = f"{_segment(orjson.dumps(header))}.{_segment(orjson.dumps(claims))}"
     signature = key.sign(signed.encode("ascii"), padding.PKCS1v15(), hashes.SHA256())
     return f"{signed}.{_segment(signature)}"
+
+
+def sign_es256(
+    key: ec.EllipticCurvePrivateKey, *, header: Mapping[str, Any], claims: Mapping[str, Any]
+) -> str:
+    """A token; the same for the same claims, as its signature is made without chance (RFC 6979)."""
+    signed = f"{_segment(orjson.dumps(header))}.{_segment(orjson.dumps(claims))}"
+    return f"{signed}.{_segment(ecdsa.sign_raw(key, signed.encode('ascii')))}"
 
 
 def read_hs256(token: str, secret: bytes) -> dict[str, Any] | None:

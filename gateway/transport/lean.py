@@ -102,7 +102,7 @@ class LeanHttpTransport:
         self._opening.add(limit)
         try:
             async with limit:
-                await _connect(connection, origin, self._context() if origin.encrypted else None)
+                await connect(connection, origin, self._context() if origin.encrypted else None)
         except TimeoutError:
             connection.close()
             raise errors.NotSent("closed" if pool.is_closed else "connect timeout") from None
@@ -134,14 +134,14 @@ async def _admit(connection: Connection, admit: base.Admit) -> None:
         connection.admitting = None
 
 
-async def _connect(
-    connection: Connection, origin: lean_request.Origin, tls: ssl.SSLContext | None
+async def connect(
+    protocol: asyncio.Protocol, origin: lean_request.Origin, tls: ssl.SSLContext | None
 ) -> None:
-    """Raises NotSent, TimeoutError."""
+    """Have the protocol speak on a connection of its own. Raises NotSent, TimeoutError."""
     sock = await _open_socket(origin)
     try:
         await asyncio.get_running_loop().create_connection(
-            lambda: connection,
+            lambda: protocol,
             sock=sock,
             ssl=tls,
             server_hostname=origin.host if tls is not None else None,

@@ -55,6 +55,17 @@ def fixture_http(request: pytest.FixtureRequest, make: Make) -> base.HttpProvide
     return provider
 
 
+@pytest.fixture(name="message")
+def fixture_message(request: pytest.FixtureRequest, message: Message) -> Message:
+    """Messages to somebody whom the kind can reach: its `address.json`, where there is one."""
+    kind = request.getfixturevalue("http").name if "http" in request.fixturenames else ""
+    path = Path(__file__).parent / kind / "address.json"
+    if not kind or not path.exists():
+        return message
+    to = wire.Address(**json.loads(path.read_text()))
+    return lambda **changes: message(**{"to": to, **changes})
+
+
 @pytest.fixture(name="smtp", params=SMTP_KINDS)
 def fixture_smtp(request: pytest.FixtureRequest, make: Make) -> base.SmtpProvider:
     provider: base.SmtpProvider = make(request.param)
@@ -123,7 +134,15 @@ def test_built_twice_from_the_same_settings_it_says_the_same(
 ) -> None:
     again = make(http.name)
 
-    assert again.build_requests([message()]) == http.build_requests([message()])
+    assert built(again, message()) == built(http, message())
+
+
+def built(provider: base.HttpProvider, message: wire.Message) -> list[wire.HttpRequest]:
+    """Requests without bodies that are sealed anew each time (RFC 8291 §3.1)."""
+    return [
+        replace(one, body=b"") if one.headers.get("content-encoding") == "aes128gcm" else one
+        for _, one in provider.build_requests([message])
+    ]
 
 
 #: No deadline, since the machine may be busy; providers keep nothing between examples.

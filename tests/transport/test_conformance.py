@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.model import errors, wire
 from gateway.transport import base
 from gateway.transport.http import AiohttpTransport
+from gateway.transport.http2 import Http2Transport
 from gateway.transport.lean import LeanHttpTransport
 
 Serve = Callable[..., Awaitable[int]]
@@ -30,6 +31,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: 7\r\n\r\nok"
 @pytest.fixture(params=[AiohttpTransport, LeanHttpTransport])
 def make(request: pytest.FixtureRequest) -> Make:
     """What is tested here holds for every transport."""
+    return lambda **options: request.param(base.HttpOptions(**options))
+
+
+@pytest.fixture(params=[AiohttpTransport, LeanHttpTransport, Http2Transport])
+def make_any(request: pytest.FixtureRequest) -> Make:
+    """What is tested here holds for every version of HTTP; those of HTTP/2 alone, with servers
+    that speak it, are in test_http2.py."""
     return lambda **options: request.param(base.HttpOptions(**options))
 
 
@@ -119,21 +127,21 @@ async def test_no_more_connections_than_the_limit_are_opened(make: Make, serve: 
     assert server.connections == 3
 
 
-async def test_refused_connection_is_not_sent(make: Make, listener: socket.socket) -> None:
+async def test_refused_connection_is_not_sent(make_any: Make, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     listener.close()
 
-    async with make() as transport:
-        result = await failure(transport, post(port))
+    async with make_any() as transport:
+        result = await failure(transport, post(port, scheme="https"))
 
     assert result == (errors.NotSent, "connect refused")
 
 
-async def test_unknown_host_is_not_sent(make: Make) -> None:
-    request = wire.HttpRequest(method="POST", url="http://[::1", body=b"x")
-    unresolved = wire.HttpRequest(method="POST", url="http://a..b/", body=b"x")
+async def test_unknown_host_is_not_sent(make_any: Make) -> None:
+    request = wire.HttpRequest(method="POST", url="https://[::1", body=b"x")
+    unresolved = wire.HttpRequest(method="POST", url="https://a..b/", body=b"x")
 
-    async with make() as transport:
+    async with make_any() as transport:
         invalid = await failure(transport, request)
         unknown = await failure(transport, unresolved)
 
@@ -142,12 +150,12 @@ async def test_unknown_host_is_not_sent(make: Make) -> None:
 
 
 async def test_untrusted_certificate_is_not_sent(
-    make: Make, serve: Serve, server_tls: ssl.SSLContext
+    make_any: Make, serve: Serve, server_tls: ssl.SSLContext
 ) -> None:
     server = Server()
     port = await serve(server, server_tls)
 
-    async with make() as transport:
+    async with make_any() as transport:
         result = await failure(transport, post(port, scheme="https"))
 
     assert result == (errors.NotSent, "tls certificate")
@@ -168,35 +176,35 @@ async def test_trusted_certificate_is_accepted_and_its_connection_kept(
     assert server.connections == 1
 
 
-def test_context_that_does_not_verify_is_refused(make: Make) -> None:
+def test_context_that_does_not_verify_is_refused(make_any: Make) -> None:
     context = ssl.create_default_context()
     context.check_hostname = False
 
     with pytest.raises(ValueError, match="verify"):
-        make(tls=context)
+        make_any(tls=context)
 
 
-async def test_plain_server_behind_https_is_not_sent(make: Make, serve: Serve) -> None:
+async def test_plain_server_behind_https_is_not_sent(make_any: Make, serve: Serve) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 this is something else\r\n")
         await reader.read()
 
     port = await serve(handler)
 
-    async with make() as transport:
+    async with make_any() as transport:
         kind, reason = await failure(transport, post(port, scheme="https"))
 
     assert kind is errors.NotSent
     assert reason == "tls"
 
 
-async def test_handshake_that_never_ends_is_not_sent(make: Make, serve: Serve) -> None:
+async def test_handshake_that_never_ends_is_not_sent(make_any: Make, serve: Serve) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     port = await serve(handler)
 
-    async with make(connect_timeout=0.05) as transport:
+    async with make_any(connect_timeout=0.05) as transport:
         result = await failure(transport, post(port, scheme="https"))
 
     assert result == (errors.NotSent, "connect timeout")
@@ -1094,8 +1102,8 @@ async def test_request_that_would_break_its_framing_is_not_sent_so(
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "/send", "127.0.0.1", "http:///send", ""])
-async def test_what_is_no_http_url_is_not_sent(make: Make, url: str) -> None:
-    async with make() as transport:
+async def test_what_is_no_http_url_is_not_sent(make_any: Make, url: str) -> None:
+    async with make_any() as transport:
         kind, _ = await failure(transport, wire.HttpRequest(method="POST", url=url))
 
     assert kind is errors.NotSent
