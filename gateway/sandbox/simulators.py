@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.sandbox import (
     aliyun,
+    apns,
     base,
     dingtalk,
     fast,
@@ -28,6 +29,7 @@ from gateway.sandbox import (
     twilio,
     vonage,
     vonage_sms,
+    webpush,
     wechat,
     wecom,
 )
@@ -61,6 +63,8 @@ SIMULATORS: Mapping[str, type[base.Simulator]] = {
         telegram.TelegramSimulator,
         wechat.WechatSimulator,
         wecom.WecomSimulator,
+        apns.ApnsSimulator,
+        webpush.WebPushSimulator,
     )
 }
 

@@ -163,11 +163,15 @@ async def test_hard_bounce_bans_the_address_for_good(stand: Any, attempts: Any) 
 
 
 async def test_opt_out_by_receipt_stops_what_is_waiting(stand: Any, eventually: Any) -> None:
-    gateway = await stand.start()
+    offers = {"chain": [{"channel": "sms"}], "unsubscribe": True}
+    gateway = await stand.start(
+        {"categories": {"offers": offers}, "lanes": {"sms": {"providers": ["acme"]}}}
+    )
     refused = {"phone": "+15005550012"}
     at = datetime.now(UTC) + timedelta(seconds=2)
-    waiting = await gateway.send(to=refused, content=TEXT, chain=SMS, send_at=at.isoformat())
-    first = await gateway.send(to=refused, content=TEXT, chain=SMS)
+    news = {"to": refused, "content": TEXT, "chain": SMS, "category": "offers"}
+    waiting = await gateway.send(**news, send_at=at.isoformat())
+    first = await gateway.send(**news)
     await gateway.until(first, "failed")
 
     seen = await gateway.until(waiting, "suppressed")
