@@ -24,6 +24,8 @@ _MOST_HELD = 2_000
 #: The share of the rate never falls below this, and regains this much a second without trouble.
 _LEAST_FACTOR, _REGAIN = 0.1, 0.05
 
+_CLOSED = BreakerState.CLOSED
+
 #: The priority that must leave all reserves untouched.
 _LEAST_URGENT = 3
 
@@ -93,6 +95,8 @@ class Account:
 
     def halted_for(self) -> float:
         """Seconds for which nothing may be sent, by pause or breaker; 0 when something may."""
+        if not (self._paused_until or self._told_until or self.breaker.state is not _CLOSED):
+            return 0.0  # nearly always, and asked for each call
         now = self._clock.monotonic()
         return max(0.0, self._paused_until - now, self._told_until - now, self.breaker.wait(now))
 
