@@ -278,19 +278,19 @@ class Assembly:
             may_send=self._may_send,
         )
 
-    async def _build_services(self) -> Services:
-        settings, clock = self.settings, self.clock
-        keys = Keys(settings.tenants, self.store, clock)
-        inbound = Inbound(
+    def _build_inbound(self) -> Inbound:
+        return Inbound(
             {name: sender.provider.channel for name, sender in self._senders.items()},
             self.store,
             self._bans,
             self._bells,
-            clock,
+            self.clock,
             self.metrics,
             webhooks=self._reporter.received,
         )
-        receipts = Receipts(
+
+    def _build_receipts(self, inbound: Inbound) -> Receipts:
+        return Receipts(
             {
                 name: sender.provider
                 for name, sender in self._senders.items()
@@ -300,11 +300,17 @@ class Assembly:
             self._finisher,
             self._bans,
             self._accounts,
-            clock,
+            self.clock,
             self.metrics,
             self._errands,
             inbound,
         )
+
+    async def _build_services(self) -> Services:
+        settings, clock = self.settings, self.clock
+        keys = Keys(settings.tenants, self.store, clock)
+        inbound = self._build_inbound()
+        receipts = self._build_receipts(inbound)
         for sender in self._senders.values():
             if isinstance(sender, SmppSender) and self._role.sends:
                 sender.begin(receipts.take_receipts, inbound.take)

@@ -164,17 +164,17 @@ class Http2Transport:
             return
         if len(place.connections) >= (self._options.limit_per_host or math.inf):
             return
-        if len(self._connections) >= (self._options.limit or math.inf) and not self._evict():
+        if len(self._connections) >= (self._options.limit or math.inf):
+            self._evict()
             return
         place.opening = asyncio.create_task(self._open(place))
 
-    def _evict(self) -> bool:
+    def _evict(self) -> None:
         """Have the connection leave that has been idle longest: whoever waits goes on when it is
-        closed. Whether there is room already."""
+        closed."""
         idle = [one for one in self._connections if one.is_idle and not one.is_leaving]
         if idle:
             min(idle, key=lambda one: one.used_at).leave()
-        return False
 
     async def _open(self, place: _Place) -> None:
         connection = Connection(

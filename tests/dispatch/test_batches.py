@@ -283,3 +283,31 @@ async def test_halves_that_have_not_been_sent_when_time_is_up_are_given_back(wor
 
     owners = [row[4] for row in await world.rows()]
     assert owners.count(None) >= 4
+
+
+async def test_probe_whose_claim_was_lost_leaves_the_breaker_to_try_again(
+    make_world: MakeWorld,
+) -> None:
+    may_send = True
+    world: Any = await make_world(may_send=lambda: may_send, **ONE_SLOT)
+    sender = world.senders["a"]
+    for _ in range(5):
+        world.accounts["a"].fail(connect=True)
+    make = sender._make
+
+    async def slow_connect(group: Any, admit: Any) -> Any:
+        await world.clock.sleep(6.0)
+        return await make(group, admit)
+
+    sender._make = slow_connect
+    id_ = await world.post(**SMS_ONLY)
+    world.start()
+    await world.sleep(8.0)  # the probe is connecting
+    may_send = False
+    await world.sleep(10.0)
+    may_send = True
+
+    await world.settle()
+
+    assert await world.state(id_) == "sent"
+    assert world.accounts["a"].breaker.state == "closed"
