@@ -88,8 +88,10 @@ class Attempter:
         lane_providers: Callable[[str], Sequence[str]],
         random: Callable[[], float],
         paused_for: Callable[[str], float] = lambda account: 0.0,
+        hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None,
     ) -> None:
-        """paused_for: seconds for which another account takes nothing."""
+        """paused_for: seconds for which another account takes nothing. hold_of: the rule, if any,
+        by which a row may not go at a time (UTC epoch milliseconds)."""
         self.account = sender.provider.account
         self._is_answered = providers.brings_inbound(sender.provider)
         self._sender = sender
@@ -103,6 +105,7 @@ class Attempter:
         self._lane_providers = lane_providers
         self._random = random
         self._paused_for = paused_for
+        self._hold_of = hold_of
         self._seconds = metrics.attempt_seconds.labels(self.account)
         #: of attempts whose results have not been written yet
         self._took: list[float] = []
@@ -114,7 +117,13 @@ class Attempter:
         """The message to send, or the row's end without. ban: whether its address must not be
         written to."""
         now_ms = self._clock.now_ms()
-        decision = gate.decide(row, now_ms=now_ms, ban=ban.reason, others=ban.others)
+        decision = gate.decide(
+            row,
+            now_ms=now_ms,
+            ban=ban.reason,
+            others=ban.others,
+            hold=self._hold_of(row, now_ms),
+        )
         if not isinstance(decision, gate.Send):
             return Refused(row, decision)
         try:
@@ -324,6 +333,9 @@ def refuse(refused: Refused, change: Change) -> None:
     match refused.decision:
         case gate.Expire():
             expire(change)
+        case gate.Defer(until_ms, reason):
+            change.add_event("deferred", reason, channel=channel)
+            change.delay(row, until_ms)
         case gate.Suppress(reason):
             change.add_event("suppressed", reason, channel=channel)
             change.step_failed(row.step)

@@ -11,6 +11,15 @@ from gateway.model.state import SUCCESSES, State, succeeded
 from gateway.model.values import Value
 
 
+class Hold(Value, kw_only=False):
+    """A rule about times or numbers that lets nothing of a message pass now."""
+
+    #: its name, as it is shown
+    rule: str
+    #: UTC epoch milliseconds when it will; None: never
+    until_ms: int | None
+
+
 class Send(Value, kw_only=False):
     """Go."""
 
@@ -18,6 +27,14 @@ class Send(Value, kw_only=False):
 class Suppress(Value, kw_only=False):
     """Not to this address; the next step may be possible."""
 
+    reason: str
+
+
+class Defer(Value, kw_only=False):
+    """Not yet; its time costs it no attempt, and later steps wait with it."""
+
+    until_ms: int
+    #: the rule that says so
     reason: str
 
 
@@ -36,14 +53,21 @@ class Obsolete(Value, kw_only=False):
     """It is not needed any more: another step succeeded, or it was cancelled."""
 
 
-Decision: TypeAlias = Send | Suppress | PassOn | Expire | Obsolete
+Decision: TypeAlias = Send | Defer | Suppress | PassOn | Expire | Obsolete
 
 _SEND = Send()
 
 
-def decide(claimed: Claimed, *, now_ms: int, ban: str, others: Sequence[str] = ()) -> Decision:
+def decide(
+    claimed: Claimed,
+    *,
+    now_ms: int,
+    ban: str,
+    others: Sequence[str] = (),
+    hold: Hold | None = None,
+) -> Decision:
     """ban: why the account must not write to this address; empty when it may. others: accounts of
-    the lane that may."""
+    the lane that may. hold: a rule that lets nothing pass now; None without one."""
     case = claimed.case
     if now_ms >= case.expires_ms:
         return Expire()
@@ -51,7 +75,16 @@ def decide(claimed: Claimed, *, now_ms: int, ban: str, others: Sequence[str] = (
         return Obsolete()
     if ban and not case.internal:
         return PassOn(ban, others) if others else Suppress(ban)
+    if hold is not None and not case.internal:
+        return held(hold, expires_ms=case.expires_ms)
     return _SEND
+
+
+def held(hold: Hold, *, expires_ms: int) -> Defer | Suppress:
+    """Rather late than never, and rather never than after the message's time is over."""
+    if hold.until_ms is None or hold.until_ms >= expires_ms:
+        return Suppress(hold.rule)
+    return Defer(hold.until_ms, hold.rule)
 
 
 def _is_obsolete(claimed: Claimed) -> bool:

@@ -13,7 +13,7 @@ from gateway import settings
 from gateway.app import choices, served_lanes
 from gateway.clock import LoopClock
 from gateway.content import templates
-from gateway.dispatch import senders, webhooks
+from gateway.dispatch import gate, senders, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
@@ -35,6 +35,7 @@ from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
+from gateway.model.case import Claimed
 from gateway.model.errors import TransportError, UnreadableReceipt
 from gateway.model.message import MessageId
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
@@ -262,6 +263,7 @@ class World:
     ) -> None:
         """batches: by account, messages that a call can carry; else one."""
         self._batches = batches or {}
+        self.hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None
         self.settings = configured
         self._may_send = may_send
         self.clock = clock
@@ -417,6 +419,7 @@ class World:
             lane_providers=self._providers_of,
             random=self.chance.random,
             paused_for=lambda name: self.accounts[name].paused_for(),
+            hold_of=lambda row, now_ms: self.hold_of(row, now_ms),
         )
 
     def _providers_of(self, lane: str) -> Sequence[str]:
