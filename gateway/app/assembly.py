@@ -27,6 +27,7 @@ from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.keys import Keys
+from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.node import Pulse
 from gateway.dispatch.operations import Known, Operations
@@ -101,6 +102,7 @@ class Assembly:
         self._pulse = Pulse(self._fleet, clock) if self._fleet is not None else None
         self._templates = content.load(settings)
         self._senders = await self._build_senders()
+        self._orders = LaneOrders(settings, lambda: self._accounts, clock)
         self._accounts = {
             name: self._build_account(name, account) for name, account in settings.providers.items()
         }
@@ -210,7 +212,7 @@ class Assembly:
 
     def _build_account(self, name: str, account: ProviderAccount) -> Account:
         batch = self._senders[name].provider.batch_limit
-        limits = choices.account_limits(self.settings, account, batch=batch)
+        limits = choices.account_limits(self.settings, name, batch=batch)
         metrics = self.metrics
         metrics.set_breaker(name, "closed")
 
@@ -234,6 +236,7 @@ class Assembly:
             clock=self.clock,
             metrics=self.metrics,
             roster=self._accounts,
+            before=lambda lane: self._orders.before(lane, name),
             quota=choices.daily_quota(self.store, self.clock, name, account),
             tokens_of=choices.tokens_of(account.rate_unit),
             may_send=self._may_send if self._pulse is not None else None,
@@ -254,6 +257,7 @@ class Assembly:
             lane_providers=self._providers_of,
             random=random.random,
             paused_for=self._paused_for,
+            preferred_for=lambda lane: self._orders.reason(lane, sender.provider.account),
         )
 
     def _paused_for(self, account: str) -> float:
@@ -261,8 +265,7 @@ class Assembly:
         return found.paused_for() if found is not None else 0.0
 
     def _providers_of(self, lane: str) -> Sequence[str]:
-        found = self.settings.lanes.get(lane)
-        return found.providers if found is not None else ()
+        return self._orders.of(lane)
 
     async def _build_postman(self) -> Postman:
         settings = self.settings.webhooks

@@ -89,9 +89,11 @@ class Attempter:
         random: Callable[[], float],
         paused_for: Callable[[str], float] = lambda account: 0.0,
         hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None,
+        preferred_for: Callable[[str], str] = lambda lane: "",
     ) -> None:
         """paused_for: seconds for which another account takes nothing. hold_of: the rule, if any,
-        by which a row may not go at a time (UTC epoch milliseconds)."""
+        by which a row may not go at a time (UTC epoch milliseconds). preferred_for: why the account
+        comes before others in a lane that stand before it in the settings; '' when it does not."""
         self.account = sender.provider.account
         self._is_answered = providers.brings_inbound(sender.provider)
         self._sender = sender
@@ -106,6 +108,7 @@ class Attempter:
         self._random = random
         self._paused_for = paused_for
         self._hold_of = hold_of
+        self._preferred_for = preferred_for
         self._seconds = metrics.attempt_seconds.labels(self.account)
         #: of attempts whose results have not been written yet
         self._took: list[float] = []
@@ -234,13 +237,26 @@ class Attempter:
         name = result.provider_id if self._reports and isinstance(result, wire.Accepted) else ""
         contacts = self._contacts(row, result)
 
+        preferred = self._preferred_for(row.lane)
+
         def news(change: Change) -> None:
             tried = change.tried(row.step, row.part)
+            if preferred and row.epoch == 1:
+                channel = change.case.message.chain[row.step].channel
+                change.add_event(
+                    "preferred",
+                    preferred,
+                    channel=channel,
+                    provider=self.account,
+                    at_ms=one.started_ms,
+                )
             change.add_attempt(record, name)
             change.add_contacts(contacts)
             change.follow(row, self._move(row, result, tried, one.ended_ms, change))
 
-        first = (record, name, contacts) if first_try.is_plain(row, result) else None
+        first = (
+            (record, name, contacts) if not preferred and first_try.is_plain(row, result) else None
+        )
         return Entry(row.case, news, _guard(row), first)
 
     def _contacts(self, row: Claimed, result: wire.AttemptResult) -> Sequence[Contact]:

@@ -111,11 +111,22 @@ class Change:
             self._findings.receipts.append(record.evidence)
 
     def add_event(
-        self, event: str, detail: str = "", *, channel: str = "", provider: str = ""
+        self,
+        event: str,
+        detail: str = "",
+        *,
+        channel: str = "",
+        provider: str = "",
+        at_ms: int | None = None,
     ) -> None:
+        """at_ms: None: now."""
         self._events.append(
             EventRecord(
-                at_ms=self.now_ms, event=event, channel=channel, provider=provider, detail=detail
+                at_ms=self.now_ms if at_ms is None else at_ms,
+                event=event,
+                channel=channel,
+                provider=provider,
+                detail=detail,
             )
         )
 

@@ -45,12 +45,13 @@ class Worker:
         clock: Clock,
         metrics: Metrics,
         roster: Mapping[str, Account],
+        before: Callable[[str], Sequence[str]],
         quota: DailyQuota | None,
         tokens_of: Callable[[Claimed], int],
         may_send: Callable[[], bool] | None = None,
     ) -> None:
-        """may_send: whether what this node has claimed is certain to be its own still; None: there
-        are no other nodes."""
+        """before: as for `Claimer`. may_send: whether what this node has claimed is certain to be
+        its own still; None: there are no other nodes."""
         self.account = account
         self.name = attempter.account
         self._claimer = Claimer(
@@ -62,6 +63,7 @@ class Worker:
             roster=roster,
             quota=quota,
             tokens_of=tokens_of,
+            before=before,
         )
         self._slots = Slots(
             account,

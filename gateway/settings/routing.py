@@ -121,6 +121,13 @@ class LaneSms(Model):
     )
 
 
+class LaneOrder(StrEnum):
+    """In which order a lane's accounts are preferred."""
+
+    CONFIGURED = "configured"
+    BEST = "best"  # what they reach and how fast they answer of late, then cost and weight
+
+
 class Lane(Model):
     channel: Channel = Field(description="the channel that its providers carry")
     match: LaneMatch = Field(
@@ -131,6 +138,11 @@ class Lane(Model):
     )
     spill_after: Duration = Field(
         default=0.25, description="age of the lane's head at which the next provider helps out"
+    )
+    order: LaneOrder = Field(
+        default=LaneOrder.CONFIGURED,
+        description="who is preferred: `configured`, as they stand in providers; `best`, who "
+        "reaches most of late, then who answers fastest, costs least, weighs most",
     )
     sms: LaneSms = Field(default=LaneSms(), description="what is put around texts of SMS")
 
@@ -182,6 +194,9 @@ class ProviderAccount(Model):
     )
     cost: float = Field(
         default=0.0, ge=0, allow_inf_nan=False, description="price of a message or segment"
+    )
+    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = Field(
+        default=1.0, description="between equals of a lane with `order = best`, the heavier first"
     )
     options: Annotated[Table, Kind("any")] = Field(
         default_factory=dict,

@@ -23,6 +23,7 @@ from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
+from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
@@ -274,6 +275,7 @@ class World:
         self.templates = templates.load(configured)
         self.senders = {name: self._sender(name) for name in configured.providers}
         self.accounts = {name: self._account(name) for name in configured.providers}
+        self.orders = LaneOrders(configured, lambda: self.accounts, clock)
         hook = FakeProvider(WEBHOOK_LANE, wire.Channel.WEBHOOK, frozenset())
         self.receiver = FakeSender(hook, clock)
         self.book = EndpointBook(
@@ -400,9 +402,7 @@ class World:
         )
 
     def _account(self, name: str) -> Account:
-        limits = choices.account_limits(
-            self.settings, self.settings.providers[name], batch=self.senders[name].batch
-        )
+        limits = choices.account_limits(self.settings, name, batch=self.senders[name].batch)
         account = Account(limits, self.clock, lambda state: None)
         account.note_plan(limits.batch, calls=1)  # as if rows had shared calls of late
         return account
@@ -419,11 +419,12 @@ class World:
             lane_providers=self._providers_of,
             random=self.chance.random,
             paused_for=lambda name: self.accounts[name].paused_for(),
+            preferred_for=lambda lane: self.orders.reason(lane, sender.provider.account),
             hold_of=lambda row, now_ms: self.hold_of(row, now_ms),
         )
 
     def _providers_of(self, lane: str) -> Sequence[str]:
-        return self.settings.lanes[lane].providers if lane in self.settings.lanes else ()
+        return self.orders.of(lane)
 
     def _worker(self, name: str) -> Worker:
         account = self.settings.providers[name]
@@ -437,6 +438,7 @@ class World:
             clock=self.clock,
             metrics=self.metrics,
             roster=self.accounts,
+            before=lambda lane: self.orders.before(lane, name),
             quota=choices.daily_quota(self.store, self.clock, name, account),
             tokens_of=choices.tokens_of(account.rate_unit),
             may_send=self._may_send,
