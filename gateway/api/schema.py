@@ -248,6 +248,16 @@ class NewMessage(TypedDict):
     ]
     content: NotRequired[Content]
     dedupe: NotRequired[DedupeRule]
+    replaces: NotRequired[
+        Annotated[
+            str,
+            fields.line(
+                128,
+                "What this is the latest word on, such as order-17: your earlier messages with the "
+                "same word that have not left are cancelled",
+            ),
+        ]
+    ]
     send_at: NotRequired[
         Annotated[
             fields.Instant,

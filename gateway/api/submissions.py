@@ -46,6 +46,7 @@ def _submission(body: schema.NewMessage, key: str, posted: dict[str, Any]) -> Su
         data=body.get("data", {}),
         content=body.get("content", {}),
         dedupe=_dedupe(body["dedupe"]) if "dedupe" in body else None,
+        replaces=body.get("replaces", ""),
         send_at=body.get("send_at"),
         expires_in=body.get("expires_in"),
         on_unknown=_ON_UNKNOWN[body["on_unknown"]] if "on_unknown" in body else None,

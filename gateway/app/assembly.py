@@ -35,6 +35,7 @@ from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
+from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.senders import HttpSender, Sender
 from gateway.dispatch.smpp_sender import SmppSender
 from gateway.dispatch.subscriptions import Subscriptions
@@ -166,6 +167,7 @@ class Assembly:
             public_url=settings.api.public_url,
             categories=self._can_leave(),
         )
+        self._replacing = Replacing(self.store, self._finisher)
         self._wordings = Wordings(settings)
         self._renderer = Renderer(
             self._templates,
@@ -233,6 +235,7 @@ class Assembly:
             store=self.store,
             bells=self._bells,
             bans=self._bans,
+            replacing=self._replacing,
             clock=self.clock,
             metrics=self.metrics,
             roster=self._accounts,
@@ -340,6 +343,7 @@ class Assembly:
                 clock,
                 self.metrics,
                 webhooks=self._reporter,
+                replacing=self._replacing,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(

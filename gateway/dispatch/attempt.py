@@ -14,6 +14,7 @@ from gateway.dispatch.bans import Ban, Bans, target
 from gateway.dispatch.change import OUTCOMES, Change
 from gateway.dispatch.finisher import Entry, Finisher
 from gateway.dispatch.render import CannotRender, Renderer
+from gateway.dispatch.replacing import replace_by
 from gateway.dispatch.senders import Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -126,6 +127,7 @@ class Attempter:
             ban=ban.reason,
             others=ban.others,
             hold=self._hold_of(row, now_ms),
+            heir=ban.heir,
         )
         if not isinstance(decision, gate.Send):
             return Refused(row, decision)
@@ -357,6 +359,8 @@ def refuse(refused: Refused, change: Change) -> None:
             change.step_failed(row.step)
             if change.is_idle and not change.was_attempted:
                 change.end(State.SUPPRESSED, reason)
+        case gate.Replace(by=heir):
+            replace_by(change, heir)
         case gate.Obsolete() | gate.Send() | gate.PassOn():
             pass
 

@@ -32,6 +32,8 @@ class Ban(Value):
     reason: str = ""
     #: accounts of the lane that may
     others: Sequence[str] = ()
+    #: the message that has taken the row's place; '' without one
+    heir: str = ""
 
 
 FREE = Ban()

@@ -111,6 +111,7 @@ class Composer:
             data=submission.data,
             content=submission.content,
             metadata=submission.metadata,
+            replaces=submission.replaces,
         )
         return Plan(
             message=message,

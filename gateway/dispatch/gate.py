@@ -45,6 +45,12 @@ class PassOn(Value, kw_only=False):
     accounts: Sequence[str]
 
 
+class Replace(Value):
+    """A later message says it better."""
+
+    by: str
+
+
 class Expire(Value, kw_only=False):
     """Too late for the whole message."""
 
@@ -53,7 +59,7 @@ class Obsolete(Value, kw_only=False):
     """It is not needed any more: another step succeeded, or it was cancelled."""
 
 
-Decision: TypeAlias = Send | Defer | Suppress | PassOn | Expire | Obsolete
+Decision: TypeAlias = Send | Defer | Suppress | PassOn | Replace | Expire | Obsolete
 
 _SEND = Send()
 
@@ -65,14 +71,18 @@ def decide(
     ban: str,
     others: Sequence[str] = (),
     hold: Hold | None = None,
+    heir: str = "",
 ) -> Decision:
     """ban: why the account must not write to this address; empty when it may. others: accounts of
-    the lane that may. hold: a rule that lets nothing pass now; None without one."""
+    the lane that may. hold: a rule that lets nothing pass now; None without one. heir: the
+    message that has taken its place; '' without one."""
     case = claimed.case
     if now_ms >= case.expires_ms:
         return Expire()
     if case.version > 0 and _is_obsolete(claimed):
         return Obsolete()
+    if heir:
+        return Replace(by=heir)
     if ban and not case.internal:
         return PassOn(ban, others) if others else Suppress(ban)
     if hold is not None and not case.internal:

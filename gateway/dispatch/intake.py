@@ -14,13 +14,21 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.render import CannotRender, Renderer
+from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.rows import first_rows
 from gateway.dispatch.screen import Judged, Screen
 from gateway.dispatch.webhooks import Report
 from gateway.dispatch.wordings import is_china
 from gateway.metrics import Metrics
 from gateway.model import entropy, wire
-from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage, QueueRow
+from gateway.model.case import (
+    DedupeKey,
+    EventRecord,
+    IdempotencyKey,
+    NewMessage,
+    QueueRow,
+    ReplaceKey,
+)
 from gateway.model.errors import (
     Fault,
     InvalidMessage,
@@ -29,7 +37,7 @@ from gateway.model.errors import (
     StoreUnavailable,
     TooManyRequests,
 )
-from gateway.model.message import Step, encode, new_id
+from gateway.model.message import DAY_MS, Step, encode, new_id
 from gateway.model.state import State
 from gateway.model.submission import (
     Caller,
@@ -47,6 +55,9 @@ from gateway.store import base
 #: Submissions planned before others get their turn.
 _AT_ONCE = 100
 
+#: How long after its end a message that failed may be sent again, and still be replaced.
+_REDRIVES_MS = 30 * DAY_MS
+
 
 class Intake:
     """What callers may send. Implements the edge's `Intake`."""
@@ -63,6 +74,7 @@ class Intake:
         metrics: Metrics,
         *,
         webhooks: Callable[[Report], Sequence[NewMessage]],
+        replacing: Replacing,
     ) -> None:
         self._settings = settings
         self._composer = composer
@@ -73,6 +85,7 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._webhooks = webhooks
+        self._replacing = replacing
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
@@ -186,6 +199,7 @@ class Intake:
             rows=rows,
             idempotency=self._idempotency(submission, now_ms),
             dedupe=dedupe,
+            replaces=None if judged.suppressed else _replaces(plan),
         )
         return self._suppressed(draft, judged) if judged.suppressed else draft
 
@@ -230,12 +244,20 @@ class Intake:
         if not good:
             return ()
         try:
+            standing = await self._replacing.standing(good)
             stored = await self._store.accept(good)
         except StoreUnavailable:
             self._metrics.refused.labels("unavailable").inc(len(good))
             raise
         for lane in {row.lane for one in good for row in one.rows}:
             self._bells.ring(lane)
+        if standing:
+            new = [
+                one
+                for one, verdict in zip(good, stored, strict=True)
+                if isinstance(verdict, base.Stored)
+            ]
+            await self._replacing.retire(standing, new)
         return stored
 
     def _verdict(self, draft: NewMessage, acceptance: base.Acceptance) -> Verdict:
@@ -293,6 +315,12 @@ def _measure(step: Step, content: wire.Content) -> Mapping[str, object]:
         "length": found.units,
         "segments": len(found.parts),
     }
+
+
+def _replaces(plan: Plan) -> ReplaceKey | None:
+    """What ends at once takes nobody's place: it has not been said."""
+    key = plan.message.replaces
+    return ReplaceKey(key=key, until_ms=plan.expires_ms + _REDRIVES_MS) if key else None
 
 
 def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None:

@@ -168,6 +168,8 @@ class NewMessage(Value):
     ending: State | None = None
     idempotency: "IdempotencyKey | None" = None
     dedupe: "DedupeKey | None" = None
+    #: under which it takes the place of what has not left
+    replaces: "ReplaceKey | None" = None
     #: what is told of a message that has ended before it began; stored if it is
     webhooks: Sequence["NewMessage"] = ()
 
@@ -181,6 +183,12 @@ class IdempotencyKey(Value):
 
 class DedupeKey(Value):
     key: str
+    until_ms: int
+
+
+class ReplaceKey(Value):
+    key: str
+    #: how long an earlier message may still be waiting
     until_ms: int
 
 

@@ -81,6 +81,8 @@ class Message(Value):
     #: the content as posted: texts for all channels, and by channel name those that differ
     content: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: what it is the latest word on: of those with the same, only the last is sent; '' none
+    replaces: str = ""
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -77,6 +77,8 @@ class Submission(Value):
     #: differ, as posted
     content: Mapping[str, Any] = field(default_factory=dict)
     dedupe: Dedupe | None = None
+    #: what it is the latest word on: earlier ones that have not left are not sent
+    replaces: str = ""
     send_at: datetime | None = None
     #: seconds
     expires_in: float | None = None

@@ -118,6 +118,10 @@ class Queue(Protocol):
         """Take rows whose owner is dead, under the epoch of its attempt."""
         ...
 
+    async def latest(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], MessageId]:
+        """By (tenant, key) the message that was accepted last with it as `replaces`."""
+        ...
+
     async def promote(self, lane: str, priority: int, *, now_ms: int, limit: int) -> int:
         """Make due rows ready, oldest first; how many."""
         ...

@@ -29,6 +29,7 @@ from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.render import Renderer
+from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.wordings import Wordings
@@ -307,6 +308,7 @@ class World:
             public_url="https://gw.example.com",
             categories=self._can_leave(),
         )
+        self.replacing = Replacing(self.store, self.finisher)
         self.wordings = Wordings(configured)
         kinds = {
             name: frozenset(configured.providers[one].kind for one in lane.providers)
@@ -331,6 +333,7 @@ class World:
             clock,
             self.metrics,
             webhooks=reporter,
+            replacing=self.replacing,
         )
         self.desk = Desk(self.store, self.finisher, clock)
         self.endpoints = Endpoints(
@@ -435,6 +438,7 @@ class World:
             store=self.store,
             bells=self.bells,
             bans=self.bans,
+            replacing=self.replacing,
             clock=self.clock,
             metrics=self.metrics,
             roster=self.accounts,

@@ -124,6 +124,7 @@ class PostgresLedger:
                 await session.run("purge_parked", before_ms=parked_before_ms, limit=limit)
                 + await session.run("purge_keys", now_ms=now_ms, limit=limit)
                 + await session.run("purge_dedupe", now_ms=now_ms, limit=limit)
+                + await session.run("purge_latest", now_ms=now_ms, limit=limit)
                 + await session.run("purge_contacts", before_ms=before_ms, limit=limit)
                 + await session.run("purge_inbound", now_ms=now_ms, limit=limit)
             )

@@ -112,6 +112,7 @@ def insert(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
             if one.idempotency is not None
         ],
     )
+    run(connection, "put_latest", shapes.latest_values(messages))
     run(
         connection,
         "put_dedupe",

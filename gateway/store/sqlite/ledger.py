@@ -140,6 +140,7 @@ class SqliteLedger:
             call(connection, "purge_parked", before_ms=parked_before_ms, limit=limit)
             call(connection, "purge_keys", now_ms=now_ms, limit=limit)
             call(connection, "purge_dedupe", now_ms=now_ms, limit=limit)
+            call(connection, "purge_latest", now_ms=now_ms, limit=limit)
             call(connection, "purge_contacts", before_ms=before_ms, limit=limit)
             call(connection, "purge_inbound", now_ms=now_ms, limit=limit)
             keys = connection.total_changes() - before
