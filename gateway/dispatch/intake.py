@@ -55,6 +55,9 @@ from gateway.store import base
 #: Submissions planned before others get their turn.
 _AT_ONCE = 100
 
+#: Why a message is not sent that another tenant has sent.
+_DUPLICATE = "sent already"
+
 #: How long after its end a message that failed may be sent again, and still be replaced.
 _REDRIVES_MS = 30 * DAY_MS
 
@@ -113,13 +116,8 @@ class Intake:
     def _count_accepted(
         self, drafts: Sequence[NewMessage | RequestError], verdicts: Sequence[Verdict]
     ) -> None:
-        new = [
-            draft
-            for draft, verdict in zip(drafts, verdicts, strict=True)
-            if isinstance(draft, NewMessage)
-            and isinstance(verdict, Ticket)
-            and verdict.id == draft.id
-        ]
+        each = zip(drafts, verdicts, strict=True)
+        new = [one for draft, verdict in each if (one := _stored(draft, verdict)) is not None]
         for category, count in Counter(draft.category for draft in new).items():
             self._metrics.accepted.labels(category).inc(count)
         for draft in new:
@@ -198,28 +196,35 @@ class Intake:
             state=State.QUEUED,
             rows=rows,
             idempotency=self._idempotency(submission, now_ms),
-            dedupe=dedupe,
             replaces=None if judged.suppressed else _replaces(plan),
         )
-        return self._suppressed(draft, judged) if judged.suppressed else draft
+        if judged.suppressed:
+            return self._suppressed(draft, plan, judged.suppressed)
+        if dedupe is None:
+            return draft
+        if plan.category.dedupe is not None and plan.category.dedupe.shared:
+            dedupe = replace(dedupe, shadow=self._suppressed(draft, plan, _DUPLICATE))
+        return replace(draft, dedupe=dedupe)
 
-    def _suppressed(self, draft: NewMessage, judged: Judged) -> NewMessage:
+    def _suppressed(self, draft: NewMessage, plan: Plan, reason: str) -> NewMessage:
         """It has ended before it began, and its tenant is told."""
         now_ms = draft.created_ms
-        event = EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=judged.suppressed)
+        event = EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=reason)
         report = Report(
             id=draft.id,
             tenant=draft.tenant,
             category=draft.category,
-            metadata=judged.plan.message.metadata,
+            metadata=plan.message.metadata,
             state=State.SUPPRESSED,
             at_ms=now_ms,
-            detail=judged.suppressed,
+            detail=reason,
         )
         return replace(
             draft,
             state=State.SUPPRESSED,
             ending=State.SUPPRESSED,
+            rows=(),
+            replaces=None,
             events=(event,),
             webhooks=self._webhooks(report),
         )
@@ -262,6 +267,9 @@ class Intake:
 
     def _verdict(self, draft: NewMessage, acceptance: base.Acceptance) -> Verdict:
         match acceptance:
+            case base.Stored(state=state) if state is not draft.state:
+                self._metrics.refused.labels("duplicate").inc()
+                return Ticket(id=draft.id, state=state, duplicate=True)
             case base.Stored():
                 return Ticket(id=draft.id, state=_first_state(draft))
             case base.Existing(id=id_, state=state, by_key=by_key):
@@ -300,6 +308,15 @@ class Intake:
         )
 
 
+def _stored(draft: NewMessage | RequestError, verdict: Verdict) -> NewMessage | None:
+    """What was stored of it; None when nothing was."""
+    if not isinstance(draft, NewMessage) or not isinstance(verdict, Ticket):
+        return None
+    if verdict.id != draft.id:
+        return None
+    return draft.dedupe.shadow if verdict.duplicate and draft.dedupe is not None else draft
+
+
 def _first_state(draft: NewMessage) -> State:
     if draft.state is not State.QUEUED:
         return draft.state
@@ -335,7 +352,8 @@ def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None
     key = standing.key if asked is None and standing is not None else ""
     message = plan.message
     about: object = key or [message.template, message.data, message.content]
-    whom = [msgspec.to_builtins(step.parts) for step in message.chain]
+    # one person is the same on every channel
+    whom = submission.to.recipient or [msgspec.to_builtins(step.parts) for step in message.chain]
     text = orjson.dumps([message.category, whom, about], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.blake2b(text, digest_size=16).hexdigest()
     return DedupeKey(key=f"content:{digest}", until_ms=now_ms + int(window * 1000))

@@ -184,6 +184,9 @@ class IdempotencyKey(Value):
 class DedupeKey(Value):
     key: str
     until_ms: int
+    #: the key holds for all tenants, and this is stored where another's message stands for it,
+    #: whose id must not be told; None: it holds for the message's tenant alone
+    shadow: NewMessage | None = None
 
 
 class ReplaceKey(Value):

@@ -59,6 +59,10 @@ class DedupeSettings(Model):
         max_length=256,
         description="what counts as the same beside the recipient; empty: the content",
     )
+    shared: bool = Field(
+        default=False,
+        description="once for all tenants: what another has sent already ends suppressed",
+    )
 
 
 class Category(Model):

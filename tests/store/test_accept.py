@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model.case import EventRecord, ReplaceKey
+from gateway.model.case import DedupeKey, EventRecord, NewMessage, ReplaceKey
 from gateway.model.state import Outcome, State
 from gateway.model.values import replace
 from gateway.model.view import MessageFilter
@@ -50,6 +50,27 @@ async def test_same_key_in_one_batch_gives_the_same_message(store: Store, make: 
     assert accepted[1] == Existing(id=first.id, state=State.QUEUED, by_key=True)
     assert accepted[2] == Stored(id=other.id, state=State.QUEUED)
     assert sorted(await stored_ids(store)) == sorted([first.id, other.id])
+
+
+async def test_key_that_holds_for_all_tenants_stores_the_shadow_of_a_duplicate(
+    store: Store, make: Any
+) -> None:
+    def shared(one: NewMessage) -> NewMessage:
+        ended = replace(one, rows=(), state=State.SUPPRESSED, ending=State.SUPPRESSED, dedupe=None)
+        return replace(one, dedupe=DedupeKey(key="k", until_ms=2**53, shadow=ended))
+
+    first, second = shared(make.message()), shared(make.message(tenant="shop"))
+    third, own = shared(make.message(tenant="shop")), make.message(tenant="shop", dedupe="k")
+
+    accepted = [*await store.accept([first]), *await store.accept([second, third, own])]
+
+    assert accepted == [
+        Stored(id=first.id, state=State.QUEUED),
+        Stored(id=second.id, state=State.SUPPRESSED),
+        Stored(id=third.id, state=State.SUPPRESSED),
+        Stored(id=own.id, state=State.QUEUED),
+    ]
+    assert sorted(await stored_ids(store, "shop")) == sorted([second.id, third.id, own.id])
 
 
 async def test_last_message_is_the_latest_word(store: Store, make: Any) -> None:
