@@ -111,6 +111,7 @@ class Composer:
             data=submission.data,
             content=submission.content,
             metadata=submission.metadata,
+            whom=submission.recipient.whom(name) if submission.recipient is not None else None,
         )
         return Plan(
             message=message,
@@ -277,7 +278,7 @@ def _check_addresses(to: To) -> To:
     """The addresses in canonical form. Raises InvalidMessage with every fault."""
     faults: list[Fault] = []
     checked = to
-    for field, check in _CHECKS:
+    for field, check in addresses.CHECKS.items():
         if value := getattr(to, field):
             canonical = _check(field, value, check, faults)
             if canonical != value:
@@ -287,16 +288,6 @@ def _check_addresses(to: To) -> To:
     if faults:
         raise InvalidMessage("an address is not valid", faults)
     return checked
-
-
-_CHECKS: Sequence[tuple[str, Callable[[str], str]]] = (
-    ("phone", addresses.check_phone),
-    ("email", addresses.check_email),
-    ("wechat", addresses.check_id),
-    ("wecom", addresses.check_id),
-    ("chat", addresses.check_id),
-    ("url", addresses.check_url),
-)
 
 
 def _check(field: str, value: str, check: Callable[[str], str], faults: list[Fault]) -> str:

@@ -56,7 +56,7 @@ def decide(claimed: Claimed, *, now_ms: int, ban: str, others: Sequence[str] = (
 
 def _is_obsolete(claimed: Claimed) -> bool:
     case = claimed.case
-    if case.ending in (State.CANCELLED, State.SUPPRESSED):
+    if case.ending in (State.CANCELLED, State.SUPPRESSED) or case.message.erased:
         return True
     if case.message.mode is Mode.ALL or case.state not in SUCCESSES:
         return False

@@ -168,6 +168,8 @@ class NewMessage(Value):
     ending: State | None = None
     idempotency: "IdempotencyKey | None" = None
     dedupe: "DedupeKey | None" = None
+    #: the tenant's own id of whom it is for, by which it is found again; '' it names nobody
+    recipient: str = ""
     #: what is told of a message that has ended before it began; stored if it is
     webhooks: Sequence["NewMessage"] = ()
 

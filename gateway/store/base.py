@@ -1,8 +1,9 @@
-"""What the rest of the gateway asks of a store: three narrow protocols, batch-shaped.
+"""What the rest of the gateway asks of a store: narrow protocols, batch-shaped.
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
-`Directory` keeps tenants' settings. Every method is one transaction; StoreUnavailable means that
-nothing of it was stored and that it may be tried again. Times are UTC epoch milliseconds.
+`Directory` keeps tenants' settings, `store.recipients` who their people are. Every method is one
+transaction; StoreUnavailable means that nothing of it was stored and that it may be tried again.
+Times are UTC epoch milliseconds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +16,7 @@ from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
 from gateway.model.values import Value
+from gateway.store.recipients import Recipients
 
 
 class Stored(Value):
@@ -335,7 +337,7 @@ class Fleet(Protocol):
         ...
 
 
-class Store(Queue, Ledger, Directory, Protocol):
+class Store(Queue, Ledger, Directory, Recipients, Protocol):
     """An opened store."""
 
     @property

@@ -73,6 +73,7 @@ def stored(messages: Sequence[NewMessage], ranks: Ranks) -> Batches:
         "put_events": [
             shapes.event_values(one.id, event) for one in messages for event in one.events
         ],
+        "put_named": [(one.tenant, one.recipient, one.id) for one in messages if one.recipient],
     }
 
 
