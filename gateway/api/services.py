@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.clock import Clock
 from gateway.model import view, wire
+from gateway.model.recipient import Erased, Kept, Recipient, Upserted
 from gateway.model.submission import Caller, Preview, Reading, Submission, Verdict
 
 
@@ -84,6 +85,30 @@ class Receipts(Protocol):
         ...
 
 
+class Recipients(Protocol):
+    """Who a tenant's people are. Another tenant's recipient is NotFound."""
+
+    def check(self, recipient: Recipient) -> Recipient:
+        """As it would be kept. Raises InvalidMessage."""
+        ...
+
+    async def put(self, caller: Caller, recipients: Sequence[Recipient]) -> Sequence[Upserted]:
+        """Keep recipients that were checked, each id once. Raises StoreUnavailable."""
+        ...
+
+    async def read(self, caller: Caller, recipient: str) -> Kept:
+        """Raises NotFound."""
+        ...
+
+    async def list(self, caller: Caller, *, after: str, limit: int) -> Sequence[Kept]:
+        """By id, those after one."""
+        ...
+
+    async def erase(self, caller: Caller, recipient: str) -> Erased:
+        """Forget the person, messages included. Raises NotFound, StoreUnavailable."""
+        ...
+
+
 class Subscriptions(Protocol):
     """How recipients leave a category, by the link in a mail."""
 
@@ -130,6 +155,7 @@ class Services:
     desk: Desk
     endpoints: Endpoints
     receipts: Receipts
+    recipients: Recipients
     subscriptions: Subscriptions
     keys: Keys
     operations: Operations

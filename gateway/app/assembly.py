@@ -22,6 +22,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.erasure import Eraser
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.inbound import Inbound
@@ -34,6 +35,7 @@ from gateway.dispatch.operations import Known, Operations
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
+from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.senders import HttpSender, Sender
@@ -350,6 +352,13 @@ class Assembly:
                 self._book, self.store, self._finisher, clock, self._guard.check_url
             ),
             receipts=receipts,
+            recipients=Recipients(
+                self.store,
+                self._bans,
+                Eraser(self.store, self._finisher, self._bans, clock),
+                clock,
+                categories=settings.categories,
+            ),
             subscriptions=self._subscriptions,
             keys=keys,
             operations=self._operations,

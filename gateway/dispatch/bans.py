@@ -12,8 +12,10 @@ from gateway.clock import Clock
 from gateway.content.addresses import hash_address
 from gateway.model import wire
 from gateway.model.case import Claimed
+from gateway.model.recipient import PushDevice
 from gateway.model.values import Value
 from gateway.store import base
+from gateway.store.recipients import DeadDevice
 
 #: (channel, keyed hash of the address), as the store keeps it.
 Hashed = tuple[str, str]
@@ -171,14 +173,18 @@ class Bans:
         sender: str = "",
     ) -> None:
         """sender: the account that it holds for, with what can be refused; '' all, and all."""
+        if not _value(channel, address).strip(":"):
+            return  # it was erased
         self._any = True
+        name, now_ms = self.hashed(channel, address), self._clock.now_ms()
         await self._store.suppress(
-            [self.hashed(channel, address)],
-            reason=reason,
-            source=source,
-            now_ms=self._clock.now_ms(),
-            sender=sender,
+            [name], reason=reason, source=source, now_ms=now_ms, sender=sender
         )
+        if channel is wire.Channel.PUSH and not sender:
+            device = PushDevice(
+                app=address.app, token=address.token, reason=reason, since_ms=now_ms
+            )
+            await self._store.mark_dead(DeadDevice(hash=name[1], device=device), now_ms=now_ms)
 
     async def refuse(self, tenant: str, category: str, name: Hashed) -> None:
         """Record that somebody wants no more of a tenant's category, and forget a permission.

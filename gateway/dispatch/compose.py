@@ -112,6 +112,7 @@ class Composer:
             content=submission.content,
             metadata=submission.metadata,
             replaces=submission.replaces,
+            whom=submission.recipient.whom(name) if submission.recipient is not None else None,
         )
         return Plan(
             message=message,
@@ -278,7 +279,7 @@ def _check_addresses(to: To) -> To:
     """The addresses in canonical form. Raises InvalidMessage with every fault."""
     faults: list[Fault] = []
     checked = to
-    for field, check in _CHECKS:
+    for field, check in addresses.CHECKS.items():
         if value := getattr(to, field):
             canonical = _check(field, value, check, faults)
             if canonical != value:
@@ -288,16 +289,6 @@ def _check_addresses(to: To) -> To:
     if faults:
         raise InvalidMessage("an address is not valid", faults)
     return checked
-
-
-_CHECKS: Sequence[tuple[str, Callable[[str], str]]] = (
-    ("phone", addresses.check_phone),
-    ("email", addresses.check_email),
-    ("wechat", addresses.check_id),
-    ("wecom", addresses.check_id),
-    ("chat", addresses.check_id),
-    ("url", addresses.check_url),
-)
 
 
 def _check(field: str, value: str, check: Callable[[str], str], faults: list[Fault]) -> str:

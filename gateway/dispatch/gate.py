@@ -99,7 +99,7 @@ def held(hold: Hold, *, expires_ms: int) -> Defer | Suppress:
 
 def _is_obsolete(claimed: Claimed) -> bool:
     case = claimed.case
-    if case.ending in (State.CANCELLED, State.SUPPRESSED):
+    if case.ending in (State.CANCELLED, State.SUPPRESSED) or case.message.erased:
         return True
     if case.message.mode is Mode.ALL or case.state not in SUCCESSES:
         return False

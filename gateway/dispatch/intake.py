@@ -10,6 +10,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.content import sms
+from gateway.dispatch import naming
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.lanes import Bells
@@ -92,6 +93,7 @@ class Intake:
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
+        readings = await naming.resolve(self._store, caller.tenant, readings)
         now_ms = self._clock.now_ms()
         plans: list[Plan | RequestError] = []
         for start in range(0, len(readings), _AT_ONCE):
@@ -129,8 +131,11 @@ class Intake:
 
     async def preview(self, caller: Caller, submission: Submission) -> Preview:
         """What `accept` would do. Raises the RequestError that it would return."""
+        (reading,) = await naming.resolve(self._store, caller.tenant, [submission])
+        if isinstance(reading, RequestError):
+            raise reading
         now_ms = self._clock.now_ms()
-        plan = self._composer.plan(submission, now_ms)
+        plan = self._composer.plan(reading, now_ms)
         (judged,) = await self._screen.judge(caller, [plan])
         if isinstance(judged, RequestError):
             raise judged
@@ -197,6 +202,7 @@ class Intake:
             rows=rows,
             idempotency=self._idempotency(submission, now_ms),
             replaces=None if judged.suppressed else _replaces(plan),
+            recipient=submission.to.recipient,
         )
         if judged.suppressed:
             return self._suppressed(draft, plan, judged.suppressed)

@@ -170,6 +170,8 @@ class NewMessage(Value):
     dedupe: "DedupeKey | None" = None
     #: under which it takes the place of what has not left
     replaces: "ReplaceKey | None" = None
+    #: the tenant's own id of whom it is for, by which it is found again; '' it names nobody
+    recipient: str = ""
     #: what is told of a message that has ended before it began; stored if it is
     webhooks: Sequence["NewMessage"] = ()
 

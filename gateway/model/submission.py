@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from gateway.model.errors import RequestError
 from gateway.model.message import MessageId, Mode, OnUnknown, Priority
+from gateway.model.recipient import Recipient
 from gateway.model.state import State
 from gateway.model.values import Value, field
 
@@ -16,6 +17,7 @@ class Scope(StrEnum):
 
     SEND = "send"
     READ = "read"
+    RECIPIENTS = "recipients"  # who people are: their addresses and wishes
     ADMIN = "admin"  # webhooks, redrive, providers' health
 
 
@@ -88,6 +90,8 @@ class Submission(Value):
     idempotency_key: str = ""
     #: hash of the body as posted, to tell a repeated request from a reused key
     fingerprint: bytes = b""
+    #: the one that `to` names, if it is registered; looked up after the body was read
+    recipient: Recipient | None = None
 
 
 class Ticket(Value):

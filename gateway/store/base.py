@@ -1,9 +1,9 @@
 """What the rest of the gateway asks of a store: narrow protocols, batch-shaped.
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
-`Directory` keeps tenants' settings, `Habits` what has reached people. Every method is one
-transaction; StoreUnavailable means that nothing of it was stored and that it may be tried again.
-Times are UTC epoch milliseconds.
+`Directory` keeps tenants' settings, `Recipients` who their people are, `Habits` what has reached
+them. Every method is one transaction; StoreUnavailable means that nothing of it was stored and that
+it may be tried again. Times are UTC epoch milliseconds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,6 +17,7 @@ from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
 from gateway.model.values import Value
 from gateway.store.habits import Habits
+from gateway.store.recipients import Recipients
 
 
 class Stored(Value):
@@ -341,7 +342,7 @@ class Fleet(Protocol):
         ...
 
 
-class Store(Queue, Ledger, Directory, Habits, Protocol):
+class Store(Queue, Ledger, Directory, Recipients, Habits, Protocol):
     """An opened store."""
 
     @property

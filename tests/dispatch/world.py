@@ -19,6 +19,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.erasure import Eraser
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.inbound import Inbound
@@ -28,6 +29,7 @@ from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
+from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.subscriptions import Subscriptions
@@ -336,6 +338,13 @@ class World:
             replacing=self.replacing,
         )
         self.desk = Desk(self.store, self.finisher, clock)
+        self.recipients = Recipients(
+            self.store,
+            self.bans,
+            Eraser(self.store, self.finisher, self.bans, clock),
+            clock,
+            categories=configured.categories,
+        )
         self.endpoints = Endpoints(
             self.book, self.store, self.finisher, clock, lambda url: "" if "good" in url else "bad"
         )

@@ -70,6 +70,7 @@ def stored(messages: Sequence[NewMessage], ranks: Ranks) -> Batches:
             shapes.event_values(one.id, event) for one in messages for event in one.events
         ],
         "put_latest": shapes.latest_values(messages),
+        "put_named": [(one.tenant, one.recipient, one.id) for one in messages if one.recipient],
     }
 
 

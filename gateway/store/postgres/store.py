@@ -10,10 +10,13 @@ from gateway.store.postgres.fleet import PostgresFleet
 from gateway.store.postgres.habits import PostgresHabits
 from gateway.store.postgres.ledger import PostgresLedger
 from gateway.store.postgres.queue import PostgresQueue
+from gateway.store.postgres.recipients import PostgresRecipients
 from gateway.store.postgres.session import Session
 
 
-class PostgresStore(PostgresQueue, PostgresLedger, PostgresDirectory, PostgresHabits):
+class PostgresStore(
+    PostgresQueue, PostgresLedger, PostgresDirectory, PostgresRecipients, PostgresHabits
+):
     """Implements store.base.Store in one database, beside other nodes.
 
     url: as the driver takes it; other parameters than libpq's are settings of the session.
@@ -36,6 +39,7 @@ class PostgresStore(PostgresQueue, PostgresLedger, PostgresDirectory, PostgresHa
         PostgresLedger.__init__(self, engine)
         PostgresDirectory.__init__(self, engine)
         PostgresHabits.__init__(self, engine)
+        PostgresRecipients.__init__(self, engine)
         self._fleet = PostgresFleet(engine, owner, self._claims)
 
     async def __aenter__(self) -> "PostgresStore":

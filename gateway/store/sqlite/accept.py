@@ -122,3 +122,8 @@ def insert(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
             if (content := one.dedupe) is not None
         ],
     )
+    run(
+        connection,
+        "put_named",
+        [(one.tenant, one.recipient, one.id) for one in messages if one.recipient],
+    )
