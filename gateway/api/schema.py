@@ -236,6 +236,16 @@ class NewMessage(TypedDict):
             ),
         ]
     ]
+    order: NotRequired[
+        Annotated[
+            Literal["given", "best"],
+            Field(
+                description="Of the chain. best: what the recipient asked for, then what has "
+                "reached them before, then what costs less. Absent: as the category says for its "
+                "own chain, else given"
+            ),
+        ]
+    ]
     template: NotRequired[
         Annotated[str, fields.line(200, "A configured template; exclusive with content")]
     ]

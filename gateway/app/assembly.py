@@ -25,6 +25,7 @@ from gateway.dispatch.endpoints import EndpointBook, Endpoints
 from gateway.dispatch.erasure import Eraser
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.habits import Habits
 from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.keys import Keys
@@ -147,6 +148,13 @@ class Assembly:
         )
         await self._book.configure(settings.tenants)
         self._reporter = webhooks.Reporter(self._book.of)
+        self._habits = Habits(
+            self.store,
+            clock,
+            await self.store.secret("addresses"),
+            categories=choices.best_categories(settings),
+            can_tell=self._can_tell_delivery(),
+        )
         self._finisher = Finisher(
             self.store,
             clock,
@@ -154,6 +162,7 @@ class Assembly:
             self._bells,
             webhooks=self._reporter,
             weights={name: tenant.weight for name, tenant in settings.tenants.items()},
+            note=self._habits.note if self._habits.learns else None,
         )
         self._bans = Bans(
             self.store,
@@ -346,6 +355,7 @@ class Assembly:
                 self.metrics,
                 webhooks=self._reporter,
                 replacing=self._replacing,
+                habits=self._habits,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(
@@ -366,6 +376,17 @@ class Assembly:
             public_url=settings.api.public_url,
             only_loopback=settings.webhooks.only_loopback,
         )
+
+    def _can_tell_delivery(self) -> Sequence[str]:
+        """Lanes whose receipts say what was delivered."""
+        return [
+            name
+            for name, lane in self.settings.lanes.items()
+            if all(
+                wire.ReceiptEvent.DELIVERED in self._senders[one].provider.reports
+                for one in lane.providers
+            )
+        ]
 
     def _reports(self) -> Mapping[str, frozenset[wire.ReceiptEvent]]:
         return {name: sender.provider.reports for name, sender in self._senders.items()}
@@ -397,7 +418,12 @@ class Assembly:
             ),
             retry_rules=choices.retry_rules(settings),
             random=random.random,
-            refreshers=[keys.refresh, self._book.refresh, self._bans.refresh],
+            refreshers=[
+                keys.refresh,
+                self._book.refresh,
+                self._bans.refresh,
+                self._habits.flush,
+            ],
             apply_parked=receipts.apply_parked,
             has_peers=self._fleet is not None,
         )

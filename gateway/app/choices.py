@@ -11,6 +11,7 @@ from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
+from gateway.model.message import ChainOrder
 from gateway.model.tokens import Demand, Grant
 from gateway.settings import LaneOrder, ProviderAccount, RateUnit, Settings
 from gateway.store import base
@@ -27,6 +28,11 @@ def served_lanes(settings: Settings, account: str) -> Sequence[ServedLane]:
         for name, lane in settings.lanes.items()
         if account in lane.providers
     ]
+
+
+def best_categories(settings: Settings) -> Sequence[str]:
+    """Categories whose channels are chosen for each recipient."""
+    return [name for name, one in settings.categories.items() if one.order is ChainOrder.BEST]
 
 
 def lane_rates(settings: Settings) -> Mapping[str, float | None]:

@@ -6,27 +6,30 @@ written is lost, as it is statistics and no promise.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-from gateway.clock import Clock, to_datetime
+from gateway.clock import Clock
 from gateway.content.addresses import hash_address
 from gateway.dispatch.channel_choice import Reach
 from gateway.model import wire
 from gateway.model.case import Case, Transition
 from gateway.model.state import Outcome
 from gateway.store import base
-from gateway.store.habits import Habit
+from gateway.store.habits import Habit, month_of
 
 #: What an event is worth: read is all that can be wanted.
 _WORTH = {wire.ReceiptEvent.DELIVERED: 0.5, wire.ReceiptEvent.READ: 0.5}
 
-#: How much a month counts of the one after it, and for how many months anything does.
-_FADE, _MONTHS = 0.8, 24
+#: What it is worth that a message was taken, where nobody tells more.
+_TAKEN = 0.5
+
+#: How much a month counts of the one after it.
+_FADE = 0.8
 
 #: Places that wait to be written; beyond them nothing new is counted.
 _MOST_WAITING = 10_000
 
-#: Places written in one transaction, and forgotten in one.
+#: Places written in one transaction.
 _AT_ONCE = 1_000
 
 #: (subject, channel, month)
@@ -43,15 +46,20 @@ class Habits:
         key: bytes,
         *,
         categories: Collection[str],
-        reports: Callable[[str], frozenset[wire.ReceiptEvent]],
+        can_tell: Collection[str],
     ) -> None:
-        """key: secret, of the store. reports: what the receipts of a lane can tell."""
+        """key: secret, of the store. can_tell: lanes with receipts of what is delivered."""
         self._store = store
         self._clock = clock
         self._key = key
         self._categories = frozenset(categories)
-        self._reports = reports
+        self._can_tell = frozenset(can_tell)
         self._waiting: dict[_Place, list[float]] = defaultdict(lambda: [0.0, 0.0])
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is to be counted."""
+        return bool(self._categories)
 
     def subject(self, tenant: str, recipient: str) -> str:
         """The store's name for somebody."""
@@ -65,8 +73,7 @@ class Habits:
         for attempt in transition.attempts:
             if attempt.evidence.outcome is Outcome.ACCEPTED:
                 step = chain[attempt.evidence.step]
-                can_tell = wire.ReceiptEvent.DELIVERED in self._reports(step.lane)
-                worth = 0.0 if can_tell else _WORTH[wire.ReceiptEvent.DELIVERED]
+                worth = 0.0 if step.lane in self._can_tell else _TAKEN
                 self._add(case, attempt.evidence.step, tries=1.0, reached=worth)
         for receipt in transition.receipts:
             one = receipt.evidence
@@ -97,25 +104,22 @@ class Habits:
                     self._waiting[place][1] += reached
                 raise
 
-    async def forget(self) -> None:
-        """Drop what counts for nothing any more."""
-        await self._store.purge_habits(month=self._month() - _MONTHS, limit=_AT_ONCE)
-
-    async def of(self, subjects: Sequence[str]) -> Mapping[str, Mapping[str, Reach]]:
-        """By subject and channel. Raises StoreUnavailable."""
-        if not subjects:
-            return {}
+    async def of(
+        self, tenant: str, recipients: Collection[str]
+    ) -> Mapping[str, Mapping[str, Reach]]:
+        """By recipient and channel. Raises StoreUnavailable."""
+        names = {self.subject(tenant, one): one for one in recipients}
         now = self._month()
         sums: dict[str, dict[str, Reach]] = defaultdict(dict)
-        for one in await self._store.habits(subjects):
+        for one in await self._store.habits(list(names)):
             weight = _FADE ** max(0, now - one.month)
-            before = sums[one.subject].get(one.channel, Reach())
-            sums[one.subject][one.channel] = Reach(
+            reach = sums[names[one.subject]]
+            before = reach.get(one.channel, Reach())
+            reach[one.channel] = Reach(
                 tries=before.tries + weight * one.tries,
                 reached=before.reached + weight * one.reached,
             )
         return sums
 
     def _month(self) -> int:
-        now = to_datetime(self._clock.now_ms())
-        return 12 * now.year + now.month - 1
+        return month_of(self._clock.now_ms())

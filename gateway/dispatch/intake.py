@@ -12,7 +12,9 @@ from gateway.clock import Clock
 from gateway.content import sms
 from gateway.dispatch import naming
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.channel_choice import Reach
 from gateway.dispatch.compose import Composer, Plan
+from gateway.dispatch.habits import Habits
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.replacing import Replacing
@@ -79,6 +81,7 @@ class Intake:
         *,
         webhooks: Callable[[Report], Sequence[NewMessage]],
         replacing: Replacing,
+        habits: Habits,
     ) -> None:
         self._settings = settings
         self._composer = composer
@@ -90,16 +93,18 @@ class Intake:
         self._metrics = metrics
         self._webhooks = webhooks
         self._replacing = replacing
+        self._habits = habits
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
         readings = await naming.resolve(self._store, caller.tenant, readings)
+        reach = await self._reach(caller.tenant, readings)
         now_ms = self._clock.now_ms()
         plans: list[Plan | RequestError] = []
         for start in range(0, len(readings), _AT_ONCE):
             if start:  # a large batch must not hold up everybody else
                 await asyncio.sleep(0)
-            plans += [self._plan(one, now_ms) for one in readings[start : start + _AT_ONCE]]
+            plans += [self._plan(one, now_ms, reach) for one in readings[start : start + _AT_ONCE]]
         judged = await self._screen.judge(caller, plans)
         drafts = [
             self._draft(caller, reading, one, now_ms)
@@ -134,8 +139,9 @@ class Intake:
         (reading,) = await naming.resolve(self._store, caller.tenant, [submission])
         if isinstance(reading, RequestError):
             raise reading
+        reach = await self._reach(caller.tenant, [reading])
         now_ms = self._clock.now_ms()
-        plan = self._composer.plan(reading, now_ms)
+        plan = self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
         (judged,) = await self._screen.judge(caller, [plan])
         if isinstance(judged, RequestError):
             raise judged
@@ -154,11 +160,24 @@ class Intake:
             chain=steps,
         )
 
-    def _plan(self, reading: Reading, now_ms: int) -> Plan | RequestError:
+    async def _reach(
+        self, tenant: str, readings: Sequence[Reading]
+    ) -> Mapping[str, Mapping[str, Reach]]:
+        """By recipient and channel what has reached them, for those whose channels are chosen."""
+        wanted = {
+            one.to.recipient
+            for one in readings
+            if isinstance(one, Submission) and one.to.recipient and self._composer.wants_best(one)
+        }
+        return await self._habits.of(tenant, wanted) if wanted else {}
+
+    def _plan(
+        self, reading: Reading, now_ms: int, reach: Mapping[str, Mapping[str, Reach]]
+    ) -> Plan | RequestError:
         if isinstance(reading, RequestError):
             return reading
         try:
-            return self._composer.plan(reading, now_ms)
+            return self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
         except RequestError as error:
             return error
 
@@ -200,6 +219,7 @@ class Intake:
             body=encode(plan.message),
             state=State.QUEUED,
             rows=rows,
+            events=_choice(plan, now_ms),
             idempotency=self._idempotency(submission, now_ms),
             replaces=None if judged.suppressed else _replaces(plan),
             recipient=submission.to.recipient,
@@ -231,7 +251,7 @@ class Intake:
             ending=State.SUPPRESSED,
             rows=(),
             replaces=None,
-            events=(event,),
+            events=(*draft.events, event),
             webhooks=self._webhooks(report),
         )
 
@@ -338,6 +358,13 @@ def _measure(step: Step, content: wire.Content) -> Mapping[str, object]:
         "length": found.units,
         "segments": len(found.parts),
     }
+
+
+def _choice(plan: Plan, now_ms: int) -> Sequence[EventRecord]:
+    """What the timeline says of the order of the steps."""
+    if not plan.chosen:
+        return ()
+    return (EventRecord(at_ms=now_ms, event="chosen", detail=plan.chosen),)
 
 
 def _replaces(plan: Plan) -> ReplaceKey | None:

@@ -42,6 +42,13 @@ class Mode(StrEnum):
     ALL = "all"  # every step at once
 
 
+class ChainOrder(StrEnum):
+    """In which order the steps of a chain are tried."""
+
+    GIVEN = "given"
+    BEST = "best"  # by the recipient's wish, then by what has reached them before, then by cost
+
+
 class Step(Value):
     """One channel of a chain, with where it goes."""
 

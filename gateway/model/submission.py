@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from gateway.model.errors import RequestError
-from gateway.model.message import MessageId, Mode, OnUnknown, Priority
+from gateway.model.message import ChainOrder, MessageId, Mode, OnUnknown, Priority
 from gateway.model.recipient import Recipient
 from gateway.model.state import State
 from gateway.model.values import Value, field
@@ -73,6 +73,8 @@ class Submission(Value):
     category: str
     priority: Priority | None = None
     chain: tuple[StepRequest, ...] = ()
+    #: of the chain; None: as the category says where the chain is its own, else as given
+    order: ChainOrder | None = None
     template: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     #: texts for all channels (`text`, `subject`, `html`, `title`) and by channel name those that

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.model.message import OnUnknown, Priority
+from gateway.model.message import ChainOrder, OnUnknown, Priority
 from gateway.model.state import State
 from gateway.model.wire import Channel
 from gateway.settings.values import (
@@ -19,6 +19,9 @@ from gateway.settings.values import (
     Until,
     Zone,
 )
+
+#: Price of a message, in whatever currency the accounts' costs are.
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Model(BaseModel):
@@ -72,6 +75,19 @@ class Category(Model):
     chain: tuple[StepSettings, ...] = Field(
         default=(),
         description="channels to try in order; absent: those that have lanes, in an order of ours",
+    )
+    order: ChainOrder = Field(
+        default=ChainOrder.GIVEN,
+        description="of the chain: `given`, or `best`: what the recipient asked for, then what has "
+        "reached them before, then what costs less",
+    )
+    budget: Cost | None = Field(
+        default=None,
+        description="with `best`: channels that cost more than this a message are left out",
+    )
+    budgets: dict[Annotated[str, Field(max_length=64)], Cost] = Field(
+        default_factory=dict,
+        description="the same for recipients of a value tier, by its name",
     )
     expires_in: Period = Field(
         default=86400.0, description="from acceptance on; nothing is sent after it"

@@ -1,6 +1,7 @@
 """What has reached people, as a store keeps it: by month, so that older months can count less."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from gateway.model.values import Value
@@ -18,6 +19,12 @@ class Habit(Value, kw_only=False):
     reached: float
 
 
+def month_of(ms: int) -> int:
+    """The month of a time, in UTC, as habits are counted by."""
+    then = datetime.fromtimestamp(ms / 1000, UTC)
+    return 12 * then.year + then.month - 1
+
+
 def habit_values(habits: Sequence[Habit]) -> list[tuple[str, str, int, float, float]]:
     """As queries take them: each place once, sorted."""
     sums: dict[tuple[str, str, int], tuple[float, float]] = {}
@@ -29,7 +36,7 @@ def habit_values(habits: Sequence[Habit]) -> list[tuple[str, str, int, float, fl
 
 
 class Habits(Protocol):
-    """What has reached people, to choose their channels by."""
+    """What has reached people, to choose their channels by. `Ledger.purge` forgets old months."""
 
     async def add_habits(self, habits: Sequence[Habit]) -> None:
         """Count them beside what is there."""
@@ -37,8 +44,4 @@ class Habits(Protocol):
 
     async def habits(self, subjects: Sequence[str]) -> Sequence[Habit]:
         """All of these subjects, in no order."""
-        ...
-
-    async def purge_habits(self, *, month: int, limit: int) -> int:
-        """Forget the months before; how many entries went."""
         ...

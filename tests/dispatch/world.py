@@ -22,6 +22,7 @@ from gateway.dispatch.endpoints import EndpointBook, Endpoints
 from gateway.dispatch.erasure import Eraser
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.habits import Habits
 from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.lane_order import LaneOrders
@@ -288,6 +289,13 @@ class World:
             disable_after=configured.webhooks.disable_after,
         )
         reporter = webhooks.Reporter(self.book.of)
+        self.habits = Habits(
+            self.store,
+            clock,
+            b"k" * 32,
+            categories=choices.best_categories(configured),
+            can_tell=["sms", "push"],
+        )
         self.finisher = Finisher(
             self.store,
             clock,
@@ -295,6 +303,7 @@ class World:
             self.bells,
             webhooks=reporter,
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
+            note=self.habits.note if self.habits.learns else None,
         )
         self.bans = Bans(
             self.store,
@@ -336,6 +345,7 @@ class World:
             self.metrics,
             webhooks=reporter,
             replacing=self.replacing,
+            habits=self.habits,
         )
         self.desk = Desk(self.store, self.finisher, clock)
         self.recipients = Recipients(
@@ -395,7 +405,7 @@ class World:
             ),
             retry_rules=RetryRules(),
             random=self.chance.random,
-            refreshers=[self.book.refresh, self.bans.refresh],
+            refreshers=[self.book.refresh, self.bans.refresh, self.habits.flush],
             apply_parked=self.receipts.apply_parked,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.store.base import Store
-from gateway.store.habits import Habit
+from gateway.store.habits import Habit, month_of
 
 
 async def test_counts_add_up_within_a_month(store: Store) -> None:
@@ -32,13 +32,14 @@ async def test_people_and_channels_are_apart(store: Store) -> None:
     assert sorted((one.subject, one.channel) for one in found) == [("a", "push"), ("a", "sms")]
 
 
-async def test_old_months_go(store: Store) -> None:
-    await store.add_habits([Habit("li", "sms", month, 1.0, 1.0) for month in (1, 2, 3)])
+async def test_old_months_go_with_the_messages_of_their_time(store: Store) -> None:
+    before_ms = 1_774_000_000_000
+    month = month_of(before_ms)
+    await store.add_habits([Habit("li", "sms", month + more, 1.0, 1.0) for more in (-2, -1, 0, 1)])
 
-    gone = await store.purge_habits(month=3, limit=10)
+    await store.purge(before_ms=before_ms, parked_before_ms=0, now_ms=before_ms, limit=10)
 
-    assert gone == 2
-    assert [one.month for one in await store.habits(["li"])] == [3]
+    assert sorted(one.month for one in await store.habits(["li"])) == [month, month + 1]
 
 
 async def test_nothing_is_lost_when_many_count_at_once(store: Store) -> None:

@@ -21,8 +21,3 @@ class PostgresHabits:
             lambda session: session.rows("habits", subjects=list(subjects))
         )
         return [Habit(*row) for row in found]
-
-    async def purge_habits(self, *, month: int, limit: int) -> int:
-        return await self._engine.run(
-            lambda session: session.run("purge_habits", month=month, limit=limit)
-        )

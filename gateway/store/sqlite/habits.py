@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import apsw
-
 from gateway.store.habits import Habit, habit_values
-from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
+from gateway.store.sqlite.engine import Engine, call_json, dump, run
 
 
 class SqliteHabits:
@@ -23,10 +21,3 @@ class SqliteHabits:
             lambda connection: call_json(connection, "habits", rows=dump(list(subjects)))
         )
         return [Habit(*row) for row in found]
-
-    async def purge_habits(self, *, month: int, limit: int) -> int:
-        def work(connection: apsw.Connection) -> int:
-            call(connection, "purge_habits", month=month, limit=limit)
-            return connection.changes()
-
-        return await self._engine.write(work)
