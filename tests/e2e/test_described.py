@@ -43,7 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     tables: dict[str, Any] = {
         "store": {"url": f"sqlite://{folder}/gateway.db"},
         "api": {"listen": "127.0.0.1:0", "internal": "127.0.0.1:0"},
-        "tenants": {"shop": {"keys": [KEY], "scopes": ["send", "read", "admin"]}},
+        "tenants": {"shop": {"keys": [KEY], "scopes": ["send", "read", "recipients", "admin"]}},
         "lanes": {
             "sms": {"channel": "sms", "providers": ["acme"]},
             "email": {"channel": "email", "providers": ["relay"]},
