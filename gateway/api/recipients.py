@@ -20,7 +20,7 @@ CSV = frozenset({"text/csv"})
 _BATCH = 500
 
 
-async def put(request: web.Request, caller: Caller) -> web.Response:
+async def put_recipient(request: web.Request, caller: Caller) -> web.Response:
     """Keep a recipient, in place of the one with this id: what is left out is unknown from then on.
 
     A device that is given without `reason` lives, also if its provider said once that it is gone.
@@ -33,7 +33,7 @@ async def put(request: web.Request, caller: Caller) -> web.Response:
     return answer(kept, 201 if verdict is Upserted.NEW else 200)
 
 
-async def read(request: web.Request, caller: Caller) -> web.Response:
+async def read_recipient(request: web.Request, caller: Caller) -> web.Response:
     """One recipient; devices that no provider knows any more show since when, and why."""
     return answer(
         registration.shape(await request.app[SERVICES].recipients.read(caller, _id(request)))
@@ -52,7 +52,7 @@ async def list_recipients(request: web.Request, caller: Caller) -> web.Response:
     return answer(page)
 
 
-async def erase(request: web.Request, caller: Caller) -> web.Response:
+async def erase_recipient(request: web.Request, caller: Caller) -> web.Response:
     """Forget a person: the recipient, and of all messages that named it or went to its addresses
     the addresses, content and metadata. Messages that wait are cancelled; states and attempts stay.
 
@@ -69,7 +69,7 @@ def _id(request: web.Request) -> str:
         raise errors.NotFound("There is no such recipient.") from None
 
 
-async def put_bulk(request: web.Request, caller: Caller) -> web.Response:
+async def put_recipients(request: web.Request, caller: Caller) -> web.Response:
     """Keep up to 1,000,000 recipients, as NDJSON or as CSV in UTF-8, of any length together.
 
     Each row is judged for itself; a line has 64 KiB at most. The header of a CSV file names its

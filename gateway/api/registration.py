@@ -187,7 +187,9 @@ def read_row(parsed: bodies.Parsed) -> model.Recipient:
 def _recipient(body: Any, id: str) -> model.Recipient:
     """body: one of the two, validated."""
     known: dict[str, Any] = {name: body[name] for name in _PLAIN if name in body}
-    known |= {name: tuple(dict.fromkeys(body[name])) for name in _LISTS if name in body}
+    for name in _LISTS:
+        if name in body:
+            known[name] = tuple(dict.fromkeys(body[name]))
     if "push" in body:
         known["push"] = tuple(map(_device, body["push"]))
     if "quiet_hours" in body:

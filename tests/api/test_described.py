@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from gateway.api import openapi, table
+from tests import described
 
 # The phase that tries each bound is left out: it makes its 3,000 cases while tests are collected.
+described.send_texts()
 CONFIG = schemathesis.Config.from_dict({"phases": {"coverage": {"enabled": False}}})
 SCHEMA = schemathesis.openapi.from_dict(
     json.loads(json.dumps(openapi.document(table.PUBLIC))), config=CONFIG
