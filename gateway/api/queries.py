@@ -9,6 +9,7 @@ from gateway.api import fields
 from gateway.api.limits import MAX_PAGE
 from gateway.api.problems import InvalidRequest
 from gateway.api.spec import Query
+from gateway.content.recipients import check_recipient_id
 from gateway.model import errors
 from gateway.model.state import State
 from gateway.model.view import MessageFilter
@@ -34,6 +35,18 @@ FILTERS = (
     Query(
         name="limit",
         description="Messages in a page",
+        schema={"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50},
+    ),
+)
+PAGE = (
+    Query(
+        name="cursor",
+        description="`next_cursor` of the page before",
+        schema={"type": "string", "minLength": 1, "maxLength": 128},
+    ),
+    Query(
+        name="limit",
+        description="Recipients in a page",
         schema={"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50},
     ),
 )
@@ -69,6 +82,20 @@ def message_filter(request: web.Request) -> MessageFilter:
         cursor=_cursor(query.get("cursor")),
         limit=_limit(query.get("limit", "50")),
     )
+
+
+def recipient_page(request: web.Request) -> tuple[str, int]:
+    """(id to go on after, '' from the start; how many). Raises InvalidRequest."""
+    query = request.query
+    names = {one.name for one in PAGE}
+    if set(query) - names or len(query) != len(set(query)):
+        raise _invalid("query", f"takes each of {', '.join(sorted(names))} once")
+    cursor = query.get("cursor", "")
+    try:
+        after = check_recipient_id(cursor) if "cursor" in query else ""
+    except ValueError:
+        raise _invalid("cursor", "is the next_cursor of an earlier page") from None
+    return after, _limit(query.get("limit", "50"))
 
 
 def _invalid(field: str, detail: str) -> InvalidRequest:

@@ -22,7 +22,7 @@ from gateway.api import fields, limits
 from gateway.model import state
 
 _STRICT = ConfigDict(strict=True)
-_CLOSED = ConfigDict(extra="forbid", strict=True)
+CLOSED = ConfigDict(extra="forbid", strict=True)
 #: Checked in `submissions`, where the fault can be put into words.
 _EITHER = ConfigDict(
     extra="forbid",
@@ -46,7 +46,7 @@ _Link = Annotated[str, fields.line(2048)]
 _Extra = Annotated[dict[str, Any], Field(max_length=50), fields.at_most(limits.MAX_EXTRA)]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Device(TypedDict):
     """One app installation that takes pushes."""
 
@@ -54,7 +54,7 @@ class Device(TypedDict):
     token: Annotated[str, fields.line(4096, "The device's token")]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Addresses(TypedDict):
     """The addresses of one person, by channel. A step whose address is missing is skipped."""
 
@@ -77,7 +77,7 @@ class Addresses(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class ChainStep(TypedDict):
     """One channel to try."""
 
@@ -93,7 +93,7 @@ class ChainStep(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Attachment(TypedDict):
     """A file that goes with an email. Programs and scripts are refused, as mailboxes do."""
 
@@ -128,7 +128,7 @@ class Attachment(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class ChannelContent(TypedDict):
     """What differs on one channel."""
 
@@ -207,7 +207,7 @@ class Content(TypedDict, extra_items=_ProviderTable):  # type: ignore[call-arg]
     webhook: NotRequired[_ChannelEntry]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class DedupeRule(TypedDict):
     """Send the same thing once within the window."""
 
@@ -336,7 +336,7 @@ _Event = Annotated[
 ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class NewWebhook(TypedDict):
     """Where reports about your messages should go."""
 
@@ -356,7 +356,7 @@ class NewWebhook(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class ReplayRequest(TypedDict):
     """Which reports to send again."""
 

@@ -42,20 +42,11 @@ def check(recipient: Recipient, categories: Collection[str]) -> Recipient:
     categories: those that are configured.
     """
     faults: list[Fault] = []
-    changes: dict[str, object] = {}
-    for name, check_address in addresses.CHECKS.items():
-        if value := getattr(recipient, name):
-            try:
-                canonical = check_address(value)
-            except ValueError as error:
-                faults.append(Fault(name, str(error)))
-                continue
-            if canonical != value:
-                changes[name] = canonical
+    changes: dict[str, object] = _canonical(recipient, faults)
     if recipient.push:
         changes["push"] = _devices(recipient.push, faults)
-    if recipient.locale:
-        changes["locale"] = _locale(recipient.locale, faults)
+    if recipient.locale and (locale := canonical_locale(recipient.locale)) != recipient.locale:
+        changes["locale"] = locale
     faults += _faults(recipient, categories)
     if faults:
         raise InvalidMessage("the recipient cannot be kept as it is", faults)
@@ -64,6 +55,21 @@ def check(recipient: Recipient, categories: Collection[str]) -> Recipient:
         fault = Fault("", "has no usable address: give phone, email, push or another channel's")
         raise InvalidMessage("the recipient cannot be kept as it is", [fault])
     return checked
+
+
+def _canonical(recipient: Recipient, faults: list[Fault]) -> dict[str, object]:
+    """Addresses, by field, that were not written in their canonical form."""
+    changes: dict[str, object] = {}
+    for name, check_address in addresses.CHECKS.items():
+        if value := getattr(recipient, name):
+            try:
+                canonical = check_address(value)
+            except ValueError as error:
+                faults.append(Fault(name, str(error)))
+            else:
+                if canonical != value:
+                    changes[name] = canonical
+    return changes
 
 
 def _devices(push: Sequence[PushDevice], faults: list[Fault]) -> tuple[PushDevice, ...]:
@@ -76,11 +82,11 @@ def _devices(push: Sequence[PushDevice], faults: list[Fault]) -> tuple[PushDevic
     return tuple({(one.app, one.token): one for one in reversed(push)}.values())[::-1]
 
 
-def _locale(value: str, faults: list[Fault]) -> str:
-    """In the case that RFC 5646 §2.1.1 recommends."""
+@lru_cache(maxsize=1024)
+def canonical_locale(value: str) -> str:
+    """In the case that RFC 5646 §2.1.1 recommends; '' for what is no language tag."""
     found = _LOCALE.fullmatch(value)
     if found is None:
-        faults.append(Fault("locale", "is not a language tag (BCP 47) such as zh-CN"))
         return ""
     language, script, region, variants = found.groups()
     parts = [language.lower(), (script or "").title(), (region or "").upper()]
@@ -94,6 +100,8 @@ def _faults(recipient: Recipient, categories: Collection[str]) -> list[Fault]:
         check_recipient_id(recipient.id)
     except ValueError as error:
         faults.append(Fault("id", str(error)))
+    if recipient.locale and not canonical_locale(recipient.locale):
+        faults.append(Fault("locale", "is not a language tag (BCP 47) such as zh-CN"))
     if recipient.zone and not is_zone(recipient.zone):
         faults.append(Fault("zone", "is not a zone of the IANA database such as Asia/Shanghai"))
     if recipient.verified or recipient.invalid:

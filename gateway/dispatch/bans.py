@@ -71,7 +71,11 @@ class Bans:
 
     def hashed(self, channel: wire.Channel, address: wire.Address) -> Hashed:
         """The store's name for an address on a channel."""
-        return channel, hash_address(self._key, channel, _value(channel, address))
+        return self.named(channel, _value(channel, address))
+
+    def named(self, channel: wire.Channel, value: str) -> Hashed:
+        """The same of an address that is one text; a device is `app:token`."""
+        return channel, hash_address(self._key, channel, value)
 
     def names(
         self, tenant: str, category: str, channel: wire.Channel, address: wire.Address

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.clock import Clock
-from gateway.dispatch.bans import Bans, Hashed, address_of
+from gateway.dispatch.bans import Bans, Hashed
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
 from gateway.model import wire
@@ -83,7 +83,7 @@ class Eraser:
         for name, channels in _WRITTEN_ON.items():
             if value := getattr(recipient, name):
                 texts.append(_as_stored(value))
-                names |= {self._bans.hashed(one, address_of(one, value)) for one in channels}
+                names |= {self._bans.named(one, value) for one in channels}
         for one in recipient.push:
             texts.append(_as_stored(one.token))
             address = wire.Address(app=one.app, token=one.token)

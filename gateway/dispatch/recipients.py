@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content import recipients as rules
-from gateway.dispatch.bans import Bans, address_of
+from gateway.dispatch.bans import Bans
 from gateway.dispatch.erasure import Eraser
 from gateway.model import wire
 from gateway.model.errors import NotFound
@@ -77,10 +77,11 @@ class Recipients:
 
 def addresses_of(recipient: Recipient, bans: Bans) -> Sequence[Hashed]:
     """All addresses, as they are found: those that are not used as well."""
-    found = []
-    for name, channel in CHANNELS.items():
-        if value := getattr(recipient, name):
-            found.append(Hashed(*bans.hashed(channel, address_of(channel, value))))
+    found = [
+        Hashed(*bans.named(channel, value))
+        for name, channel in CHANNELS.items()
+        if (value := getattr(recipient, name))
+    ]
     for one in recipient.push:
         address = wire.Address(app=one.app, token=one.token)
         found.append(Hashed(*bans.hashed(wire.Channel.PUSH, address), one.reason))

@@ -65,7 +65,9 @@ class Recipient(Value):
 
     @property
     def is_reachable(self) -> bool:
-        return bool(self.devices) or any(map(self.usable, SINGLE))
+        if not self.invalid and (self.phone or self.email):
+            return True
+        return any(map(self.usable, SINGLE)) or bool(self.devices)
 
     def whom(self, category: str) -> Whom:
         """What rules about a message of this category need to know."""
