@@ -365,7 +365,7 @@ class Assembly:
             recipients=Recipients(
                 self.store,
                 self._bans,
-                Eraser(self.store, self._finisher, self._bans, clock),
+                Eraser(self.store, self._finisher, self._bans, self._habits, clock),
                 clock,
                 categories=settings.categories,
             ),

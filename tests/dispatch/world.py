@@ -351,7 +351,7 @@ class World:
         self.recipients = Recipients(
             self.store,
             self.bans,
-            Eraser(self.store, self.finisher, self.bans, clock),
+            Eraser(self.store, self.finisher, self.bans, self.habits, clock),
             clock,
             categories=configured.categories,
         )
