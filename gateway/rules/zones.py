@@ -1,0 +1,83 @@
+"""Whose clock counts: the time zones that a recipient may be in.
+
+A phone number tells its country and, in some countries, its region. Where that spans several zones
+all of them are meant: an hour must be fine in each, as nobody can tell which one the phone is in.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
+
+#: Calling codes whose area codes are a place for mobiles, too: North America, Mexico, Argentina,
+#: Brazil and Indonesia (phonenumbers' `is_number_type_geographical`; a test says so). China's are
+#: as well, and it has one zone.
+_BY_AREA = ("1", "52", "54", "55", "62")
+#: Longest calling code (ITU-T E.164 §6.2.1).
+_CODE = 3
+#: Names in the database of zones that are no place.
+_NO_PLACE = frozenset({"Factory", "localtime"})
+
+
+class _Numbers(NamedTuple):
+    #: by the digits that a number begins with
+    zones: Mapping[str, tuple[str, ...]]
+    longest: int
+
+
+@lru_cache(1)
+def _numbers() -> _Numbers:
+    # takes a tenth of a second, which configurations without rules of time need not spend
+    from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
+
+    return _Numbers(TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX)
+
+
+def prepare() -> None:
+    """Load what `of_number` and `is_zone` need, which takes a tenth of a second."""
+    _numbers()
+    _names()
+
+
+@lru_cache(1)
+def _names() -> frozenset[str]:
+    return frozenset(available_timezones() - _NO_PLACE)
+
+
+def is_zone(name: str) -> bool:
+    """Whether the IANA database has a zone of this name."""
+    return name in _names()
+
+
+@lru_cache(1024)
+def zone(name: str) -> ZoneInfo:
+    """The zone of a name that `is_zone` knows."""
+    return ZoneInfo(name)
+
+
+def of_number(phone: str) -> tuple[str, ...]:
+    """Zones that a number in E.164 may be in; () where that cannot be told, as of satellites."""
+    numbers = _numbers()
+    if not phone.startswith(_PREFIXES):
+        return _longest(phone[1 : 1 + _CODE])
+    return _longest(phone[1 : 1 + numbers.longest])
+
+
+_PREFIXES = tuple(f"+{code}" for code in _BY_AREA)
+
+
+@lru_cache(8192)
+def _longest(digits: str) -> tuple[str, ...]:
+    zones = _numbers().zones
+    for length in range(len(digits), 0, -1):
+        if found := zones.get(digits[:length]):
+            return found
+    return ()
+
+
+def of_recipient(own: str, phone: str) -> tuple[str, ...]:
+    """Zones that a recipient may be in; () when nobody knows. own: as the recipient or the caller
+    gives it; '' if neither does. phone: '' without one."""
+    if own and is_zone(own):
+        return (own,)
+    return of_number(phone) if phone else ()
