@@ -121,15 +121,13 @@ class Attempter:
         """The message to send, or the row's end without. ban: whether its address must not be
         written to."""
         now_ms = self._clock.now_ms()
+        hold = self._hold_of(row, now_ms)
         decision = gate.decide(
-            row,
-            now_ms=now_ms,
-            ban=ban.reason,
-            others=ban.others,
-            hold=self._hold_of(row, now_ms),
-            heir=ban.heir,
+            row, now_ms=now_ms, ban=ban.reason, others=ban.others, hold=hold, heir=ban.heir
         )
         if not isinstance(decision, gate.Send):
+            if isinstance(decision, gate.Defer) and hold is not None:
+                self._metrics.deferred.labels(row.case.message.category, hold.kind).inc()
             return Refused(row, decision)
         try:
             message = self._renderer.render(row, self.account)

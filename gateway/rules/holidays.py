@@ -6,6 +6,7 @@ around them; a year of which nothing is known has none. Either is told once, in 
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
@@ -89,5 +90,5 @@ def _by_law(place: str, year: int) -> _Year:
     if not found.start_year <= year <= found.end_year:
         _log.warning("holidays_unknown place=%s year=%d", place, year)
         return _Year(frozenset(), frozenset())
-    worked = getattr(found, "weekend_workdays", frozenset())
+    worked: Iterable[date] = getattr(found, "weekend_workdays", frozenset())
     return _Year(frozenset(found), frozenset(day for day in worked if day.year == year))

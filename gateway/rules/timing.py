@@ -122,10 +122,6 @@ class Timetable:
             for at_ms in (now_ms, now_ms + _HORIZON_MS):
                 _first_open([limit], at_ms)
 
-    def concerns(self, message: Message, channel: wire.Channel) -> bool:
-        """Whether there are any rules for a message on a channel."""
-        return (message.category, channel) in self._rules
-
     def hold_of_row(self, row: Claimed, now_ms: int) -> Hold | None:
         """As `hold_of`, of a row that has been claimed."""
         message = row.case.message

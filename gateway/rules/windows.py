@@ -101,6 +101,16 @@ def closings(week: Week) -> list[int]:
     return [gap for gap in gaps if gap]
 
 
+def overlap(one: Week, other: Week) -> bool:
+    """Whether there is a minute at which both are open."""
+    return any(
+        max(start, begin) < min(end, stop)
+        for spans, others in zip(one, other, strict=True)
+        for start, end in spans
+        for begin, stop in others
+    )
+
+
 def look(hours: Hours, zone: ZoneInfo, at_ms: int) -> Look:
     """What hours are at a moment in a zone. The answer holds for a day at most."""
     local = datetime.fromtimestamp(at_ms // 1000, zone)

@@ -44,8 +44,8 @@ class TimingSettings(Model):
 
     windows: tuple[Hours, ...] = Field(
         default=(),
-        description='open hours, such as `"Mon-Fri 09:00-20:00"`, over midnight where the end comes '
-        "first; empty: always",
+        description='open hours, such as `"Mon-Fri 09:00-20:00"`, over midnight where its end is '
+        "earlier; empty: always",
     )
     quiet: tuple[Hours, ...] = Field(
         default=(), description='hours in which nothing leaves, such as `"22:00-08:00"`'
@@ -81,8 +81,8 @@ class TimingSettings(Model):
         "Monday, whichever is next to it",
     )
     preset: str = Field(
-        default="", description="a known rule instead of hours: `cn-marketing`, `fr-marketing`, "
-        "`tcpa`"
+        default="",
+        description="a known rule instead of hours: `cn-marketing`, `fr-marketing`, `tcpa`",
     )
 
 
