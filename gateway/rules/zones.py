@@ -12,9 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 #: Calling codes whose area codes are a place for mobiles, too: North America, Mexico, Argentina,
 #: Brazil and Indonesia (phonenumbers' `is_number_type_geographical`; a test says so). China's are
 #: as well, and it has one zone.
-_BY_AREA = ("1", "52", "54", "55", "62")
-#: Longest calling code (ITU-T E.164 §6.2.1).
-_CODE = 3
+_BY_AREA = frozenset({"1", "52", "54", "55", "62"})
 #: Names in the database of zones that are no place.
 _NO_PLACE = frozenset({"Factory", "localtime"})
 
@@ -23,14 +21,18 @@ class _Numbers(NamedTuple):
     #: by the digits that a number begins with
     zones: Mapping[str, tuple[str, ...]]
     longest: int
+    #: calling codes, of which none begins another
+    codes: frozenset[str]
 
 
 @lru_cache(1)
 def _numbers() -> _Numbers:
     # takes a tenth of a second, which configurations without rules of time need not spend
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
     from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
 
-    return _Numbers(TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX)
+    codes = frozenset(map(str, COUNTRY_CODE_TO_REGION_CODE))
+    return _Numbers(TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX, codes)
 
 
 def prepare() -> None:
@@ -57,22 +59,17 @@ def zone(name: str) -> ZoneInfo:
 
 def of_number(phone: str) -> tuple[str, ...]:
     """Zones that a number in E.164 may be in; () where that cannot be told, as of satellites."""
-    numbers = _numbers()
-    if not phone.startswith(_PREFIXES):
-        return _longest(phone[1 : 1 + _CODE])
-    return _longest(phone[1 : 1 + numbers.longest])
-
-
-_PREFIXES = tuple(f"+{code}" for code in _BY_AREA)
+    return _of_digits(phone[1 : 1 + _numbers().longest])
 
 
 @lru_cache(8192)
-def _longest(digits: str) -> tuple[str, ...]:
-    zones = _numbers().zones
-    for length in range(len(digits), 0, -1):
-        if found := zones.get(digits[:length]):
-            return found
-    return ()
+def _of_digits(digits: str) -> tuple[str, ...]:
+    numbers = _numbers()
+    starts = [digits[:length] for length in range(1, len(digits) + 1)]
+    code = next((start for start in starts if start in numbers.codes), "")
+    if code not in _BY_AREA:
+        return numbers.zones.get(code, ())
+    return next((found for one in reversed(starts) if (found := numbers.zones.get(one))), ())
 
 
 def of_recipient(own: str, phone: str) -> tuple[str, ...]:
