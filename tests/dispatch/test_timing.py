@@ -294,7 +294,7 @@ async def test_nothing_ever_leaves_in_quiet_hours(make_world: MakeWorld, seed: i
     world = await make_world(
         timing={"night": {"quiet": quiet, "zone": "UTC", "channels": ["sms"]}},
         categories={"service": {"timing": ["night"]}},
-        providers={"a": {"rate": 2.0}, "b": {"rate": 1.0}},
+        providers={"a": {"rate": 0.4}, "b": {"rate": 0.3}},
     )
     world.senders["a"].answer = unsure(chance)
     world.start("a", "b", "m", "upkeep")
