@@ -36,7 +36,9 @@ _FAULT = wire.Unknown(code="internal_error")
 
 
 class ClaimLost(Exception):
-    """This node may count as dead, and others may have taken over what it claimed: not sent."""
+    """Not sent, and no longer this node's to send: it may count as dead, and others may have taken
+    over what it claimed; or an hour has come in which the rows may not go, and their gate must be
+    asked again."""
 
 
 class Ready(Value, kw_only=False):
@@ -136,6 +138,11 @@ class Attempter:
         if objection := self._sender.provider.objection(message.content, message.to):
             return self.ended(row, _unfit(objection))
         return Ready(row, message)
+
+    def are_held(self, rows: Sequence[Claimed]) -> bool:
+        """Whether a rule has come into force since they were prepared, by which one may not go."""
+        now_ms = self._clock.now_ms()
+        return any(self._hold_of(row, now_ms) is not None for row in rows)
 
     def plan(self, ready: Sequence[Ready]) -> Sequence[Shipment | Ended]:
         """Calls that together carry these, and the ends of those that no call can carry."""

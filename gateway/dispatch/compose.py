@@ -26,7 +26,7 @@ from gateway.model.message import ChainOrder, Message, Skipped, Step, Whom
 from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
 from gateway.model.values import Value, replace
-from gateway.rules import zones
+from gateway.model.zones import is_zone
 from gateway.settings import Category, Settings
 
 #: Why steps are skipped, when it is not for what they say.
@@ -337,7 +337,7 @@ def _check_addresses(to: To) -> To:
                 checked = replace(checked, **{field: canonical})
     for place, device in enumerate(to.push):
         _check(f"push[{place}].token", device.token, addresses.check_token, faults)
-    if to.zone and not zones.is_zone(to.zone):
+    if to.zone and not is_zone(to.zone):
         faults.append(Fault("to.zone", "not a time zone of the IANA database"))
     if faults:
         raise InvalidMessage("an address is not valid", faults)

@@ -7,14 +7,14 @@ all of them are meant: an hour must be fine in each, as nobody can tell which on
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
+
+from gateway.model.zones import is_zone
 
 #: Calling codes whose area codes are a place for mobiles, too: North America, Mexico, Argentina,
 #: Brazil and Indonesia (phonenumbers' `is_number_type_geographical`; a test says so). China's are
 #: as well, and it has one zone.
 _BY_AREA = frozenset({"1", "52", "54", "55", "62"})
-#: Names in the database of zones that are no place.
-_NO_PLACE = frozenset({"Factory", "localtime"})
 
 
 class _Numbers(NamedTuple):
@@ -36,24 +36,14 @@ def _numbers() -> _Numbers:
 
 
 def prepare() -> None:
-    """Load what `of_number` and `is_zone` need, which takes a tenth of a second."""
+    """Load what `of_recipient` needs, which takes a tenth of a second."""
     _numbers()
-    _names()
-
-
-@lru_cache(1)
-def _names() -> frozenset[str]:
-    return frozenset(available_timezones() - _NO_PLACE)
-
-
-def is_zone(name: str) -> bool:
-    """Whether the IANA database has a zone of this name."""
-    return name in _names()
+    is_zone("")
 
 
 @lru_cache(1024)
 def zone(name: str) -> ZoneInfo:
-    """The zone of a name that `is_zone` knows."""
+    """The zone of a name that the database has."""
     return ZoneInfo(name)
 
 

@@ -9,9 +9,9 @@ import pytest
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage
 from gateway.model.message import Mode, Whom
+from gateway.model.recipient import Recipient
 from gateway.model.state import State
 from gateway.model.submission import Device, StepRequest, Submission, To
-from gateway.model.values import replace
 from tests.dispatch.conftest import MakeWorld
 
 TO = To(phone="+8613800138000", email="li@example.com", push=(Device(app="ios", token="t1"),))
@@ -268,21 +268,30 @@ async def test_retry_waits_for_the_hours(make_world: MakeWorld) -> None:
     assert await world.state(id_) == "sent"
 
 
-async def test_own_quiet_hours_are_kept(make_world: MakeWorld) -> None:
+async def test_quiet_hours_of_a_recipient_are_kept(make_world: MakeWorld) -> None:
     world = await make_world(categories={"service": {"respect_quiet": True}})
-    whom = Whom(zone="Asia/Shanghai", quiet=(("22:00", "08:18"),))
-    plan = world.composer.plan
+    quiet = (("22:00", "08:18"),)
+    li = Recipient(id="li", phone="+12125550123", zone="Asia/Shanghai", quiet=quiet)
+    await world.recipients.put(world.caller(), [world.recipients.check(li)])
 
-    def about_somebody(submission: Submission, now_ms: int) -> Any:
-        made = plan(submission, now_ms)
-        return replace(made, message=replace(made.message, whom=whom))
-
-    world.composer.plan = about_somebody
-
-    id_ = await post(world)
+    id_ = await post(world, to=To(recipient="li"))
 
     assert await timeline(world, id_) == [("deferred", "sms", "the recipient's quiet hours")]
     assert deferred(world, "recipient") == 1.0
+
+
+async def test_zone_that_the_caller_gives_counts_before_the_recorded_one(
+    make_world: MakeWorld,
+) -> None:
+    world = await timed(make_world, office=OPENS_SOON)
+    li = Recipient(id="li", phone="+12125550123", zone="Asia/Shanghai", locale="zh-CN")
+    await world.recipients.put(world.caller(), [world.recipients.check(li)])
+
+    id_ = await post(world, to=To(recipient="li", zone="Asia/Tokyo"))
+
+    whom = (await world.case(id_)).message.whom
+    assert (whom.zone, whom.locale) == ("Asia/Tokyo", "zh-CN")
+    assert await world.state(id_) == "queued"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -317,13 +326,8 @@ async def test_nothing_ever_leaves_in_quiet_hours(make_world: MakeWorld, seed: i
 def unsure(chance: random.Random) -> Any:
     """Answers of all sorts."""
 
-    def answer(message: wire.Message, time: float) -> wire.AttemptResult:
-        return chance.choice(
-            [
-                wire.Accepted(),
-                wire.Accepted(),
-                wire.Deferred(code="busy", retry_after=chance.uniform(0, 90)),
-            ]
-        )
+    def answer(message: wire.Message, time: int) -> wire.AttemptResult:
+        busy = wire.Deferred(code="busy", retry_after=chance.uniform(0, 90))
+        return busy if chance.random() < 0.3 else wire.Accepted()
 
     return answer

@@ -202,6 +202,8 @@ def by_the_wall(windows: list[Window], zone: ZoneInfo, at: datetime) -> bool:
     return False
 
 
+M = timedelta(minutes=1)
+
 WINDOWS = st.builds(
     Window,
     st.lists(st.integers(0, 6), min_size=1, max_size=7, unique=True).map(tuple),
@@ -228,12 +230,11 @@ ZONES = st.sampled_from(
 MOMENTS = st.one_of(
     st.integers(0, 365 * DAY).map(lambda minutes: datetime(2026, 1, 1, tzinfo=UTC) + minutes * M),
     st.builds(
-        lambda day, minutes: datetime(2026, *day, tzinfo=UTC) + minutes * M,
+        lambda day, minutes: datetime(2026, day[0], day[1], tzinfo=UTC) + minutes * M,
         st.sampled_from([(3, 7), (3, 28), (4, 4), (10, 3), (10, 24), (10, 31), (2, 14), (3, 21)]),
         st.integers(0, 2 * DAY),
     ),
 )
-M = timedelta(minutes=1)
 
 
 @given(windows=st.lists(WINDOWS, min_size=1, max_size=3), zone=ZONES, at=MOMENTS)
