@@ -5,6 +5,7 @@ Faults name the field and never repeat the value.
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Final
 
 from gateway.content import addresses

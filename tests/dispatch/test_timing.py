@@ -192,7 +192,7 @@ async def test_preview_tells_what_would_never_start(make_world: MakeWorld) -> No
 
 async def test_caller_may_say_where_the_person_is(make_world: MakeWorld) -> None:
     world = await timed(make_world, office=OPENS_SOON)
-    to = To(phone="+8613800138000", zone="Asia/Tokyo", locale="ja-JP", recipient="u1")
+    to = To(phone="+8613800138000", zone="Asia/Tokyo", locale="ja-jp", recipient="u1")
 
     id_ = await post(world, to=to)
 
@@ -205,15 +205,15 @@ async def test_message_of_which_nothing_is_said_carries_nothing(world: Any) -> N
     assert (await world.case(await post(world))).message.whom is None
 
 
-async def test_unknown_zone_is_refused_by_name(world: Any) -> None:
-    to = To(phone="+8613800138000", zone="Mars/Olympus")
+async def test_unknown_zone_and_language_are_refused_by_name(world: Any) -> None:
+    to = To(phone="+8613800138000", zone="Mars/Olympus", locale="martian-old")
 
     (refused,) = await world.intake.accept(
         world.caller(), [Submission(to=to, category="service", content={"text": "t"})]
     )
 
     assert isinstance(refused, InvalidMessage)
-    assert [fault.field for fault in refused.faults] == ["to.zone"]
+    assert [fault.field for fault in refused.faults] == ["to.zone", "to.locale"]
     assert "Mars" not in str(refused.faults)
 
 
