@@ -51,6 +51,7 @@ from gateway.model import wire
 from gateway.model.roles import Role
 from gateway.providers import base as providers
 from gateway.providers import registry, webhook
+from gateway.rules.timing import Timetable
 from gateway.settings import ProviderAccount, Settings
 from gateway.store.registry import open_store
 from gateway.transport.base import HttpOptions
@@ -179,6 +180,8 @@ class Assembly:
             categories=self._can_leave(),
         )
         self._replacing = Replacing(self.store, self._finisher)
+        self._timetable = Timetable(settings)
+        self._timetable.prepare(clock.now_ms())
         self._wordings = Wordings(settings)
         self._renderer = Renderer(
             self._templates,
@@ -272,6 +275,7 @@ class Assembly:
             random=random.random,
             paused_for=self._paused_for,
             preferred_for=lambda lane: self._orders.reason(lane, sender.provider.account),
+            hold_of=self._timetable.hold_of_row,
         )
 
     def _paused_for(self, account: str) -> float:
@@ -356,6 +360,7 @@ class Assembly:
                 webhooks=self._reporter,
                 replacing=self._replacing,
                 habits=self._habits,
+                timetable=self._timetable,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(

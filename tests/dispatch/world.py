@@ -45,6 +45,7 @@ from gateway.model.errors import TransportError, UnreadableReceipt
 from gateway.model.message import MessageId
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
 from gateway.providers import base as providers
+from gateway.rules.timing import Timetable
 from gateway.store.sqlite.store import SqliteStore
 from gateway.transport.base import Admit
 from tests.virtual import VirtualLoop
@@ -268,7 +269,8 @@ class World:
     ) -> None:
         """batches: by account, messages that a call can carry; else one."""
         self._batches = batches or {}
-        self.hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None
+        self.timetable = Timetable(configured)
+        self.hold_of: Callable[[Claimed, int], gate.Hold | None] = self.timetable.hold_of_row
         self.settings = configured
         self._may_send = may_send
         self.clock = clock
@@ -346,6 +348,7 @@ class World:
             webhooks=reporter,
             replacing=self.replacing,
             habits=self.habits,
+            timetable=self.timetable,
         )
         self.desk = Desk(self.store, self.finisher, clock)
         self.recipients = Recipients(
