@@ -6,10 +6,11 @@ from pathlib import Path
 from gateway.store.sqlite.directory import SqliteDirectory
 from gateway.store.sqlite.engine import Engine
 from gateway.store.sqlite.ledger import SqliteLedger
+from gateway.store.sqlite.permissions import SqlitePermissions
 from gateway.store.sqlite.queue import SqliteQueue
 
 
-class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory):
+class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory, SqlitePermissions):
     """Implements store.base.Store in one file.
 
     owner: names this process in claims; a new one each time, so that the claims of a process
@@ -32,6 +33,7 @@ class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory):
         SqliteQueue.__init__(self, engine, owner)
         SqliteLedger.__init__(self, engine)
         SqliteDirectory.__init__(self, engine)
+        SqlitePermissions.__init__(self, engine)
 
     async def __aenter__(self) -> "SqliteStore":
         await self._engine.open()
