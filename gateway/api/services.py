@@ -1,6 +1,6 @@
 """What the edge needs from the layers below, as protocols: it knows no concrete class."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.clock import Clock
 from gateway.model import view, wire
+from gateway.model.permission import Choice
 from gateway.model.submission import Caller, Preview, Reading, Submission, Verdict
 
 
@@ -85,7 +86,7 @@ class Receipts(Protocol):
 
 
 class Subscriptions(Protocol):
-    """How recipients leave a category, by the link in a mail."""
+    """How recipients leave categories and come back, by the link in a mail."""
 
     def known(self, token: str) -> bool:
         """Whether the link is one of ours. Changes nothing."""
@@ -93,6 +94,14 @@ class Subscriptions(Protocol):
 
     async def leave(self, token: str) -> bool:
         """False for a link of nobody's. Raises StoreUnavailable."""
+        ...
+
+    async def choices(self, token: str) -> Sequence[Choice] | None:
+        """What they can choose; None for a link of nobody's. Raises StoreUnavailable."""
+        ...
+
+    async def choose(self, token: str, wanted: Collection[str]) -> bool:
+        """These categories and no others; False as above. Raises StoreUnavailable."""
         ...
 
 

@@ -219,6 +219,8 @@ _WEBHOOKS = (
 _RECEIPT = {200: Answer(description="What the provider wants to hear", content_type="*/*")}
 _RECEIPT_PROBLEMS = (400, 403, 404, 408, 413, 415)
 
+#: The link of a mail, and what can go wrong with a form there.
+_LINK, _FORM = "/u/{token}", (400, 408, 413, 415, 503)
 _PAGES = {
     200: Answer(description="A page", content_type="text/html"),
     404: Answer(description="A page: the link is nobody's", content_type="text/html"),
@@ -250,16 +252,18 @@ PUBLIC: Sequence[Route] = (
     *(
         _open(
             method,
-            "/u/{token}",
+            path,
             summary,
             "subscriptions",
             handler,
             _PAGES,
             problems,
         )
-        for method, summary, handler, problems in (
-            ("GET", "Ask before leaving", subscriptions.ask, ()),
-            ("POST", "Leave a category", subscriptions.leave, (400, 408, 413, 415, 503)),
+        for method, path, summary, handler, problems in (
+            ("GET", _LINK, "Ask before leaving", subscriptions.ask, ()),
+            ("POST", _LINK, "Leave a category", subscriptions.leave, _FORM),
+            ("GET", f"{_LINK}/preferences", "What you get", subscriptions.preferences, (503,)),
+            ("POST", f"{_LINK}/preferences", "Choose what you get", subscriptions.choose, _FORM),
         )
     ),
     _open(

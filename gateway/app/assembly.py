@@ -155,14 +155,17 @@ class Assembly:
             clock,
             await self.store.secret("addresses"),
             by_consent=[name for name, one in settings.categories.items() if one.consent],
-            declinable=self._can_leave(),
+            declinable=[name for name, one in settings.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
         self._subscriptions = Subscriptions(
             self._bans,
+            self._bells,
+            clock,
             await self.store.secret("unsubscribe"),
             public_url=settings.api.public_url,
-            categories=self._can_leave(),
+            categories=settings.categories,
+            webhooks=self._reporter.moved,
         )
         self._wordings = Wordings(settings)
         self._renderer = Renderer(
@@ -175,9 +178,6 @@ class Assembly:
             self._wordings,
             self._subscriptions,
         )
-
-    def _can_leave(self) -> Sequence[str]:
-        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
 
     def _note_commit(self, seconds: float, works: int) -> None:
         self.metrics.commit_seconds.observe(seconds)

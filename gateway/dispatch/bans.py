@@ -21,6 +21,7 @@ from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.permission import (
     RECIPIENT,
+    Consent,
     Hashed,
     Outcome,
     Reason,
@@ -75,13 +76,14 @@ class Bans:
         those that a recipient can refuse and still get others. providers_of: the accounts of a
         lane."""
         self._by_consent = frozenset(by_consent)
-        self._can_leave = frozenset(declinable)
-        self._declinable = self._can_leave | self._by_consent
+        self._declinable = frozenset(declinable) | self._by_consent
         self._providers_of = providers_of
         self._store = store
         self._clock = clock
         self._key = key
         self._any: bool | None = None
+        #: bans that this process has recorded
+        self._news = 0
 
     def hashed(self, channel: wire.Channel, address: wire.Address) -> Hashed:
         """The store's name for an address on a channel."""
@@ -103,7 +105,10 @@ class Bans:
 
     async def refresh(self) -> None:
         """See whether there are any bans at all, which spares the look-up while there are none."""
-        self._any = await self._store.has_suppressions()
+        news = self._news
+        found = await self._store.has_suppressions()
+        if found or news == self._news:  # else one came while we asked
+            self._any = found
 
     async def exist(self) -> bool:
         """Whether any address is banned; what another process added counts after a refresh."""
@@ -114,6 +119,7 @@ class Bans:
     def note_new(self) -> None:
         """There is a ban now."""
         self._any = True
+        self._news += 1
 
     async def of(self, rows: Sequence[Claimed], account: str) -> Sequence[Ban]:
         """For each row whether the account must not write to its address now."""
@@ -188,6 +194,14 @@ class Bans:
             return {}
         return await self._store.suppressed(names, now_ms=self._clock.now_ms())
 
+    async def consents(self, tenant: str, names: Sequence[Hashed]) -> Sequence[Consent]:
+        """What a tenant has recorded of any of them."""
+        return await self._store.consents(tenant, names, now_ms=self._clock.now_ms())
+
+    async def lift_records(self, tenant: str, ids: Sequence[int]) -> int:
+        """Forget bans of a tenant; how many."""
+        return await self._store.lift_records(tenant, ids)
+
     async def consented(
         self, tenant: str, category: str, names: Sequence[Hashed]
     ) -> frozenset[Hashed]:
@@ -228,13 +242,15 @@ class Bans:
 
     async def put(self, bans: Sequence[Suppression]) -> None:
         """Record bans."""
-        self._any = True
         await self._store.suppress(bans)
+        self.note_new()
 
     async def take(self, wishes: Sequence[Wish]) -> Sequence[Outcome]:
         """Record what people agree to and refuse; of two wishes the later one holds."""
-        self._any = self._any or not all(wish.agrees for wish in wishes)
-        return await self._store.take_wishes(wishes, now_ms=self._clock.now_ms())
+        outcomes = await self._store.take_wishes(wishes, now_ms=self._clock.now_ms())
+        if not all(wish.agrees for wish in wishes):
+            self.note_new()
+        return outcomes
 
 
 def address_of(channel: wire.Channel, name: str) -> wire.Address:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from gateway.model.case import NewMessage
-from gateway.model.values import Value
+from gateway.model.values import Value, replace
 
 #: What a permission or a ban is about: a channel, or `RECIPIENT` with or without one, and the keyed
 #: hash of the address or the id.
@@ -109,6 +109,8 @@ class Wish(Value):
     source: str
     proof: str = ""
     until_ms: int | None = None
+    #: said to us just now, hence later than all that is recorded, whatever the clocks of nodes say
+    firm: bool = False
     #: our reports to the tenant, if it changes whether they have refused
     webhooks: Sequence[NewMessage] = ()
 
@@ -168,6 +170,13 @@ class Settled(Value):
         return [one.key for one in (*self.agreed, *self.refused)]
 
 
+def _dated(wish: Wish, standing: Standing) -> Wish:
+    """The wish with the time that it is recorded under."""
+    if not wish.firm or standing.latest_ms is None:
+        return wish
+    return replace(wish, at_ms=max(wish.at_ms, standing.latest_ms + 1))
+
+
 def settle(wish: Wish, standing: Standing) -> tuple[Outcome, Standing]:
     """What becomes of a wish, and what stands then."""
     if wish.agrees and standing.refused_ms is not None and standing.refused_ms >= wish.at_ms:
@@ -186,8 +195,9 @@ def settle_all(wishes: Sequence[Wish], standings: Mapping[Key, Standing]) -> Set
     outcomes: list[Outcome] = []
     last: dict[Key, Wish] = {}
     webhooks: list[NewMessage] = []
-    for wish in wishes:
-        before = stands.get(wish.key, NOTHING)
+    for said in wishes:
+        before = stands.get(said.key, NOTHING)
+        wish = _dated(said, before)
         outcome, after = settle(wish, before)
         outcomes.append(outcome)
         if outcome is not Outcome.RECORDED:
@@ -217,3 +227,12 @@ def refusal(wish: Wish) -> Suppression:
         at_ms=wish.at_ms,
         until_ms=wish.until_ms,
     )
+
+
+class Choice(Value):
+    """A category on the page where somebody chooses what they get."""
+
+    category: str
+    title: str
+    #: whether they get it now
+    wanted: bool

@@ -293,16 +293,11 @@ class World:
             self.store,
             clock,
             b"k" * 32,
-            by_consent=["agreed"],
-            declinable=self._can_leave(),
+            by_consent=[name for name, one in configured.categories.items() if one.consent],
+            declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
-        self.subscriptions = Subscriptions(
-            self.bans,
-            b"u" * 32,
-            public_url="https://gw.example.com",
-            categories=self._can_leave(),
-        )
+        self.subscriptions = self.subscriptions_at("https://gw.example.com", reporter)
         self.wordings = Wordings(configured)
         kinds = {
             name: frozenset(configured.providers[one].kind for one in lane.providers)
@@ -387,8 +382,19 @@ class World:
 
     # Building
 
-    def _can_leave(self) -> Sequence[str]:
-        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
+    def subscriptions_at(
+        self, public_url: str, reporter: webhooks.Reporter, key: bytes = b"u" * 32
+    ) -> Subscriptions:
+        """Links that lead to a gateway at this address."""
+        return Subscriptions(
+            self.bans,
+            self.bells,
+            self.clock,
+            key,
+            public_url=public_url,
+            categories=self.settings.categories,
+            webhooks=reporter.moved,
+        )
 
     def _sender(self, name: str) -> FakeSender:
         lanes = [one for one in self.settings.lanes.values() if name in one.providers]
