@@ -8,7 +8,17 @@ from aiohttp import web
 
 from gateway.clock import Clock
 from gateway.model import view, wire
-from gateway.model.permission import Choice
+from gateway.model.errors import RequestError
+from gateway.model.permission import Choice, Suppression, SuppressionFilter
+from gateway.model.recording import (
+    Judged,
+    Lift,
+    NewConsent,
+    NewSuppression,
+    Recorded,
+    Whom,
+    Withdrawal,
+)
 from gateway.model.submission import Caller, Preview, Reading, Submission, Verdict
 
 
@@ -105,6 +115,38 @@ class Subscriptions(Protocol):
         ...
 
 
+class Permissions(Protocol):
+    """What tenants record of consent and suppression. Every call may raise StoreUnavailable."""
+
+    async def put_consents(
+        self, caller: Caller, items: Sequence[NewConsent | RequestError]
+    ) -> Sequence[Judged]:
+        """One verdict each, in order; refusals are values, not raised. So with the others."""
+        ...
+
+    async def withdraw(
+        self, caller: Caller, items: Sequence[Withdrawal | RequestError]
+    ) -> Sequence[Judged]: ...
+
+    async def suppress(
+        self, caller: Caller, items: Sequence[NewSuppression | RequestError]
+    ) -> Sequence[Judged]: ...
+
+    async def lift(
+        self, caller: Caller, items: Sequence[Lift | RequestError]
+    ) -> Sequence[int | RequestError]:
+        """How many records each item took."""
+        ...
+
+    async def lookup(self, caller: Caller, whom: Whom) -> Recorded:
+        """Raises InvalidMessage."""
+        ...
+
+    async def list(self, caller: Caller, wanted: SuppressionFilter) -> Sequence[Suppression]:
+        """Raises Forbidden."""
+        ...
+
+
 class Keys(Protocol):
     """API keys and what they may submit."""
 
@@ -140,6 +182,7 @@ class Services:
     endpoints: Endpoints
     receipts: Receipts
     subscriptions: Subscriptions
+    permissions: Permissions
     keys: Keys
     operations: Operations
     clock: Clock

@@ -9,6 +9,7 @@ from gateway.api import (
     examples,
     messages,
     operations,
+    permission_table,
     queries,
     receipts,
     schema,
@@ -229,6 +230,7 @@ _PAGES = {
 PUBLIC: Sequence[Route] = (
     *_MESSAGES,
     *_WEBHOOKS,
+    *permission_table.ROUTES,
     _for_callers(
         "GET",
         "/v1/providers",

@@ -30,6 +30,7 @@ from gateway.dispatch.keys import Keys
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.node import Pulse
 from gateway.dispatch.operations import Known, Operations
+from gateway.dispatch.permissions import Permissions
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
@@ -344,6 +345,7 @@ class Assembly:
             ),
             receipts=receipts,
             subscriptions=self._subscriptions,
+            permissions=Permissions(self.store, self._bans, clock, settings.categories),
             keys=keys,
             operations=self._operations,
             clock=clock,

@@ -148,9 +148,7 @@ class Bans:
         others = [one for one in self._providers_of(row.lane) if one not in reasons]
         return Ban(reason=reasons[account], others=others)
 
-    def reasons(
-        self, found: Found, names: Sequence[Hashed], tenant: str, category: str
-    ) -> Reasons:
+    def reasons(self, found: Found, names: Sequence[Hashed], tenant: str, category: str) -> Reasons:
         """What of all that is recorded under any of the names holds for a message."""
         reasons: dict[str, str] = {}
         for name in names:
@@ -208,9 +206,7 @@ class Bans:
         """Those with a recorded permission for a category."""
         return await self._store.consented(tenant, category, names, now_ms=self._clock.now_ms())
 
-    async def add(
-        self, row: Claimed, *, reason: str, source: str, sender: str = ""
-    ) -> None:
+    async def add(self, row: Claimed, *, reason: str, source: str, sender: str = "") -> None:
         """Ban the address of a row."""
         await self.add_address(*target(row), reason=reason, source=source, sender=sender)
 

@@ -1,8 +1,9 @@
 """What the rest of the gateway asks of a store: four narrow protocols, batch-shaped.
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
-`Directory` keeps tenants' settings, `Permissions` (in its own file) what people agreed to. Every method is one transaction; StoreUnavailable means that
-nothing of it was stored and that it may be tried again. Times are UTC epoch milliseconds.
+`Directory` keeps tenants' settings, `Permissions` (in its own file) what people agreed to. Every
+method is one transaction; StoreUnavailable means that nothing of it was stored and that it may be
+tried again. Times are UTC epoch milliseconds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

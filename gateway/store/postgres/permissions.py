@@ -1,6 +1,6 @@
 """Whom not to write to and what people agreed to, on PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.model import permission
@@ -120,7 +120,7 @@ async def _take(
     await session.value("lock_wishes")
     keys = sorted({wish.key for wish in wishes})
     found = await session.over("standings", keys, now_ms=now_ms)
-    settled = permission.settle_all(wishes, rows.standings_of(found))
+    settled = permission.settle_all(wishes, rows.standings_of([tuple(row) for row in found]))
     refusals = [rows.row_of_ban(permission.refusal(one)) for one in settled.refused]
     for query, values in (
         ("drop_consents", settled.keys),
@@ -134,6 +134,6 @@ async def _take(
     return settled.outcomes
 
 
-def _original(row: Sequence[Any]) -> Sequence[Any]:
+def _original(row: Iterable[Any]) -> Sequence[Any]:
     """Texts as they came to us."""
     return [original(one) if isinstance(one, str) else one for one in row]
