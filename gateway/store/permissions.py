@@ -88,9 +88,9 @@ def ban_of(row: Sequence[Any]) -> Suppression:
 
 
 def bans_by_name(bans: Collection[Suppression]) -> Mapping[Hashed, Sequence[Suppression]]:
-    """The same by what they are about."""
+    """The same by what they are about, the first recorded first."""
     found: dict[Hashed, list[Suppression]] = {}
-    for ban in bans:
+    for ban in sorted(bans, key=lambda ban: ban.id):
         found.setdefault((ban.channel, ban.hash), []).append(ban)
     return found
 

@@ -37,6 +37,7 @@ from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.errors import TransportError, UnreadableReceipt
 from gateway.model.message import MessageId
+from gateway.model.permission import Hashed, Wish
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
 from gateway.providers import base as providers
 from gateway.store.sqlite.store import SqliteStore
@@ -539,6 +540,26 @@ class World:
 
     def caller(self, tenant: str = "billing") -> Caller:
         return Caller(tenant=tenant, scopes=frozenset(Scope))
+
+    async def agree(self, category: str, name: Hashed, *, tenant: str = "billing") -> None:
+        """Somebody has agreed to a category, now."""
+        await self._wish(tenant, category, name, agrees=True)
+
+    async def refuse(self, category: str, name: Hashed, *, tenant: str = "billing") -> None:
+        await self._wish(tenant, category, name, agrees=False)
+
+    async def _wish(self, tenant: str, category: str, name: Hashed, *, agrees: bool) -> None:
+        now_ms = self.clock.now_ms()
+        wish = Wish(
+            tenant=tenant,
+            category=category,
+            name=name,
+            agrees=agrees,
+            at_ms=now_ms,
+            source="form",
+            firm=True,
+        )
+        await self.store.take_wishes([wish], now_ms=now_ms)
 
     async def state(self, message: str) -> str:
         return (await self.desk.read(self.caller(await self._tenant(message)), message)).state
