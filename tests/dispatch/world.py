@@ -281,7 +281,7 @@ class World:
             self.metrics,
             disable_after=configured.webhooks.disable_after,
         )
-        reporter = webhooks.Reporter(self.book.of)
+        self.reporter = reporter = webhooks.Reporter(self.book.of)
         self.finisher = Finisher(
             self.store,
             clock,
@@ -298,7 +298,7 @@ class World:
             declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
-        self.subscriptions = self.subscriptions_at("https://gw.example.com", reporter)
+        self.subscriptions = self.subscriptions_at("https://gw.example.com")
         self.wordings = Wordings(configured)
         kinds = {
             name: frozenset(configured.providers[one].kind for one in lane.providers)
@@ -383,18 +383,16 @@ class World:
 
     # Building
 
-    def subscriptions_at(
-        self, public_url: str, reporter: webhooks.Reporter, key: bytes = b"u" * 32
-    ) -> Subscriptions:
+    def subscriptions_at(self, public_url: str) -> Subscriptions:
         """Links that lead to a gateway at this address."""
         return Subscriptions(
             self.bans,
             self.bells,
             self.clock,
-            key,
+            b"u" * 32,
             public_url=public_url,
             categories=self.settings.categories,
-            webhooks=reporter.moved,
+            webhooks=self.reporter.moved,
         )
 
     def _sender(self, name: str) -> FakeSender:

@@ -5,7 +5,6 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-
 TEXT = {"text": "Your order is on its way", "subject": "Your order"}
 TO = {"phone": "+14155550123"}
 SMS = [{"channel": "sms"}]

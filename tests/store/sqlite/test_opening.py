@@ -16,8 +16,8 @@ import pytest
 
 from gateway.model.errors import StoreMismatch
 from gateway.model.permission import Reason, Suppression
-from gateway.model.values import replace
 from gateway.model.state import State
+from gateway.model.values import replace
 from gateway.model.view import MessageFilter
 from gateway.store import queries
 from gateway.store.sqlite.store import SqliteStore
