@@ -56,9 +56,9 @@ class LiftResults(TypedDict):
 
 
 class AllRefused(problems.Problem):
-    """No item was taken; `results` says why."""
+    """No item was taken; `results` says why, if the body as a whole could be used."""
 
-    results: list[Recorded | LiftedCount | Refused]
+    results: NotRequired[list[Recorded | LiftedCount | Refused]]
 
 
 class Consent(TypedDict):
@@ -165,7 +165,7 @@ async def lookup(request: web.Request, caller: Caller) -> web.Response:
     recorded = await services.permissions.lookup(caller, whom)
     found: Found = {
         "consents": [_consent(one) for one in recorded.consents],
-        "suppressions": [_suppression(one) for one in recorded.suppressions],
+        "suppressions": [suppression_shape(one) for one in recorded.suppressions],
     }
     return answer(found)
 
@@ -174,7 +174,7 @@ async def list_suppressions(request: web.Request, caller: Caller) -> web.Respons
     """Your suppressions, or with `everybody` (scope `admin`) those that hold for all tenants."""
     wanted = queries.suppression_filter(request, caller.tenant)
     found = await request.app[SERVICES].permissions.list(caller, wanted)
-    page: SuppressionList = {"suppressions": [_suppression(one) for one in found]}
+    page: SuppressionList = {"suppressions": [suppression_shape(one) for one in found]}
     if len(found) == wanted.limit:
         page["next_cursor"] = str(found[-1].id)
     return answer(page)
@@ -221,7 +221,8 @@ def _consent(one: permission.Consent) -> Consent:
     return out
 
 
-def _suppression(one: permission.Suppression) -> Suppression:
+def suppression_shape(one: permission.Suppression) -> Suppression:
+    """A ban as it is shown."""
     channel, is_recipient = _channel(one.channel)
     out: Suppression = {
         "id": str(one.id),
