@@ -3,7 +3,7 @@
 import asyncio
 import re
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from gateway.api import problems
-from gateway.api.limits import MAX_DEPTH, MAX_FIELDS, Limits
+from gateway.api.limits import MAX_DEPTH, MAX_FIELDS, MAX_STREAM, Limits
 from gateway.model.errors import Fault
 
 LIMITS = web.AppKey("limits", Limits)
@@ -23,6 +23,8 @@ NDJSON = frozenset({"application/x-ndjson", "application/ndjson"})
 
 #: 16 for the gzip wrapper, 15 for the largest window (zlib.h, inflateInit2).
 _GZIP_WINDOW = 16 + 15
+#: Bytes that are decompressed at once.
+_PIECE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,52 @@ async def read_raw(request: web.Request) -> bytes:
     await _continue(request)
     body = await _receive(request, limits)
     return body if encoding == "identity" else _gunzip(body, limits)
+
+
+async def stream(request: web.Request, accepted: Collection[str]) -> AsyncIterator[bytes]:
+    """The body in pieces, decompressed; each has the deadline that a whole body has elsewhere."""
+    if request.content_type not in accepted or not _is_utf8(request):
+        raise problems.UnsupportedBody(f"Send {' or '.join(sorted(accepted))} in UTF-8.")
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise problems.UnsupportedBody("Content-Encoding may be gzip or identity.")
+    await _continue(request)
+    inflate = zlib.decompressobj(wbits=_GZIP_WINDOW) if encoding == "gzip" else None
+    total = 0
+    while raw := await _receive_piece(request):
+        for piece in [raw] if inflate is None else _inflated(inflate, raw):
+            total += len(piece)
+            if total > MAX_STREAM:
+                raise problems.BodyTooLarge(f"A list may have {MAX_STREAM} bytes, decompressed.")
+            yield piece
+            await asyncio.sleep(0)  # others get their turn
+    if inflate is not None and not inflate.eof:
+        raise problems.BadBody("The body is not one whole gzip member.")
+
+
+async def _receive_piece(request: web.Request) -> bytes:
+    """b'' at the end."""
+    try:
+        async with asyncio.timeout(request.app[LIMITS].body_seconds):
+            return await request.content.readany()
+    except TimeoutError as error:
+        raise problems.SlowBody("The body was not complete in time.") from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise problems.BadBody("The body ended early or is wrongly framed.") from error
+
+
+def _inflated(inflate: "zlib._Decompress", raw: bytes) -> Iterator[bytes]:
+    """In pieces, whatever has been made small (RFC 1952)."""
+    try:
+        piece = inflate.decompress(raw, _PIECE)
+        yield piece
+        while not inflate.eof and (inflate.unconsumed_tail or len(piece) == _PIECE):
+            piece = inflate.decompress(inflate.unconsumed_tail, _PIECE)
+            yield piece
+    except zlib.error as error:
+        raise problems.BadBody("The body is not gzip.") from error
+    if inflate.unused_data or (inflate.eof and inflate.unconsumed_tail):
+        raise problems.BadBody("The body is not one whole gzip member.")
 
 
 async def _continue(request: web.Request) -> None:

@@ -59,6 +59,37 @@ BATCH = {
     ]
 }
 
+_LI: dict[str, Any] = {
+    "phone": "+8613800138000",
+    "email": "li@example.com",
+    "push": [{"app": "ios", "token": "740f4707bebcf74f9b7c25d4"}],
+    "verified": ["phone"],
+    "locale": "zh-CN",
+    "zone": "Asia/Shanghai",
+    "quiet_hours": [{"from": "22:00", "to": "08:00"}],
+    "preferences": {"marketing": ["email", "sms"]},
+    "tier": "gold",
+    "attributes": {"city": "Hangzhou"},
+}
+
+RECIPIENT = {"A person": _LI}
+
+RECIPIENT_READ = {"id": "user-42", **_LI, "updated_at": "2026-03-21T01:00:00.000Z"}
+
+RECIPIENTS = {
+    "Two lines": '{"id": "user-42", "phone": "+8613800138000", "zone": "Asia/Shanghai"}\n'
+    '{"id": "user-43", "email": "han@example.com"}\n',
+}
+
+BULK_RESULT = {
+    "rows": 1000,
+    "new": 12,
+    "changed": 40,
+    "unchanged": 947,
+    "refused": 1,
+    "faults": [{"row": 17, "field": "phone", "reason": "not a phone number in E.164"}],
+}
+
 WEBHOOK = {
     "Failures only": {
         "url": "https://billing.example.com/hooks/messages",

@@ -30,6 +30,13 @@ MAX_DATA = 64 * 1024
 MAX_METADATA = 8 * 1024
 MAX_METADATA_KEYS = 50
 MAX_EXTRA = 16 * 1024
+MAX_ATTRIBUTES = 8 * 1024
+#: Of a list of recipients: rows, bytes of a line, bytes of all after decompression, and refused
+#: rows that are named.
+MAX_ROWS = 1_000_000
+MAX_LINE = 64 * 1024
+MAX_STREAM = 4 * 1024**3
+MAX_FAULTY_ROWS = 100
 #: Everything that is asked for in seconds; longer than retention allows, so that intake says why.
 MAX_SECONDS = 366 * 86_400.0
 

@@ -27,6 +27,8 @@ _TAGS = {
     "messages": "Send, watch, cancel and resend messages.",
     "webhooks": "Where the gateway reports what became of your messages, signed as Standard "
     "Webhooks has it.",
+    "recipients": "Your people: their addresses, devices and wishes, so that a message need only "
+    "name one.",
     "providers": "The accounts that carry messages.",
     "receipts": "For providers: where they report deliveries and what recipients write.",
     "subscriptions": "For recipients: how they leave a category, by the link in a mail.",
@@ -125,6 +127,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 def _path_schema(route: Route, name: str) -> dict[str, Any]:
     if route.path.startswith("/v1/messages/"):
         return {"type": "string", "format": "uuid"}
+    if route.path.startswith("/v1/recipients/"):
+        return {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-.0-~]+$"}
     if name == "token":
         return {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9_-]+$"}
     return {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[!-.0-~]+$"}

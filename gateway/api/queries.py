@@ -10,6 +10,7 @@ from gateway.api import fields
 from gateway.api.limits import MAX_PAGE
 from gateway.api.problems import InvalidRequest
 from gateway.api.spec import Query
+from gateway.content.recipients import check_recipient_id
 from gateway.model import errors
 from gateway.model.permission import Reason, SuppressionFilter
 from gateway.model.state import State
@@ -38,6 +39,18 @@ FILTERS = (
     Query(
         name="limit",
         description="Messages in a page",
+        schema={"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50},
+    ),
+)
+PAGE = (
+    Query(
+        name="cursor",
+        description="`next_cursor` of the page before",
+        schema={"type": "string", "minLength": 1, "maxLength": 128},
+    ),
+    Query(
+        name="limit",
+        description="Recipients in a page",
         schema={"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50},
     ),
 )
@@ -131,6 +144,18 @@ def _record(value: str | None) -> int:
     if not _RECORD.fullmatch(value):
         raise _invalid("cursor", "is the next_cursor of an earlier page")
     return int(value)
+
+
+def recipient_page(request: web.Request) -> tuple[str, int]:
+    """(id to go on after, '' from the start; how many). Raises InvalidRequest."""
+    query = request.query
+    _check_names(request, {one.name for one in PAGE})
+    cursor = query.get("cursor", "")
+    try:
+        after = check_recipient_id(cursor) if "cursor" in query else ""
+    except ValueError:
+        raise _invalid("cursor", "is the next_cursor of an earlier page") from None
+    return after, _limit(query.get("limit", "50"))
 
 
 def _invalid(field: str, detail: str) -> InvalidRequest:

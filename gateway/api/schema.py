@@ -22,7 +22,7 @@ from gateway.api import fields, limits
 from gateway.model import state
 
 _STRICT = ConfigDict(strict=True)
-_CLOSED = ConfigDict(extra="forbid", strict=True)
+CLOSED = ConfigDict(extra="forbid", strict=True)
 #: Checked in `submissions`, where the fault can be put into words.
 _EITHER = ConfigDict(
     extra="forbid",
@@ -54,7 +54,7 @@ _Link = Annotated[str, fields.line(2048)]
 _Extra = Annotated[dict[str, Any], Field(max_length=50), fields.at_most(limits.MAX_EXTRA)]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Device(TypedDict):
     """One app installation that takes pushes."""
 
@@ -62,7 +62,7 @@ class Device(TypedDict):
     token: Annotated[str, fields.line(4096, "The device's token")]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Addresses(TypedDict):
     """The addresses of one person, by channel. A step whose address is missing is skipped."""
 
@@ -85,7 +85,7 @@ class Addresses(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class ChainStep(TypedDict):
     """One channel to try."""
 
@@ -101,7 +101,7 @@ class ChainStep(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Attachment(TypedDict):
     """A file that goes with an email. Programs and scripts are refused, as mailboxes do."""
 
@@ -136,7 +136,7 @@ class Attachment(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class ChannelContent(TypedDict):
     """What differs on one channel."""
 
@@ -215,7 +215,7 @@ class Content(TypedDict, extra_items=_ProviderTable):  # type: ignore[call-arg]
     webhook: NotRequired[_ChannelEntry]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class DedupeRule(TypedDict):
     """Send the same thing once within the window."""
 
@@ -244,6 +244,16 @@ class NewMessage(TypedDict):
             ),
         ]
     ]
+    order: NotRequired[
+        Annotated[
+            Literal["given", "best"],
+            Field(
+                description="Of the chain. best: what the recipient asked for, then what has "
+                "reached them before, then what costs less. Absent: as the category says for its "
+                "own chain, else given"
+            ),
+        ]
+    ]
     template: NotRequired[
         Annotated[str, fields.line(200, "A configured template; exclusive with content")]
     ]
@@ -256,6 +266,16 @@ class NewMessage(TypedDict):
     ]
     content: NotRequired[Content]
     dedupe: NotRequired[DedupeRule]
+    replaces: NotRequired[
+        Annotated[
+            str,
+            fields.line(
+                128,
+                "What this is the latest word on, such as order-17: your earlier messages with the "
+                "same word that have not left are cancelled",
+            ),
+        ]
+    ]
     send_at: NotRequired[
         Annotated[
             fields.Instant,
@@ -324,7 +344,7 @@ _Event = Annotated[
 ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class NewWebhook(TypedDict):
     """Where reports about your messages should go."""
 
@@ -344,7 +364,7 @@ class NewWebhook(TypedDict):
     ]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class ReplayRequest(TypedDict):
     """Which reports to send again."""
 

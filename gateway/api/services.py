@@ -10,6 +10,7 @@ from gateway.clock import Clock
 from gateway.model import view, wire
 from gateway.model.errors import RequestError
 from gateway.model.permission import Choice, Suppression, SuppressionFilter
+from gateway.model.recipient import Erased, Kept, Recipient, Upserted
 from gateway.model.recording import (
     Judged,
     Lift,
@@ -92,6 +93,30 @@ class Receipts(Protocol):
 
     async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
         """What the provider wants to hear. Raises NotFound, BadSignature, UnreadableReceipt."""
+        ...
+
+
+class Recipients(Protocol):
+    """Who a tenant's people are. Another tenant's recipient is NotFound."""
+
+    def check(self, recipient: Recipient) -> Recipient:
+        """As it would be kept. Raises InvalidMessage."""
+        ...
+
+    async def put(self, caller: Caller, recipients: Sequence[Recipient]) -> Sequence[Upserted]:
+        """Keep recipients that were checked, each id once. Raises StoreUnavailable."""
+        ...
+
+    async def read(self, caller: Caller, recipient: str) -> Kept:
+        """Raises NotFound."""
+        ...
+
+    async def list(self, caller: Caller, *, after: str, limit: int) -> Sequence[Kept]:
+        """By id, those after one."""
+        ...
+
+    async def erase(self, caller: Caller, recipient: str) -> Erased:
+        """Forget the person, messages included. Raises NotFound, StoreUnavailable."""
         ...
 
 
@@ -181,6 +206,7 @@ class Services:
     desk: Desk
     endpoints: Endpoints
     receipts: Receipts
+    recipients: Recipients
     subscriptions: Subscriptions
     permissions: Permissions
     keys: Keys

@@ -7,7 +7,7 @@ import orjson
 
 from gateway.api import bodies, reading, schema
 from gateway.model.errors import Fault, InvalidMessage
-from gateway.model.message import Mode, OnUnknown, Priority
+from gateway.model.message import ChainOrder, Mode, OnUnknown, Priority
 from gateway.model.state import State
 from gateway.model.submission import Dedupe, Device, StepRequest, Submission, To
 
@@ -42,10 +42,12 @@ def _submission(body: schema.NewMessage, key: str, posted: dict[str, Any]) -> Su
         category=body.get("category", ""),
         priority=_PRIORITIES[body["priority"]] if "priority" in body else None,
         chain=tuple(map(_step, body["chain"])) if "chain" in body else (),
+        order=ChainOrder(body["order"]) if "order" in body else None,
         template=body.get("template", ""),
         data=body.get("data", {}),
         content=body.get("content", {}),
         dedupe=_dedupe(body["dedupe"]) if "dedupe" in body else None,
+        replaces=body.get("replaces", ""),
         send_at=body.get("send_at"),
         expires_in=body.get("expires_in"),
         on_unknown=_ON_UNKNOWN[body["on_unknown"]] if "on_unknown" in body else None,

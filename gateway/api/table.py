@@ -1,6 +1,7 @@
 """The URL table: each address with its handler, its scope and its description."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.api import (
@@ -12,6 +13,8 @@ from gateway.api import (
     permission_table,
     queries,
     receipts,
+    recipients,
+    registration,
     schema,
     shapes,
     subscriptions,
@@ -217,6 +220,69 @@ _WEBHOOKS = (
     ),
 )
 
+_KEPT = Answer(
+    description="The recipient", shape=registration.Recipient, example=examples.RECIPIENT_READ
+)
+
+_RECIPIENTS = (
+    _for_callers(
+        "PUT",
+        "/v1/recipients/{id}",
+        "Keep a recipient",
+        recipients.put_recipient,
+        Scope.RECIPIENTS,
+        bodies={_JSON: registration.NewRecipient},
+        examples=examples.RECIPIENT,
+        answers={200: _KEPT, 201: replace(_KEPT, description="The new recipient")},
+        problems=_BODY,
+    ),
+    _for_callers(
+        "GET",
+        "/v1/recipients/{id}",
+        "Read a recipient",
+        recipients.read_recipient,
+        Scope.RECIPIENTS,
+        answers={200: _KEPT},
+        problems=(404,),
+    ),
+    _for_callers(
+        "DELETE",
+        "/v1/recipients/{id}",
+        "Erase a recipient",
+        recipients.erase_recipient,
+        Scope.RECIPIENTS,
+        answers={200: Answer(description="Nothing is left", shape=registration.RecipientErased)},
+        problems=(404,),
+    ),
+    _for_callers(
+        "GET",
+        "/v1/recipients",
+        "List recipients",
+        recipients.list_recipients,
+        Scope.RECIPIENTS,
+        queries=queries.PAGE,
+        answers={200: Answer(description="A page", shape=registration.RecipientList)},
+        problems=(400,),
+    ),
+    _for_callers(
+        "POST",
+        "/v1/recipients/bulk",
+        "Keep many recipients",
+        recipients.put_recipients,
+        Scope.RECIPIENTS,
+        bodies={"application/x-ndjson": str, "text/csv": str},
+        examples=examples.RECIPIENTS,
+        answers={
+            200: Answer(
+                description="All rows were read",
+                shape=registration.BulkResult,
+                example=examples.BULK_RESULT,
+            )
+        },
+        problems=_BODY,
+    ),
+)
+
 _RECEIPT = {200: Answer(description="What the provider wants to hear", content_type="*/*")}
 _RECEIPT_PROBLEMS = (400, 403, 404, 408, 413, 415)
 
@@ -229,6 +295,7 @@ _PAGES = {
 
 PUBLIC: Sequence[Route] = (
     *_MESSAGES,
+    *_RECIPIENTS,
     *_WEBHOOKS,
     *permission_table.ROUTES,
     _for_callers(

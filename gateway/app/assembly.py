@@ -22,11 +22,14 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.erasure import Eraser
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.habits import Habits
 from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.keys import Keys
+from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.node import Pulse
 from gateway.dispatch.operations import Known, Operations
@@ -34,7 +37,9 @@ from gateway.dispatch.permissions import Permissions
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
+from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
+from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.senders import HttpSender, Sender
 from gateway.dispatch.smpp_sender import SmppSender
 from gateway.dispatch.subscriptions import Subscriptions
@@ -102,6 +107,7 @@ class Assembly:
         self._pulse = Pulse(self._fleet, clock) if self._fleet is not None else None
         self._templates = content.load(settings)
         self._senders = await self._build_senders()
+        self._orders = LaneOrders(settings, lambda: self._accounts, clock)
         self._accounts = {
             name: self._build_account(name, account) for name, account in settings.providers.items()
         }
@@ -143,6 +149,13 @@ class Assembly:
         )
         await self._book.configure(settings.tenants)
         self._reporter = webhooks.Reporter(self._book.of)
+        self._habits = Habits(
+            self.store,
+            clock,
+            await self.store.secret("addresses"),
+            categories=choices.best_categories(settings),
+            can_tell=self._can_tell_delivery(),
+        )
         self._finisher = Finisher(
             self.store,
             clock,
@@ -150,6 +163,7 @@ class Assembly:
             self._bells,
             webhooks=self._reporter,
             weights={name: tenant.weight for name, tenant in settings.tenants.items()},
+            note=self._habits.note if self._habits.learns else None,
         )
         self._bans = Bans(
             self.store,
@@ -168,6 +182,7 @@ class Assembly:
             categories=settings.categories,
             webhooks=self._reporter.moved,
         )
+        self._replacing = Replacing(self.store, self._finisher)
         self._wordings = Wordings(settings)
         self._renderer = Renderer(
             self._templates,
@@ -211,7 +226,7 @@ class Assembly:
 
     def _build_account(self, name: str, account: ProviderAccount) -> Account:
         batch = self._senders[name].provider.batch_limit
-        limits = choices.account_limits(self.settings, account, batch=batch)
+        limits = choices.account_limits(self.settings, name, batch=batch)
         metrics = self.metrics
         metrics.set_breaker(name, "closed")
 
@@ -232,9 +247,11 @@ class Assembly:
             store=self.store,
             bells=self._bells,
             bans=self._bans,
+            replacing=self._replacing,
             clock=self.clock,
             metrics=self.metrics,
             roster=self._accounts,
+            before=lambda lane: self._orders.before(lane, name),
             quota=choices.daily_quota(self.store, self.clock, name, account),
             tokens_of=choices.tokens_of(account.rate_unit),
             may_send=self._may_send if self._pulse is not None else None,
@@ -255,6 +272,7 @@ class Assembly:
             lane_providers=self._providers_of,
             random=random.random,
             paused_for=self._paused_for,
+            preferred_for=lambda lane: self._orders.reason(lane, sender.provider.account),
         )
 
     def _paused_for(self, account: str) -> float:
@@ -262,8 +280,7 @@ class Assembly:
         return found.paused_for() if found is not None else 0.0
 
     def _providers_of(self, lane: str) -> Sequence[str]:
-        found = self.settings.lanes.get(lane)
-        return found.providers if found is not None else ()
+        return self._orders.of(lane)
 
     async def _build_postman(self) -> Postman:
         settings = self.settings.webhooks
@@ -338,12 +355,21 @@ class Assembly:
                 clock,
                 self.metrics,
                 webhooks=self._reporter,
+                replacing=self._replacing,
+                habits=self._habits,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(
                 self._book, self.store, self._finisher, clock, self._guard.check_url
             ),
             receipts=receipts,
+            recipients=Recipients(
+                self.store,
+                self._bans,
+                Eraser(self.store, self._finisher, self._bans, clock),
+                clock,
+                categories=settings.categories,
+            ),
             subscriptions=self._subscriptions,
             permissions=Permissions(self.store, self._bans, clock, settings.categories),
             keys=keys,
@@ -352,6 +378,17 @@ class Assembly:
             public_url=settings.api.public_url,
             only_loopback=settings.webhooks.only_loopback,
         )
+
+    def _can_tell_delivery(self) -> Sequence[str]:
+        """Lanes whose receipts say what was delivered."""
+        return [
+            name
+            for name, lane in self.settings.lanes.items()
+            if all(
+                wire.ReceiptEvent.DELIVERED in self._senders[one].provider.reports
+                for one in lane.providers
+            )
+        ]
 
     def _reports(self) -> Mapping[str, frozenset[wire.ReceiptEvent]]:
         return {name: sender.provider.reports for name, sender in self._senders.items()}
@@ -383,7 +420,12 @@ class Assembly:
             ),
             retry_rules=choices.retry_rules(settings),
             random=random.random,
-            refreshers=[keys.refresh, self._book.refresh, self._bans.refresh],
+            refreshers=[
+                keys.refresh,
+                self._book.refresh,
+                self._bans.refresh,
+                self._habits.flush,
+            ],
             apply_parked=receipts.apply_parked,
             has_peers=self._fleet is not None,
         )

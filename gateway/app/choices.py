@@ -11,23 +11,28 @@ from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
+from gateway.model.message import ChainOrder
 from gateway.model.tokens import Demand, Grant
-from gateway.settings import ProviderAccount, RateUnit, Settings
+from gateway.settings import LaneOrder, ProviderAccount, RateUnit, Settings
 from gateway.store import base
 
 
 def served_lanes(settings: Settings, account: str) -> Sequence[ServedLane]:
-    """The lanes that an account serves, and where it stands in each."""
+    """The lanes that an account serves."""
     return [
         ServedLane(
             name=name,
-            before=lane.providers[: lane.providers.index(account)],
             spill_after=lane.spill_after,
             shared=len(lane.providers) > 1,
         )
         for name, lane in settings.lanes.items()
         if account in lane.providers
     ]
+
+
+def best_categories(settings: Settings) -> Sequence[str]:
+    """Categories whose channels are chosen for each recipient."""
+    return [name for name, one in settings.categories.items() if one.order is ChainOrder.BEST]
 
 
 def lane_rates(settings: Settings) -> Mapping[str, float | None]:
@@ -79,18 +84,22 @@ def daily_quota(
 _MOST_AT_ONCE = 250
 
 
-def account_limits(settings: Settings, account: ProviderAccount, *, batch: int) -> AccountLimits:
-    """Limits of one account, with the breaker's rules, which are the same for all.
+def account_limits(settings: Settings, name: str, *, batch: int) -> AccountLimits:
+    """Limits of the account of this name, with the breaker's rules, which are the same for all.
 
     batch: messages that one call to its provider can carry.
     """
-    rules = settings.breaker
+    rules, account = settings.breaker, settings.providers[name]
     return AccountLimits(
         rate=account.rate,
         burst=account.burst or 1.0,
         concurrency=account.concurrency,
         batch=min(batch, _MOST_AT_ONCE),
         token_per_call=account.rate_unit is RateUnit.REQUEST,
+        compared=any(
+            lane.order is LaneOrder.BEST and name in lane.providers
+            for lane in settings.lanes.values()
+        ),
         reserve={int(level): share for level, share in account.reserve.items()},
         breaker=BreakerRules(
             window=rules.window,

@@ -152,7 +152,7 @@ async def _finisher(found: settings.Settings, store: base.Store) -> Finisher:
 def _is_dead(case: Case, tenant: str) -> bool:
     """Whether it is a dead letter, of this tenant if one is named."""
     ours = not case.internal and tenant in ("", case.tenant)
-    return ours and not case.live and case.state in DEAD
+    return ours and not case.live and case.state in DEAD and not case.message.erased
 
 
 def _as_json(tenant: str, message: view.MessageView) -> dict[str, object]:

@@ -7,6 +7,7 @@ which are imported when the first such address comes: they take longer than the 
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -115,6 +116,17 @@ def check_url(value: str) -> str:
     if "@" in parts.netloc or "#" in value:
         raise ValueError("a URL here has no user, password or fragment")
     return value
+
+
+#: By the name of its field, how each kind of address is checked; devices aside.
+CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
+    "phone": check_phone,
+    "email": check_email,
+    "wechat": check_id,
+    "wecom": check_id,
+    "chat": check_id,
+    "url": check_url,
+}
 
 
 def hash_address(key: bytes, channel: str, value: str) -> str:

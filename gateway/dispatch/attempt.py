@@ -14,6 +14,7 @@ from gateway.dispatch.bans import Ban, Bans, target
 from gateway.dispatch.change import OUTCOMES, Change
 from gateway.dispatch.finisher import Entry, Finisher
 from gateway.dispatch.render import CannotRender, Renderer
+from gateway.dispatch.replacing import replace_by
 from gateway.dispatch.senders import Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -88,8 +89,12 @@ class Attempter:
         lane_providers: Callable[[str], Sequence[str]],
         random: Callable[[], float],
         paused_for: Callable[[str], float] = lambda account: 0.0,
+        hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None,
+        preferred_for: Callable[[str], str] = lambda lane: "",
     ) -> None:
-        """paused_for: seconds for which another account takes nothing."""
+        """paused_for: seconds for which another account takes nothing. hold_of: the rule, if any,
+        by which a row may not go at a time (UTC epoch milliseconds). preferred_for: why the account
+        comes before others in a lane that stand before it in the settings; '' when it does not."""
         self.account = sender.provider.account
         self._is_answered = providers.brings_inbound(sender.provider)
         self._sender = sender
@@ -103,6 +108,8 @@ class Attempter:
         self._lane_providers = lane_providers
         self._random = random
         self._paused_for = paused_for
+        self._hold_of = hold_of
+        self._preferred_for = preferred_for
         self._seconds = metrics.attempt_seconds.labels(self.account)
         #: of attempts whose results have not been written yet
         self._took: list[float] = []
@@ -114,7 +121,14 @@ class Attempter:
         """The message to send, or the row's end without. ban: whether its address must not be
         written to."""
         now_ms = self._clock.now_ms()
-        decision = gate.decide(row, now_ms=now_ms, ban=ban.reason, others=ban.others)
+        decision = gate.decide(
+            row,
+            now_ms=now_ms,
+            ban=ban.reason,
+            others=ban.others,
+            hold=self._hold_of(row, now_ms),
+            heir=ban.heir,
+        )
         if not isinstance(decision, gate.Send):
             return Refused(row, decision)
         try:
@@ -225,13 +239,26 @@ class Attempter:
         name = result.provider_id if self._reports and isinstance(result, wire.Accepted) else ""
         contacts = self._contacts(row, result)
 
+        preferred = self._preferred_for(row.lane)
+
         def news(change: Change) -> None:
             tried = change.tried(row.step, row.part)
+            if preferred and row.epoch == 1:
+                channel = change.case.message.chain[row.step].channel
+                change.add_event(
+                    "preferred",
+                    preferred,
+                    channel=channel,
+                    provider=self.account,
+                    at_ms=one.started_ms,
+                )
             change.add_attempt(record, name)
             change.add_contacts(contacts)
             change.follow(row, self._move(row, result, tried, one.ended_ms, change))
 
-        first = (record, name, contacts) if first_try.is_plain(row, result) else None
+        first = (
+            (record, name, contacts) if not preferred and first_try.is_plain(row, result) else None
+        )
         return Entry(row.case, news, _guard(row), first)
 
     def _contacts(self, row: Claimed, result: wire.AttemptResult) -> Sequence[Contact]:
@@ -324,11 +351,16 @@ def refuse(refused: Refused, change: Change) -> None:
     match refused.decision:
         case gate.Expire():
             expire(change)
+        case gate.Defer(until_ms, reason):
+            change.add_event("deferred", reason, channel=channel)
+            change.delay(row, until_ms)
         case gate.Suppress(reason):
             change.add_event("suppressed", reason, channel=channel)
             change.step_failed(row.step)
             if change.is_idle and not change.was_attempted:
                 change.end(State.SUPPRESSED, reason)
+        case gate.Replace(by=heir):
+            replace_by(change, heir)
         case gate.Obsolete() | gate.Send() | gate.PassOn():
             pass
 

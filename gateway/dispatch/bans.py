@@ -29,8 +29,10 @@ from gateway.model.permission import (
     Wish,
     by_recipient,
 )
+from gateway.model.recipient import PushDevice
 from gateway.model.values import Value
 from gateway.store import base
+from gateway.store.recipients import DeadDevice
 
 #: Bans by name, as the store gives them.
 Found = Mapping[Hashed, Sequence[Suppression]]
@@ -51,6 +53,8 @@ class Ban(Value):
     reason: str = ""
     #: accounts of the lane that may
     others: Sequence[str] = ()
+    #: the message that has taken the row's place; '' without one
+    heir: str = ""
 
 
 FREE = Ban()
@@ -87,7 +91,11 @@ class Bans:
 
     def hashed(self, channel: wire.Channel, address: wire.Address) -> Hashed:
         """The store's name for an address on a channel."""
-        return channel, hash_address(self._key, channel, _value(channel, address))
+        return self.named(channel, _value(channel, address))
+
+    def named(self, channel: wire.Channel, value: str) -> Hashed:
+        """The same of an address that is one text; a device is `app:token`."""
+        return channel, hash_address(self._key, channel, value)
 
     def names(
         self, tenant: str, channel: wire.Channel, address: wire.Address
@@ -221,20 +229,24 @@ class Bans:
     ) -> None:
         """reason: a provider's word for it. sender: the account that it holds for, with what can be
         refused; '' all, and all."""
-        name, hash_ = self.hashed(channel, address)
-        await self.put(
-            [
-                Suppression(
-                    channel=name,
-                    hash=hash_,
-                    reason=_KINDS.get(reason, Reason.HARD_BOUNCE) if not sender else Reason.OPT_OUT,
-                    detail=reason,
-                    source=source,
-                    sender=sender,
-                    at_ms=self._clock.now_ms(),
-                )
-            ]
+        if not _value(channel, address).strip(":"):
+            return  # it was erased
+        (name, hash_), now_ms = self.hashed(channel, address), self._clock.now_ms()
+        ban = Suppression(
+            channel=name,
+            hash=hash_,
+            reason=Reason.OPT_OUT if sender else _KINDS.get(reason, Reason.HARD_BOUNCE),
+            detail=reason,
+            source=source,
+            sender=sender,
+            at_ms=now_ms,
         )
+        await self.put([ban])
+        if channel is wire.Channel.PUSH and not sender:
+            device = PushDevice(
+                app=address.app, token=address.token, reason=reason, since_ms=now_ms
+            )
+            await self._store.mark_dead(DeadDevice(hash=hash_, device=device), now_ms=now_ms)
 
     async def put(self, bans: Sequence[Suppression]) -> None:
         """Record bans."""

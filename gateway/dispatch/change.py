@@ -38,6 +38,7 @@ from gateway.model.state import (
     ReceiptEvidence,
     State,
 )
+from gateway.model.values import replace
 
 
 class Change:
@@ -110,11 +111,22 @@ class Change:
             self._findings.receipts.append(record.evidence)
 
     def add_event(
-        self, event: str, detail: str = "", *, channel: str = "", provider: str = ""
+        self,
+        event: str,
+        detail: str = "",
+        *,
+        channel: str = "",
+        provider: str = "",
+        at_ms: int | None = None,
     ) -> None:
+        """at_ms: None: now."""
         self._events.append(
             EventRecord(
-                at_ms=self.now_ms, event=event, channel=channel, provider=provider, detail=detail
+                at_ms=self.now_ms if at_ms is None else at_ms,
+                event=event,
+                channel=channel,
+                provider=provider,
+                detail=detail,
             )
         )
 
@@ -197,6 +209,21 @@ class Change:
             )
         )
 
+    def delay(self, row: Claimed, due_ms: int) -> None:
+        """A claimed part that was not tried waits, and so do the steps whose turn comes by the time
+        limit of its own: together they would all go at once when the time has come."""
+        self._try_again(row, policy.Retry(due_ms=due_ms, pin=row.pin, counts=False))
+        if self.case.message.mode is Mode.ALL:
+            return
+        moved = {(one.step, one.part): one for one in self._maker().starting(row.step, due_ms)}
+        for key, live in list(self._live.items()):
+            if key[0] <= row.step or live.claimed:
+                continue
+            if key in moved:
+                self.put(replace(moved[key], epoch=live.epoch))
+            else:  # only a failure starts it now, as no time is left for the limit
+                self.remove(*key)
+
     def _is_needed(self, row: Claimed) -> bool:
         """Whether a part is to be tried again: one device's success does not serve another."""
         if self.ending is not None or self._findings.is_done(row.step, row.part):
@@ -261,18 +288,20 @@ class Change:
         self._start(step)
 
     def _start(self, step: int) -> None:
-        maker = RowMaker(
+        for row in self._maker().starting(step, self.now_ms):
+            held = self._live.get((row.step, row.part))
+            is_free = held is None or not held.claimed
+            if is_free and not self._findings.was_tried(row.step):
+                self.put(row)
+
+    def _maker(self) -> RowMaker:
+        return RowMaker(
             self.case.message,
             id=self.case.id,
             flow=flow_of(self.case),
             weight=self._weight,
             expires_ms=self._expires_ms,
         )
-        for row in maker.starting(step, self.now_ms):
-            held = self._live.get((row.step, row.part))
-            is_free = held is None or not held.claimed
-            if is_free and not self._findings.was_tried(row.step):
-                self.put(row)
 
     def _is_alive(self, step: int) -> bool:
         """Whether a part waits, is being sent, or was taken and has not failed."""

@@ -36,8 +36,6 @@ class ServedLane(Value):
     """A lane as one account sees it."""
 
     name: str
-    #: the accounts preferred to this one, in order
-    before: Sequence[str]
     #: seconds that the lane's head must have waited before this account helps out
     spill_after: float
     #: whether others serve it too
@@ -58,7 +56,9 @@ class Claimer:
         roster: Mapping[str, Account],
         quota: DailyQuota | None,
         tokens_of: Callable[[Claimed], int],
+        before: Callable[[str], Sequence[str]],
     ) -> None:
+        """before: the accounts that are preferred to this one in a lane, now."""
         self._name = name
         self._account = account
         self._lanes = list(lanes)
@@ -67,6 +67,7 @@ class Claimer:
         self._roster = roster
         self._quota = quota
         self._tokens_of = tokens_of
+        self._before = before
         self._share: Counter[int] = Counter()
 
     async def claim(
@@ -140,7 +141,7 @@ class Claimer:
 
     def poll_after(self, longest: float) -> float:
         """Seconds after which an empty lane may have become one to help out in."""
-        return min([longest, *(one.spill_after for one in self._lanes if one.before)]) or longest
+        return min([longest, *(one.spill_after for one in self._lanes if one.shared)]) or longest
 
     async def _claim_into(
         self, claimed: list[Claimed], limit: int, startable: int, highest: int
@@ -199,6 +200,6 @@ class Claimer:
 
     def _head_due_by_ms(self, lane: ServedLane) -> int | None:
         """Help out only where the preferred accounts do not keep up."""
-        if all(self._roster[name].paused_for() > 0.0 for name in lane.before):
+        if all(self._roster[name].paused_for() > 0.0 for name in self._before(lane.name)):
             return None
         return self._clock.now_ms() - int(lane.spill_after * 1000)

@@ -18,10 +18,11 @@ from gateway.content.templates import (
 )
 from gateway.content.templates import is_empty as says_nothing
 from gateway.dispatch import lanes as lane_rules
+from gateway.dispatch.channel_choice import Choice, Person, Reach, choose
 from gateway.dispatch.wordings import Wordings, is_china
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
-from gateway.model.message import Message, Skipped, Step
+from gateway.model.message import ChainOrder, Message, Skipped, Step, Whom
 from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
 from gateway.model.values import Value, replace
@@ -58,6 +59,8 @@ class Plan(Value):
     category: Category
     start_ms: int
     expires_ms: int
+    #: why the steps stand in their order, where it was chosen for the recipient; '' where not
+    chosen: str = ""
 
 
 class Composer:
@@ -83,14 +86,22 @@ class Composer:
             name: frozenset(settings.providers[one].kind for one in lane.providers)
             for name, lane in settings.lanes.items()
         }
+        self._any_best = any(one.order is ChainOrder.BEST for one in settings.categories.values())
+        self._costs = {
+            name: min(settings.providers[one].cost for one in lane.providers)
+            for name, lane in settings.lanes.items()
+        }
         self._chains = {name: _chain(category) for name, category in settings.categories.items()}
         self._reports = {
             name: frozenset().union(*(reports[one] for one in lane.providers))
             for name, lane in settings.lanes.items()
         }
 
-    def plan(self, submission: Submission, now_ms: int) -> Plan:
-        """Raises InvalidMessage with every fault that can be told at once."""
+    def plan(
+        self, submission: Submission, now_ms: int, reach: Mapping[str, Reach] | None = None
+    ) -> Plan:
+        """Raises InvalidMessage with every fault that can be told at once. reach: by channel, what
+        has reached the recipient before."""
         name, category = self._category(submission)
         self._check_kinds(submission)
         to = check_addresses(submission.to)
@@ -99,6 +110,11 @@ class Composer:
         if life > _LONGEST_LIFE:
             raise _invalid("expires_in", "is longer than 30 days")
         steps, skipped = self._steps(submission, name, to)
+        whom = submission.recipient.whom(name) if submission.recipient is not None else None
+        chosen = ""
+        if self.wants_best(submission, category):
+            choice = self._choose(steps, category, whom, reach or {})
+            steps, skipped, chosen = choice.steps, (*skipped, *choice.skipped), choice.reason
         message = Message(
             category=name,
             priority=category.priority if submission.priority is None else submission.priority,
@@ -111,13 +127,45 @@ class Composer:
             data=submission.data,
             content=submission.content,
             metadata=submission.metadata,
+            replaces=submission.replaces,
+            whom=whom,
         )
         return Plan(
             message=message,
             category=category,
             start_ms=start_ms,
             expires_ms=start_ms + message.life_ms,
+            chosen=chosen,
         )
+
+    def wants_best(self, submission: Submission, category: Category | None = None) -> bool:
+        """Whether its channels are chosen for the recipient. category: if it is known already."""
+        if submission.order is not None or submission.chain:
+            return submission.order is ChainOrder.BEST
+        if not self._any_best:
+            return False
+        found = category or self._settings.categories.get(self._category_name(submission))
+        return found is not None and found.order is ChainOrder.BEST
+
+    def _choose(
+        self,
+        steps: Sequence[Step],
+        category: Category,
+        whom: Whom | None,
+        reach: Mapping[str, Reach],
+    ) -> Choice:
+        """Raises InvalidMessage when every step costs too much."""
+        tier = whom.tier if whom is not None else ""
+        person = Person(
+            preferred=whom.channels if whom is not None else (),
+            reach=reach,
+            budget=category.budgets.get(tier, category.budget),
+        )
+        choice = choose(steps, [self._costs[step.lane] * step.units for step in steps], person)
+        if not choice.steps:
+            reasons = "; ".join(f"{one.channel}: {one.reason}" for one in choice.skipped)
+            raise _invalid("category", f"no step can be taken ({reasons})")
+        return choice
 
     def _check_kinds(self, submission: Submission) -> None:
         """A table that no provider will ever read is more likely a channel misspelt."""
@@ -127,16 +175,20 @@ class Composer:
                 raise _invalid(f"content.{shown}", "is neither a channel nor a kind of provider")
 
     def _category(self, submission: Submission) -> tuple[str, Category]:
-        name = submission.category
-        if submission.template:
-            if submission.template not in self._templates:
-                raise _invalid("template", "there is no template of this name")
-            name = name or self._templates.category(submission.template)
-        name = name or _DEFAULT_CATEGORY
+        if submission.template and submission.template not in self._templates:
+            raise _invalid("template", "there is no template of this name")
+        name = self._category_name(submission)
         category = self._settings.categories.get(name)
         if category is None:
             raise _invalid("category", "there is no category of this name")
         return name, category
+
+    def _category_name(self, submission: Submission) -> str:
+        """Its own, that of its template if there is such, or the usual one."""
+        name = submission.category
+        if not name and submission.template in self._templates:
+            name = self._templates.category(submission.template)
+        return name or _DEFAULT_CATEGORY
 
     def _start_ms(self, submission: Submission, now_ms: int) -> int:
         if submission.send_at is None:
@@ -277,7 +329,7 @@ def check_addresses(to: To) -> To:
     """The addresses in canonical form. Raises InvalidMessage with every fault."""
     faults: list[Fault] = []
     checked = to
-    for field, check in _CHECKS:
+    for field, check in addresses.CHECKS.items():
         if value := getattr(to, field):
             canonical = _check(field, value, check, faults)
             if canonical != value:
@@ -287,16 +339,6 @@ def check_addresses(to: To) -> To:
     if faults:
         raise InvalidMessage("an address is not valid", faults)
     return checked
-
-
-_CHECKS: Sequence[tuple[str, Callable[[str], str]]] = (
-    ("phone", addresses.check_phone),
-    ("email", addresses.check_email),
-    ("wechat", addresses.check_id),
-    ("wecom", addresses.check_id),
-    ("chat", addresses.check_id),
-    ("url", addresses.check_url),
-)
 
 
 def _check(field: str, value: str, check: Callable[[str], str], faults: list[Fault]) -> str:

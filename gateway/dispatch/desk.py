@@ -52,6 +52,8 @@ class Desk:
         case = await self._case(caller, message)
         if case.live or case.state not in DEAD:
             raise StateConflict("only a message that is failed, expired or unknown can be redriven")
+        if case.message.erased:
+            raise StateConflict("the message was erased with its recipient")
         await redrive(self._finisher, case)
         return await self.read(caller, message)
 
@@ -66,7 +68,7 @@ async def redrive(finisher: Finisher, case: Case) -> None:
     """Send a dead letter again from its first step, with as long a life as it had at first."""
 
     def news(change: Change) -> None:
-        if not change.case.live and change.case.state in DEAD:
+        if not change.case.live and change.case.state in DEAD and not change.case.message.erased:
             change.restart()
 
     await finisher.apply(case, news)

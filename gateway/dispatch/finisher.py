@@ -63,13 +63,16 @@ class Finisher:
         *,
         webhooks: Callable[[Report], Sequence[NewMessage]],
         weights: Mapping[str, float],
+        note: Callable[[Case, Transition], None] | None = None,
     ) -> None:
+        """note: told each change that has been written, with the case before it."""
         self._store = store
         self._clock = clock
         self._metrics = metrics
         self._bells = bells
         self._webhooks = webhooks
         self._weights = weights
+        self._note = note
 
     async def record(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """Write what the news means; None when the message is gone.
@@ -180,6 +183,8 @@ class Finisher:
     def _after(self, done: Sequence[tuple[Case, Change | None, Transition]]) -> None:
         """Tell the workers what there is to do, and count."""
         for case, change, transition in done:
+            if self._note is not None:
+                self._note(case, transition)
             if transition.put or transition.webhooks:
                 self._ring(transition)
             if change is not None and change.is_double_success:

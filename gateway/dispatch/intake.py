@@ -10,17 +10,28 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.content import sms
+from gateway.dispatch import naming
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.channel_choice import Reach
 from gateway.dispatch.compose import Composer, Plan
+from gateway.dispatch.habits import Habits
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.render import CannotRender, Renderer
+from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.rows import first_rows
 from gateway.dispatch.screen import Judged, Screen
 from gateway.dispatch.webhooks import Report
 from gateway.dispatch.wordings import is_china
 from gateway.metrics import Metrics
 from gateway.model import entropy, wire
-from gateway.model.case import DedupeKey, EventRecord, IdempotencyKey, NewMessage, QueueRow
+from gateway.model.case import (
+    DedupeKey,
+    EventRecord,
+    IdempotencyKey,
+    NewMessage,
+    QueueRow,
+    ReplaceKey,
+)
 from gateway.model.errors import (
     Fault,
     InvalidMessage,
@@ -29,7 +40,7 @@ from gateway.model.errors import (
     StoreUnavailable,
     TooManyRequests,
 )
-from gateway.model.message import Step, encode, new_id
+from gateway.model.message import DAY_MS, Step, encode, new_id
 from gateway.model.state import State
 from gateway.model.submission import (
     Caller,
@@ -47,6 +58,12 @@ from gateway.store import base
 #: Submissions planned before others get their turn.
 _AT_ONCE = 100
 
+#: Why a message is not sent that another tenant has sent.
+_DUPLICATE = "sent already"
+
+#: How long after its end a message that failed may be sent again, and still be replaced.
+_REDRIVES_MS = 30 * DAY_MS
+
 
 class Intake:
     """What callers may send. Implements the edge's `Intake`."""
@@ -63,6 +80,8 @@ class Intake:
         metrics: Metrics,
         *,
         webhooks: Callable[[Report], Sequence[NewMessage]],
+        replacing: Replacing,
+        habits: Habits,
     ) -> None:
         self._settings = settings
         self._composer = composer
@@ -73,15 +92,19 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._webhooks = webhooks
+        self._replacing = replacing
+        self._habits = habits
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
+        readings = await naming.resolve(self._store, caller.tenant, readings)
+        reach = await self._reach(caller.tenant, readings)
         now_ms = self._clock.now_ms()
         plans: list[Plan | RequestError] = []
         for start in range(0, len(readings), _AT_ONCE):
             if start:  # a large batch must not hold up everybody else
                 await asyncio.sleep(0)
-            plans += [self._plan(one, now_ms) for one in readings[start : start + _AT_ONCE]]
+            plans += [self._plan(one, now_ms, reach) for one in readings[start : start + _AT_ONCE]]
         judged = await self._screen.judge(caller, plans)
         drafts = [
             self._draft(caller, reading, one, now_ms)
@@ -100,13 +123,8 @@ class Intake:
     def _count_accepted(
         self, drafts: Sequence[NewMessage | RequestError], verdicts: Sequence[Verdict]
     ) -> None:
-        new = [
-            draft
-            for draft, verdict in zip(drafts, verdicts, strict=True)
-            if isinstance(draft, NewMessage)
-            and isinstance(verdict, Ticket)
-            and verdict.id == draft.id
-        ]
+        each = zip(drafts, verdicts, strict=True)
+        new = [one for draft, verdict in each if (one := _stored(draft, verdict)) is not None]
         for category, count in Counter(draft.category for draft in new).items():
             self._metrics.accepted.labels(category).inc(count)
         for draft in new:
@@ -118,8 +136,12 @@ class Intake:
 
     async def preview(self, caller: Caller, submission: Submission) -> Preview:
         """What `accept` would do. Raises the RequestError that it would return."""
+        (reading,) = await naming.resolve(self._store, caller.tenant, [submission])
+        if isinstance(reading, RequestError):
+            raise reading
+        reach = await self._reach(caller.tenant, [reading])
         now_ms = self._clock.now_ms()
-        plan = self._composer.plan(submission, now_ms)
+        plan = self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
         (judged,) = await self._screen.judge(caller, [plan])
         if isinstance(judged, RequestError):
             raise judged
@@ -138,11 +160,24 @@ class Intake:
             chain=steps,
         )
 
-    def _plan(self, reading: Reading, now_ms: int) -> Plan | RequestError:
+    async def _reach(
+        self, tenant: str, readings: Sequence[Reading]
+    ) -> Mapping[str, Mapping[str, Reach]]:
+        """By recipient and channel what has reached them, for those whose channels are chosen."""
+        wanted = {
+            one.to.recipient
+            for one in readings
+            if isinstance(one, Submission) and one.to.recipient and self._composer.wants_best(one)
+        }
+        return await self._habits.of(tenant, wanted) if wanted else {}
+
+    def _plan(
+        self, reading: Reading, now_ms: int, reach: Mapping[str, Mapping[str, Reach]]
+    ) -> Plan | RequestError:
         if isinstance(reading, RequestError):
             return reading
         try:
-            return self._composer.plan(reading, now_ms)
+            return self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
         except RequestError as error:
             return error
 
@@ -184,29 +219,39 @@ class Intake:
             body=encode(plan.message),
             state=State.QUEUED,
             rows=rows,
+            events=_choice(plan, now_ms),
             idempotency=self._idempotency(submission, now_ms),
-            dedupe=dedupe,
+            replaces=None if judged.suppressed else _replaces(plan),
+            recipient=submission.to.recipient,
         )
-        return self._suppressed(draft, judged) if judged.suppressed else draft
+        if judged.suppressed:
+            return self._suppressed(draft, plan, judged.suppressed)
+        if dedupe is None:
+            return draft
+        if plan.category.dedupe is not None and plan.category.dedupe.shared:
+            dedupe = replace(dedupe, shadow=self._suppressed(draft, plan, _DUPLICATE))
+        return replace(draft, dedupe=dedupe)
 
-    def _suppressed(self, draft: NewMessage, judged: Judged) -> NewMessage:
+    def _suppressed(self, draft: NewMessage, plan: Plan, reason: str) -> NewMessage:
         """It has ended before it began, and its tenant is told."""
         now_ms = draft.created_ms
-        event = EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=judged.suppressed)
+        event = EventRecord(at_ms=now_ms, event=State.SUPPRESSED, detail=reason)
         report = Report(
             id=draft.id,
             tenant=draft.tenant,
             category=draft.category,
-            metadata=judged.plan.message.metadata,
+            metadata=plan.message.metadata,
             state=State.SUPPRESSED,
             at_ms=now_ms,
-            detail=judged.suppressed,
+            detail=reason,
         )
         return replace(
             draft,
             state=State.SUPPRESSED,
             ending=State.SUPPRESSED,
-            events=(event,),
+            rows=(),
+            replaces=None,
+            events=(*draft.events, event),
             webhooks=self._webhooks(report),
         )
 
@@ -230,16 +275,27 @@ class Intake:
         if not good:
             return ()
         try:
+            standing = await self._replacing.standing(good)
             stored = await self._store.accept(good)
         except StoreUnavailable:
             self._metrics.refused.labels("unavailable").inc(len(good))
             raise
         for lane in {row.lane for one in good for row in one.rows}:
             self._bells.ring(lane)
+        if standing:
+            new = [
+                one
+                for one, verdict in zip(good, stored, strict=True)
+                if isinstance(verdict, base.Stored)
+            ]
+            await self._replacing.retire(standing, new)
         return stored
 
     def _verdict(self, draft: NewMessage, acceptance: base.Acceptance) -> Verdict:
         match acceptance:
+            case base.Stored(state=state) if state is not draft.state:
+                self._metrics.refused.labels("duplicate").inc()
+                return Ticket(id=draft.id, state=state, duplicate=True)
             case base.Stored():
                 return Ticket(id=draft.id, state=_first_state(draft))
             case base.Existing(id=id_, state=state, by_key=by_key):
@@ -278,6 +334,15 @@ class Intake:
         )
 
 
+def _stored(draft: NewMessage | RequestError, verdict: Verdict) -> NewMessage | None:
+    """What was stored of it; None when nothing was."""
+    if not isinstance(draft, NewMessage) or not isinstance(verdict, Ticket):
+        return None
+    if verdict.id != draft.id:
+        return None
+    return draft.dedupe.shadow if verdict.duplicate and draft.dedupe is not None else draft
+
+
 def _first_state(draft: NewMessage) -> State:
     if draft.state is not State.QUEUED:
         return draft.state
@@ -295,6 +360,19 @@ def _measure(step: Step, content: wire.Content) -> Mapping[str, object]:
     }
 
 
+def _choice(plan: Plan, now_ms: int) -> Sequence[EventRecord]:
+    """What the timeline says of the order of the steps."""
+    if not plan.chosen:
+        return ()
+    return (EventRecord(at_ms=now_ms, event="chosen", detail=plan.chosen),)
+
+
+def _replaces(plan: Plan) -> ReplaceKey | None:
+    """What ends at once takes nobody's place: it has not been said."""
+    key = plan.message.replaces
+    return ReplaceKey(key=key, until_ms=plan.expires_ms + _REDRIVES_MS) if key else None
+
+
 def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None:
     """By the message's own key, by the category's key and the recipient, or by content and
     recipient."""
@@ -307,7 +385,8 @@ def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None
     key = standing.key if asked is None and standing is not None else ""
     message = plan.message
     about: object = key or [message.template, message.data, message.content]
-    whom = [msgspec.to_builtins(step.parts) for step in message.chain]
+    # one person is the same on every channel
+    whom = submission.to.recipient or [msgspec.to_builtins(step.parts) for step in message.chain]
     text = orjson.dumps([message.category, whom, about], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.blake2b(text, digest_size=16).hexdigest()
     return DedupeKey(key=f"content:{digest}", until_ms=now_ms + int(window * 1000))

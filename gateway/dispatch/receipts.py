@@ -207,12 +207,12 @@ class Receipts:
 
     def _count(self, case: Case, one: _Found) -> None:
         account, receipt, now = one.account, one.receipt, self._clock.monotonic()
-        if receipt.event is wire.ReceiptEvent.DELIVERED:
+        arrived = receipt.event is wire.ReceiptEvent.DELIVERED
+        if arrived:
             took = (self._clock.now_ms() - case.created_ms) / 1000
             self._metrics.delivery_seconds.labels(account).observe(took)
-            self._roster[account].tally.add("delivered", now)
-        elif receipt.event in wire.FAILURES:
-            self._roster[account].tally.add("undelivered", now)
+        if arrived or receipt.event in wire.FAILURES:
+            self._roster[account].note_receipt(arrived=arrived, now=now)
 
     async def _ban(self, case: Case, one: _Found) -> None:
         step, event = case.message.chain[one.step], one.receipt.event

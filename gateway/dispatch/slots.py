@@ -194,6 +194,8 @@ class Slots:
         else:
             started_ms, results = await self._send_admitted(shipment)
         self._judge(results)
+        if self.account.merit is not None:
+            self._compare(results, (self._clock.now_ms() - started_ms) / 1000)
         if len(results) > 1:
             self._send_apart(shipment, results)
         return [
@@ -272,6 +274,13 @@ class Slots:
                 self.account.tally.add(outcome, now, times)
         self._heed(_verdict(results))
 
+    def _compare(self, results: Sequence[wire.AttemptResult], seconds: float) -> None:
+        """What a call says of the account beside others of its lane."""
+        assert self.account.merit is not None
+        now, failed = self._clock.monotonic(), sum(map(_is_its_trouble, results))
+        self.account.merit.note_answers(len(results) - failed, failed, now)
+        self.account.merit.note_call(seconds, now)
+
     def _heed(self, result: wire.AttemptResult) -> None:
         match result:
             case wire.Accepted():
@@ -293,6 +302,19 @@ class Slots:
 
 def _is_apart(result: wire.AttemptResult) -> bool:
     return isinstance(result, wire.Deferred) and result.apart
+
+
+def _is_its_trouble(result: wire.AttemptResult) -> bool:
+    """Whether the account could not do what it is there for. A throttled one is paused for it."""
+    match result:
+        case wire.Unknown():
+            return True
+        case wire.Deferred(cause=cause):
+            return cause in (wire.Cause.CONNECT, wire.Cause.TEMPORARY)
+        case wire.Rejected(scope=scope):
+            return scope is wire.Scope.PROVIDER
+        case _:
+            return False
 
 
 def _verdict(results: Sequence[wire.AttemptResult]) -> wire.AttemptResult:

@@ -16,12 +16,14 @@ from gateway.dispatch.claims import Claimer
 from gateway.dispatch.claims import ServedLane as ServedLane
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.quota import DailyQuota
+from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.slots import Slots
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
-from gateway.model.message import Priority
+from gateway.model.message import MessageId, Priority
+from gateway.model.values import replace
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -42,15 +44,17 @@ class Worker:
         store: base.Store,
         bells: Bells,
         bans: Bans,
+        replacing: Replacing,
         clock: Clock,
         metrics: Metrics,
         roster: Mapping[str, Account],
+        before: Callable[[str], Sequence[str]],
         quota: DailyQuota | None,
         tokens_of: Callable[[Claimed], int],
         may_send: Callable[[], bool] | None = None,
     ) -> None:
-        """may_send: whether what this node has claimed is certain to be its own still; None: there
-        are no other nodes."""
+        """before: as for `Claimer`. may_send: whether what this node has claimed is certain to be
+        its own still; None: there are no other nodes."""
         self.account = account
         self.name = attempter.account
         self._claimer = Claimer(
@@ -62,6 +66,7 @@ class Worker:
             roster=roster,
             quota=quota,
             tokens_of=tokens_of,
+            before=before,
         )
         self._slots = Slots(
             account,
@@ -73,6 +78,7 @@ class Worker:
             give_back=self._claimer.give_back,
         )
         self._bans = bans
+        self._replacing = replacing
         self._clock = clock
         self._may_send = may_send if may_send is not None else lambda: True
         self._bell = bells.listen(lane.name for lane in lanes)
@@ -198,7 +204,17 @@ class Worker:
     async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[Ban]:
         while True:
             try:
-                return await self._bans.of(rows, self.name)
+                bans = await self._bans.of(rows, self.name)
+                heirs = await self._replacing.heirs(rows)
+                return bans if not heirs else _with_heirs(rows, bans, heirs)
             except StoreUnavailable as error:
                 _log.warning("bans_wait_for_store provider=%s reason=%s", self.name, error)
                 await self._clock.sleep(_POLL)
+
+
+def _with_heirs(
+    rows: Sequence[Claimed], bans: Sequence[Ban], heirs: Mapping[MessageId, MessageId]
+) -> Sequence[Ban]:
+    return [
+        replace(ban, heir=heirs.get(row.case.id, "")) for row, ban in zip(rows, bans, strict=True)
+    ]

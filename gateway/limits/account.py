@@ -9,6 +9,7 @@ from gateway.clock import Clock
 from gateway.limits.breaker import Breaker, BreakerRules, BreakerState
 from gateway.limits.bucket import TokenBucket
 from gateway.limits.limiter import Limiter
+from gateway.limits.merit import Merit
 from gateway.limits.shared import Row, SharedBucket
 from gateway.limits.throughput import Throughput
 
@@ -46,6 +47,8 @@ class AccountLimits:
     batch: int = 1
     #: whether a token pays for a whole call
     token_per_call: bool = False
+    #: whether a lane orders its accounts by what they have done of late
+    compared: bool = False
     #: by priority number: share of the bucket kept for it
     reserve: Mapping[int, float] = field(default_factory=dict)
     breaker: BreakerRules = field(default_factory=BreakerRules)
@@ -78,6 +81,7 @@ class Account:
         self._per_call = 1.0
         self._sent = Throughput()
         self.tally = Tally()
+        self.merit = Merit() if limits.compared else None
 
     def _limiter(self, limits: AccountLimits, clock: Clock, row: Row | None) -> Limiter | None:
         if limits.rate is None:
@@ -207,6 +211,12 @@ class Account:
         self._pause = _FIRST_PAUSE
         self._regain()
         self._watching(self.breaker.succeed)
+
+    def note_receipt(self, *, arrived: bool, now: float) -> None:
+        """A message that it had taken has arrived, or never will."""
+        self.tally.add("delivered" if arrived else "undelivered", now)
+        if self.merit is not None:
+            self.merit.note_receipt(arrived=arrived, now=now)
 
     def fail(self, *, connect: bool) -> None:
         """The provider did not answer, or only of its own trouble."""

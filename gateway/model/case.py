@@ -168,6 +168,10 @@ class NewMessage(Value):
     ending: State | None = None
     idempotency: "IdempotencyKey | None" = None
     dedupe: "DedupeKey | None" = None
+    #: under which it takes the place of what has not left
+    replaces: "ReplaceKey | None" = None
+    #: the tenant's own id of whom it is for, by which it is found again; '' it names nobody
+    recipient: str = ""
     #: what is told of a message that has ended before it began; stored if it is
     webhooks: Sequence["NewMessage"] = ()
 
@@ -181,6 +185,15 @@ class IdempotencyKey(Value):
 
 class DedupeKey(Value):
     key: str
+    until_ms: int
+    #: the key holds for all tenants, and this is stored where another's message stands for it,
+    #: whose id must not be told; None: it holds for the message's tenant alone
+    shadow: NewMessage | None = None
+
+
+class ReplaceKey(Value):
+    key: str
+    #: how long an earlier message may still be waiting
     until_ms: int
 
 

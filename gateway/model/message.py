@@ -42,6 +42,13 @@ class Mode(StrEnum):
     ALL = "all"  # every step at once
 
 
+class ChainOrder(StrEnum):
+    """In which order the steps of a chain are tried."""
+
+    GIVEN = "given"
+    BEST = "best"  # by the recipient's wish, then by what has reached them before, then by cost
+
+
 class Step(Value):
     """One channel of a chain, with where it goes."""
 
@@ -64,6 +71,22 @@ class Skipped(Value, array_like=True):
     reason: str
 
 
+class Whom(Value):
+    """What is known of the recipient that a message names, as rules about it need it."""
+
+    #: the tenant's own id
+    recipient: str
+    #: IANA name of the person's time zone; '' unknown
+    zone: str = ""
+    #: the person's own quiet hours: (from, to) as HH:MM in that zone
+    quiet: tuple[tuple[str, str], ...] = ()
+    #: BCP 47
+    locale: str = ""
+    tier: str = ""
+    #: those that the person wants this category on, best first; empty: no wish
+    channels: tuple[str, ...] = ()
+
+
 class Message(Value):
     """What was asked for, after the gate: steps that cannot be taken are gone from `chain`."""
 
@@ -81,6 +104,12 @@ class Message(Value):
     #: the content as posted: texts for all channels, and by channel name those that differ
     content: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: what it is the latest word on: of those with the same, only the last is sent; '' none
+    replaces: str = ""
+    #: of a registered recipient
+    whom: Whom | None = None
+    #: addresses and content have been overwritten at the person's wish: it can never be sent again
+    erased: bool = False
 
 
 _ENCODER = msgspec.json.Encoder()

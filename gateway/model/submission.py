@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from gateway.model.errors import RequestError
-from gateway.model.message import MessageId, Mode, OnUnknown, Priority
+from gateway.model.message import ChainOrder, MessageId, Mode, OnUnknown, Priority
+from gateway.model.recipient import Recipient
 from gateway.model.state import State
 from gateway.model.values import Value, field
 
@@ -16,6 +17,7 @@ class Scope(StrEnum):
 
     SEND = "send"
     READ = "read"
+    RECIPIENTS = "recipients"  # who people are: their addresses and wishes
     ADMIN = "admin"  # webhooks, redrive, providers' health
 
 
@@ -71,12 +73,16 @@ class Submission(Value):
     category: str
     priority: Priority | None = None
     chain: tuple[StepRequest, ...] = ()
+    #: of the chain; None: as the category says where the chain is its own, else as given
+    order: ChainOrder | None = None
     template: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     #: texts for all channels (`text`, `subject`, `html`, `title`) and by channel name those that
     #: differ, as posted
     content: Mapping[str, Any] = field(default_factory=dict)
     dedupe: Dedupe | None = None
+    #: what it is the latest word on: earlier ones that have not left are not sent
+    replaces: str = ""
     send_at: datetime | None = None
     #: seconds
     expires_in: float | None = None
@@ -86,6 +92,8 @@ class Submission(Value):
     idempotency_key: str = ""
     #: hash of the body as posted, to tell a repeated request from a reused key
     fingerprint: bytes = b""
+    #: the one that `to` names, if it is registered; looked up after the body was read
+    recipient: Recipient | None = None
 
 
 class Ticket(Value):

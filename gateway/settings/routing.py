@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway.model.message import OnUnknown, Priority
+from gateway.model.message import ChainOrder, OnUnknown, Priority
 from gateway.model.state import State
 from gateway.model.wire import Channel
 from gateway.settings.values import (
@@ -19,6 +19,9 @@ from gateway.settings.values import (
     Until,
     Zone,
 )
+
+#: Price of a message, in whatever currency the accounts' costs are.
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Model(BaseModel):
@@ -59,6 +62,10 @@ class DedupeSettings(Model):
         max_length=256,
         description="what counts as the same beside the recipient; empty: the content",
     )
+    shared: bool = Field(
+        default=False,
+        description="once for all tenants: what another has sent already ends suppressed",
+    )
 
 
 class Category(Model):
@@ -68,6 +75,19 @@ class Category(Model):
     chain: tuple[StepSettings, ...] = Field(
         default=(),
         description="channels to try in order; absent: those that have lanes, in an order of ours",
+    )
+    order: ChainOrder = Field(
+        default=ChainOrder.GIVEN,
+        description="of the chain: `given`, or `best`: what the recipient asked for, then what has "
+        "reached them before, then what costs less",
+    )
+    budget: Cost | None = Field(
+        default=None,
+        description="with `best`: channels that cost more than this a message are left out",
+    )
+    budgets: dict[Annotated[str, Field(max_length=64)], Cost] = Field(
+        default_factory=dict,
+        description="the same for recipients of a value tier, by its name",
     )
     expires_in: Period = Field(
         default=86400.0, description="from acceptance on; nothing is sent after it"
@@ -127,6 +147,13 @@ class LaneSms(Model):
     )
 
 
+class LaneOrder(StrEnum):
+    """In which order a lane's accounts are preferred."""
+
+    CONFIGURED = "configured"
+    BEST = "best"  # what they reach and how fast they answer of late, then cost and weight
+
+
 class Lane(Model):
     channel: Channel = Field(description="the channel that its providers carry")
     match: LaneMatch = Field(
@@ -137,6 +164,11 @@ class Lane(Model):
     )
     spill_after: Duration = Field(
         default=0.25, description="age of the lane's head at which the next provider helps out"
+    )
+    order: LaneOrder = Field(
+        default=LaneOrder.CONFIGURED,
+        description="who is preferred: `configured`, as they stand in providers; `best`, who "
+        "reaches most of late, then who answers fastest, costs least, weighs most",
     )
     sms: LaneSms = Field(default=LaneSms(), description="what is put around texts of SMS")
 
@@ -188,6 +220,9 @@ class ProviderAccount(Model):
     )
     cost: float = Field(
         default=0.0, ge=0, allow_inf_nan=False, description="price of a message or segment"
+    )
+    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = Field(
+        default=1.0, description="between equals of a lane with `order = best`, the heavier first"
     )
     options: Annotated[Table, Kind("any")] = Field(
         default_factory=dict,

@@ -1,9 +1,9 @@
-"""What the rest of the gateway asks of a store: four narrow protocols, batch-shaped.
+"""What the rest of the gateway asks of a store: narrow protocols, batch-shaped.
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
-`Directory` keeps tenants' settings, `Permissions` (in its own file) what people agreed to. Every
-method is one transaction; StoreUnavailable means that nothing of it was stored and that it may be
-tried again. Times are UTC epoch milliseconds.
+`Directory` keeps tenants' settings, `Permissions` what people agreed to, `Recipients` who they are,
+`Habits` what has reached them. Every method is one transaction; StoreUnavailable means that nothing
+of it was stored and that it may be tried again. Times are UTC epoch milliseconds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +16,9 @@ from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
 from gateway.model.values import Value
+from gateway.store.habits import Habits
 from gateway.store.permissions import Permissions
+from gateway.store.recipients import Recipients
 
 
 class Stored(Value):
@@ -118,6 +120,10 @@ class Queue(Protocol):
 
     async def claim_orphans(self, *, limit: int) -> Sequence[Claimed]:
         """Take rows whose owner is dead, under the epoch of its attempt."""
+        ...
+
+    async def latest(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], MessageId]:
+        """By (tenant, key) the message that was accepted last with it as `replaces`."""
         ...
 
     async def promote(self, lane: str, priority: int, *, now_ms: int, limit: int) -> int:
@@ -295,7 +301,7 @@ class Fleet(Protocol):
         ...
 
 
-class Store(Queue, Ledger, Directory, Permissions, Protocol):
+class Store(Queue, Ledger, Directory, Permissions, Recipients, Habits, Protocol):
     """An opened store."""
 
     @property

@@ -217,3 +217,13 @@ def reference_values(message: str, one: case.Reference, at_ms: int) -> tuple[Any
         one.number,
         at_ms,
     )
+
+
+def latest_values(messages: Sequence[case.NewMessage]) -> list[tuple[Any, ...]]:
+    """As `put_latest` takes them: of several with one key the last, sorted by key."""
+    last = {
+        (one.tenant, one.replaces.key): (one.id, one.created_ms, one.replaces.until_ms)
+        for one in messages
+        if one.replaces is not None
+    }
+    return [(*key, *last[key]) for key in sorted(last)]

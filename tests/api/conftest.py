@@ -13,6 +13,7 @@ import pytest
 
 from gateway.api import limits, routes, server, services
 from gateway.clock import SystemClock
+from gateway.content import recipients as rules
 from gateway.model import errors, view, wire
 from gateway.model.message import MessageId
 from gateway.model.permission import (
@@ -23,6 +24,7 @@ from gateway.model.permission import (
     Suppression,
     SuppressionFilter,
 )
+from gateway.model.recipient import Erased, Kept, Recipient, Upserted
 from gateway.model.recording import Recorded, Whom
 from gateway.model.state import State
 from gateway.model.submission import (
@@ -202,6 +204,49 @@ class FakeReceipts:
 
 
 @dataclass
+class FakeRecipients:
+    """Keeps one tenant's people in memory, by the real rules."""
+
+    kept: dict[str, Recipient] = field(default_factory=dict)
+    #: sizes of the batches that were put
+    batches: list[int] = field(default_factory=list)
+    was_put: asyncio.Event = field(default_factory=asyncio.Event)
+    #: puts that succeed
+    failing_after: int | None = None
+
+    def check(self, recipient: Recipient) -> Recipient:
+        return rules.check(recipient, {"otp", "marketing"})
+
+    async def put(self, caller: Caller, recipients: Sequence[Recipient]) -> Sequence[Upserted]:
+        if len(self.batches) == self.failing_after:
+            raise errors.StoreUnavailable("away")
+        self.batches.append(len(recipients))
+        self.was_put.set()
+        return [self._put(one) for one in recipients]
+
+    def _put(self, recipient: Recipient) -> Upserted:
+        before = self.kept.get(recipient.id)
+        self.kept[recipient.id] = recipient
+        if before is None:
+            return Upserted.NEW
+        return Upserted.UNCHANGED if before == recipient else Upserted.CHANGED
+
+    async def read(self, caller: Caller, recipient: str) -> Kept:
+        if recipient not in self.kept:
+            raise errors.NotFound("There is no such recipient.")
+        return Kept(recipient=self.kept[recipient], updated_ms=1_900_000_000_000)
+
+    async def list(self, caller: Caller, *, after: str, limit: int) -> Sequence[Kept]:
+        ids = sorted(id_ for id_ in self.kept if id_ > after)
+        return [await self.read(caller, id_) for id_ in ids[:limit]]
+
+    async def erase(self, caller: Caller, recipient: str) -> Erased:
+        await self.read(caller, recipient)
+        del self.kept[recipient]
+        return Erased(messages=3, cancelled=1)
+
+
+@dataclass
 class FakeSubscriptions:
     #: tokens that were used
     left: list[str] = field(default_factory=list)
@@ -364,6 +409,7 @@ class Fakes:
     desk: FakeDesk = field(default_factory=FakeDesk)
     endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
     receipts: FakeReceipts = field(default_factory=FakeReceipts)
+    recipients: FakeRecipients = field(default_factory=FakeRecipients)
     subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
     permissions: FakePermissions = field(default_factory=FakePermissions)
     keys: FakeKeys = field(default_factory=FakeKeys)
@@ -377,6 +423,7 @@ class Fakes:
             desk=self.desk,
             endpoints=self.endpoints,
             receipts=self.receipts,
+            recipients=self.recipients,
             subscriptions=self.subscriptions,
             permissions=self.permissions,
             keys=self.keys,
@@ -435,7 +482,7 @@ async def edge(fakes: Fakes, bounds: limits.Limits) -> AsyncIterator[Edge]:
             server.Listener(routes.internal_app(made), "127.0.0.1", 0, shutdown_timeout=1.0)
         )
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(headers={"Authorization": "Bearer gw_send_read_admin"})
+            aiohttp.ClientSession(headers={"Authorization": "Bearer gw_send_read_recipients_admin"})
         )
         yield Edge(public, internal, session)
 

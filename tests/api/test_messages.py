@@ -33,6 +33,7 @@ FULL: dict[str, Any] = {
     "template": "login-code",
     "data": {"code": "834201"},
     "dedupe": {"key": "login-42", "window": "60s"},
+    "replaces": "order-17",
     "send_at": "2030-11-21T20:00:00+08:00",
     "expires_in": "5m",
     "on_unknown": "fallback",
@@ -83,6 +84,7 @@ async def test_every_field_reaches_intake(edge: Any, fakes: Any) -> None:
     )
     assert (got.template, got.data, got.content) == ("login-code", {"code": "834201"}, {})
     assert got.dedupe == Dedupe(key="login-42", window=60.0)
+    assert got.replaces == "order-17"
     assert got.send_at == datetime(2030, 11, 21, 12, tzinfo=UTC)
     assert got.expires_in == 300.0
     assert (got.on_unknown, got.mode) == (OnUnknown.FALLBACK, Mode.ALL)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dispatch.gate import Expire, Obsolete, PassOn, Send, Suppress, decide
+from gateway.dispatch.gate import Defer, Expire, Hold, Obsolete, PassOn, Send, Suppress, decide
 from gateway.model import wire
 from gateway.model.case import Case, Claimed
 from gateway.model.message import Message, MessageId, Mode, Priority, Step
@@ -106,3 +106,20 @@ def test_account_that_must_not_passes_on_to_those_that_may() -> None:
     assert decide(row, now_ms=1, ban="opted_out") == Suppress("opted_out")
     assert decide(row, now_ms=1, ban="") == Send()
     assert decide(row, now_ms=1000, ban="opted_out", others=["b"]) == Expire()
+
+
+@pytest.mark.parametrize(
+    ("row", "ban", "hold", "decision"),
+    [
+        (claimed(), "", Hold("quiet hours", 999), Defer(until_ms=999, reason="quiet hours")),
+        (claimed(), "", Hold("quiet hours", 1000), Suppress("quiet hours")),
+        (claimed(), "", Hold("cap", None), Suppress("cap")),
+        (claimed(), "bounced", Hold("quiet hours", 999), Suppress("bounced")),
+        (claimed(**SENT), "", Hold("quiet hours", 999), Obsolete()),
+        (claimed(internal=True), "", Hold("quiet hours", 999), Send()),
+    ],
+)
+def test_what_is_held_waits_unless_its_time_would_be_over(
+    row: Claimed, ban: str, hold: Hold, decision: object
+) -> None:
+    assert decide(row, now_ms=0, ban=ban, hold=hold) == decision

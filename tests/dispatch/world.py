@@ -13,21 +13,26 @@ from gateway import settings
 from gateway.app import choices, served_lanes
 from gateway.clock import LoopClock
 from gateway.content import templates
-from gateway.dispatch import senders, webhooks
+from gateway.dispatch import gate, senders, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
+from gateway.dispatch.erasure import Eraser
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.habits import Habits
 from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
+from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
+from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
+from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.wordings import Wordings
@@ -35,6 +40,7 @@ from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
+from gateway.model.case import Claimed
 from gateway.model.errors import TransportError, UnreadableReceipt
 from gateway.model.message import MessageId
 from gateway.model.permission import Hashed, Wish
@@ -263,6 +269,7 @@ class World:
     ) -> None:
         """batches: by account, messages that a call can carry; else one."""
         self._batches = batches or {}
+        self.hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None
         self.settings = configured
         self._may_send = may_send
         self.clock = clock
@@ -273,6 +280,7 @@ class World:
         self.templates = templates.load(configured)
         self.senders = {name: self._sender(name) for name in configured.providers}
         self.accounts = {name: self._account(name) for name in configured.providers}
+        self.orders = LaneOrders(configured, lambda: self.accounts, clock)
         hook = FakeProvider(WEBHOOK_LANE, wire.Channel.WEBHOOK, frozenset())
         self.receiver = FakeSender(hook, clock)
         self.book = EndpointBook(
@@ -282,6 +290,13 @@ class World:
             disable_after=configured.webhooks.disable_after,
         )
         self.reporter = reporter = webhooks.Reporter(self.book.of)
+        self.habits = Habits(
+            self.store,
+            clock,
+            b"k" * 32,
+            categories=choices.best_categories(configured),
+            can_tell=["sms", "push"],
+        )
         self.finisher = Finisher(
             self.store,
             clock,
@@ -289,6 +304,7 @@ class World:
             self.bells,
             webhooks=reporter,
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
+            note=self.habits.note if self.habits.learns else None,
         )
         self.bans = Bans(
             self.store,
@@ -299,6 +315,7 @@ class World:
             providers_of=self._providers_of,
         )
         self.subscriptions = self.subscriptions_at("https://gw.example.com")
+        self.replacing = Replacing(self.store, self.finisher)
         self.wordings = Wordings(configured)
         kinds = {
             name: frozenset(configured.providers[one].kind for one in lane.providers)
@@ -323,8 +340,17 @@ class World:
             clock,
             self.metrics,
             webhooks=reporter,
+            replacing=self.replacing,
+            habits=self.habits,
         )
         self.desk = Desk(self.store, self.finisher, clock)
+        self.recipients = Recipients(
+            self.store,
+            self.bans,
+            Eraser(self.store, self.finisher, self.bans, clock),
+            clock,
+            categories=configured.categories,
+        )
         self.endpoints = Endpoints(
             self.book, self.store, self.finisher, clock, lambda url: "" if "good" in url else "bad"
         )
@@ -375,7 +401,7 @@ class World:
             ),
             retry_rules=RetryRules(),
             random=self.chance.random,
-            refreshers=[self.book.refresh, self.bans.refresh],
+            refreshers=[self.book.refresh, self.bans.refresh, self.habits.flush],
             apply_parked=self.receipts.apply_parked,
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -403,9 +429,7 @@ class World:
         )
 
     def _account(self, name: str) -> Account:
-        limits = choices.account_limits(
-            self.settings, self.settings.providers[name], batch=self.senders[name].batch
-        )
+        limits = choices.account_limits(self.settings, name, batch=self.senders[name].batch)
         account = Account(limits, self.clock, lambda state: None)
         account.note_plan(limits.batch, calls=1)  # as if rows had shared calls of late
         return account
@@ -422,10 +446,12 @@ class World:
             lane_providers=self._providers_of,
             random=self.chance.random,
             paused_for=lambda name: self.accounts[name].paused_for(),
+            preferred_for=lambda lane: self.orders.reason(lane, sender.provider.account),
+            hold_of=lambda row, now_ms: self.hold_of(row, now_ms),
         )
 
     def _providers_of(self, lane: str) -> Sequence[str]:
-        return self.settings.lanes[lane].providers if lane in self.settings.lanes else ()
+        return self.orders.of(lane)
 
     def _worker(self, name: str) -> Worker:
         account = self.settings.providers[name]
@@ -436,9 +462,11 @@ class World:
             store=self.store,
             bells=self.bells,
             bans=self.bans,
+            replacing=self.replacing,
             clock=self.clock,
             metrics=self.metrics,
             roster=self.accounts,
+            before=lambda lane: self.orders.before(lane, name),
             quota=choices.daily_quota(self.store, self.clock, name, account),
             tokens_of=choices.tokens_of(account.rate_unit),
             may_send=self._may_send,

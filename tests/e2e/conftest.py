@@ -320,10 +320,10 @@ class Stand:
             "tenants": {
                 "shop": {
                     "keys": [KEY],
-                    "scopes": ["send", "read", "admin"],
+                    "scopes": ["send", "read", "recipients", "admin"],
                     "webhook": {"url": f"{self.receiver.url}/shop", "secret": HOOK_SECRET},
                 },
-                "other": {"keys": [OTHER_KEY], "scopes": ["send", "read", "admin"]},
+                "other": {"keys": [OTHER_KEY], "scopes": ["send", "read", "recipients", "admin"]},
             },
             "webhooks": {"allow_private": ["127.0.0.0/8"]},
             "lanes": {

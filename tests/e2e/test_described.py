@@ -19,6 +19,7 @@ from schemathesis.specs.openapi import checks
 from gateway import settings
 from gateway.api import openapi, table
 from gateway.app import Gateway
+from tests import described
 
 KEY = "gw_e2e_key_of_shop"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -30,6 +31,7 @@ CHECKS = [
 ]
 
 # The phase that tries each bound makes thousands of cases while tests are collected.
+described.send_texts()
 CONFIG = schemathesis.Config.from_dict({"phases": {"coverage": {"enabled": False}}})
 DOCUMENT = json.loads(json.dumps(openapi.document(table.PUBLIC)))
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
@@ -43,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     tables: dict[str, Any] = {
         "store": {"url": f"sqlite://{folder}/gateway.db"},
         "api": {"listen": "127.0.0.1:0", "internal": "127.0.0.1:0"},
-        "tenants": {"shop": {"keys": [KEY], "scopes": ["send", "read", "admin"]}},
+        "tenants": {"shop": {"keys": [KEY], "scopes": ["send", "read", "recipients", "admin"]}},
         "lanes": {
             "sms": {"channel": "sms", "providers": ["acme"]},
             "email": {"channel": "email", "providers": ["relay"]},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model.case import EventRecord
+from gateway.model.case import DedupeKey, EventRecord, NewMessage, ReplaceKey
 from gateway.model.state import Outcome, State
 from gateway.model.values import replace
 from gateway.model.view import MessageFilter
@@ -50,6 +50,70 @@ async def test_same_key_in_one_batch_gives_the_same_message(store: Store, make: 
     assert accepted[1] == Existing(id=first.id, state=State.QUEUED, by_key=True)
     assert accepted[2] == Stored(id=other.id, state=State.QUEUED)
     assert sorted(await stored_ids(store)) == sorted([first.id, other.id])
+
+
+async def test_key_that_holds_for_all_tenants_stores_the_shadow_of_a_duplicate(
+    store: Store, make: Any
+) -> None:
+    def shared(one: NewMessage) -> NewMessage:
+        ended = replace(one, rows=(), state=State.SUPPRESSED, ending=State.SUPPRESSED, dedupe=None)
+        return replace(one, dedupe=DedupeKey(key="k", until_ms=2**53, shadow=ended))
+
+    first, second = shared(make.message()), shared(make.message(tenant="shop"))
+    third, own = shared(make.message(tenant="shop")), make.message(tenant="shop", dedupe="k")
+
+    accepted = [*await store.accept([first]), *await store.accept([second, third, own])]
+
+    assert accepted == [
+        Stored(id=first.id, state=State.QUEUED),
+        Stored(id=second.id, state=State.SUPPRESSED),
+        Stored(id=third.id, state=State.SUPPRESSED),
+        Stored(id=own.id, state=State.QUEUED),
+    ]
+    assert sorted(await stored_ids(store, "shop")) == sorted([second.id, third.id, own.id])
+
+
+async def test_last_message_is_the_latest_word(store: Store, make: Any) -> None:
+    word = ReplaceKey(key="order\x00-17", until_ms=2**53)
+    first, second, third = (replace(one, replaces=word) for one in make.messages(3))
+    other = replace(make.message(tenant="shop"), replaces=word)
+
+    await store.accept([first, other])
+    before = await store.latest([("billing", word.key), ("billing", "order-18")])
+    await store.accept([second, third])
+
+    assert before == {("billing", word.key): first.id}
+    assert await store.latest([("billing", word.key)]) == {("billing", word.key): third.id}
+    assert await store.latest([("shop", word.key)]) == {("shop", word.key): other.id}
+
+
+async def test_repeated_request_is_not_a_later_word(store: Store, make: Any) -> None:
+    word = ReplaceKey(key="order-17", until_ms=2**53)
+    first, second, again = (
+        replace(one, replaces=word)
+        for one in (*make.messages(1, key="k"), make.message(), *make.messages(1, key="k"))
+    )
+
+    await store.accept([first])
+    await store.accept([second])
+    await store.accept([again])
+
+    assert await store.latest([("billing", word.key)]) == {("billing", word.key): second.id}
+
+
+async def test_words_that_nobody_waits_to_say_are_forgotten(store: Store, make: Any) -> None:
+    now_ms = make.message().created_ms
+    old, new = (
+        replace(one, replaces=ReplaceKey(key=key, until_ms=until_ms))
+        for one, key, until_ms in zip(
+            make.messages(2), ("a", "b"), (now_ms, now_ms + 1), strict=True
+        )
+    )
+    await store.accept([old, new])
+
+    await store.purge(before_ms=0, parked_before_ms=0, now_ms=now_ms, limit=10)
+
+    assert await store.latest([("billing", "a"), ("billing", "b")]) == {("billing", "b"): new.id}
 
 
 async def test_key_with_another_body_is_taken(store: Store, make: Any) -> None:

@@ -37,14 +37,10 @@ async def accept(
     session: Session, messages: Sequence[NewMessage], ranks: Ranks
 ) -> Sequence[base.Acceptance]:
     verdicts, moved = await _earlier(session, messages)
-    each = list(zip(messages, verdicts, strict=True))
-    batches = stored(with_webhooks(one for one, verdict in each if verdict is None), ranks)
+    batches = stored(with_webhooks(earlier.to_store(verdicts)), ranks)
     batches["put_keys"] = moved
     await session.write(batches)
-    return [
-        verdict if verdict is not None else base.Stored(id=one.id, state=one.state)
-        for one, verdict in each
-    ]
+    return earlier.acceptances(verdicts)
 
 
 def stored(messages: Sequence[NewMessage], ranks: Ranks) -> Batches:
@@ -73,6 +69,8 @@ def stored(messages: Sequence[NewMessage], ranks: Ranks) -> Batches:
         "put_events": [
             shapes.event_values(one.id, event) for one in messages for event in one.events
         ],
+        "put_latest": shapes.latest_values(messages),
+        "put_named": [(one.tenant, one.recipient, one.id) for one in messages if one.recipient],
     }
 
 
@@ -94,11 +92,11 @@ def _endpoint(one: NewMessage) -> str | None:
 
 async def _earlier(
     session: Session, messages: Sequence[NewMessage]
-) -> tuple[list[base.Acceptance | None], list[tuple[Any, ...]]]:
-    """For each message what stands for it, and the keys that are to name another message than the
-    one they were taken for."""
+) -> tuple[Sequence[base.Acceptance | NewMessage], list[tuple[Any, ...]]]:
+    """For each message what stands for it or what is to be stored, and the keys that are to name
+    another message than the one they were taken for."""
     if all(one.idempotency is None and one.dedupe is None for one in messages):
-        return [None] * len(messages), []
+        return messages, []
     by_key, freed = await _taken_keys(session, messages)
     by_content = await _taken_contents(session, messages, by_key)
     verdicts = earlier.find(messages, by_key, by_content)
@@ -152,7 +150,7 @@ async def _taken_contents(
     for one in messages:
         place = None if one.idempotency is None else (one.tenant, one.idempotency.key)
         if one.dedupe is not None and place not in decided:
-            firsts.setdefault((one.tenant, one.dedupe.key), one)
+            firsts.setdefault(earlier.content_place(one, one.dedupe), one)
         if place is not None:
             decided.add(place)
     if not firsts:

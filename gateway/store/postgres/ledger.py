@@ -10,6 +10,7 @@ from gateway.model import view
 from gateway.model.case import Case, Contact, Parked
 from gateway.model.message import MessageId
 from gateway.store import base, pages
+from gateway.store.habits import month_of
 from gateway.store.postgres import days
 from gateway.store.postgres.cases import read_cases
 from gateway.store.postgres.engine import Engine
@@ -124,10 +125,13 @@ class PostgresLedger:
                 await session.run("purge_parked", before_ms=parked_before_ms, limit=limit)
                 + await session.run("purge_keys", now_ms=now_ms, limit=limit)
                 + await session.run("purge_dedupe", now_ms=now_ms, limit=limit)
+                + await session.run("purge_latest", now_ms=now_ms, limit=limit)
+                + await session.run("purge_habits", month=month_of(before_ms), limit=limit)
                 + await session.run("purge_contacts", before_ms=before_ms, limit=limit)
                 + await session.run("purge_inbound", now_ms=now_ms, limit=limit)
                 + await session.run("purge_suppressions", now_ms=now_ms, limit=limit)
                 + await session.run("purge_consents", before_ms=before_ms, limit=limit)
+                + await session.run("purge_named", before=pages.first_id(before_ms), limit=limit)
             )
 
         return (

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from gateway.model.case import Claimed, NewMessage, Reply, Transition
+from gateway.model.message import MessageId
 from gateway.store import base
 from gateway.store.batcher import Batcher
 from gateway.store.postgres import ranks
@@ -13,6 +14,7 @@ from gateway.store.postgres.accept import accept, turns_of, with_webhooks
 from gateway.store.postgres.claim import Claims
 from gateway.store.postgres.commit import commit, turns
 from gateway.store.postgres.engine import Engine
+from gateway.store.postgres.literals import original
 from gateway.store.postgres.replies import take
 from gateway.store.postgres.session import Session
 
@@ -117,6 +119,10 @@ class PostgresQueue:
 
     async def claim_orphans(self, *, limit: int) -> Sequence[Claimed]:
         return await self._claims.adopt(limit=limit, dead_after=_DEAD_AFTER)
+
+    async def latest(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], MessageId]:
+        found = await self._engine.run(lambda session: session.over("latest", list(keys)))
+        return {(tenant, original(key)): message for tenant, key, message in found}
 
     async def promote(self, lane: str, priority: int, *, now_ms: int, limit: int) -> int:
         """Rows tried before go on at the lane's clock, the others at the end of their flow."""

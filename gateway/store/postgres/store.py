@@ -7,13 +7,22 @@ from gateway.model.errors import StoreUnavailable
 from gateway.store.postgres.directory import PostgresDirectory
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.fleet import PostgresFleet
+from gateway.store.postgres.habits import PostgresHabits
 from gateway.store.postgres.ledger import PostgresLedger
 from gateway.store.postgres.permissions import PostgresPermissions
 from gateway.store.postgres.queue import PostgresQueue
+from gateway.store.postgres.recipients import PostgresRecipients
 from gateway.store.postgres.session import Session
 
 
-class PostgresStore(PostgresQueue, PostgresLedger, PostgresDirectory, PostgresPermissions):
+class PostgresStore(
+    PostgresQueue,
+    PostgresLedger,
+    PostgresDirectory,
+    PostgresPermissions,
+    PostgresRecipients,
+    PostgresHabits,
+):
     """Implements store.base.Store in one database, beside other nodes.
 
     url: as the driver takes it; other parameters than libpq's are settings of the session.
@@ -36,6 +45,8 @@ class PostgresStore(PostgresQueue, PostgresLedger, PostgresDirectory, PostgresPe
         PostgresLedger.__init__(self, engine)
         PostgresDirectory.__init__(self, engine)
         PostgresPermissions.__init__(self, engine)
+        PostgresHabits.__init__(self, engine)
+        PostgresRecipients.__init__(self, engine)
         self._fleet = PostgresFleet(engine, owner, self._claims)
 
     async def __aenter__(self) -> "PostgresStore":

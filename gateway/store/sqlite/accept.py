@@ -16,7 +16,7 @@ def accept(
     connection: apsw.Connection, messages: Sequence[NewMessage]
 ) -> Sequence[base.Acceptance]:
     verdicts = _earlier(connection, messages)
-    fresh = [one for one, verdict in zip(messages, verdicts, strict=True) if verdict is None]
+    fresh = earlier.to_store(verdicts)
     insert(connection, [*fresh, *chain.from_iterable(one.webhooks for one in fresh)])
     run(
         connection,
@@ -29,19 +29,17 @@ def accept(
             and one.idempotency is not None
         ],
     )
-    return [
-        verdict if verdict is not None else base.Stored(id=one.id, state=one.state)
-        for one, verdict in zip(messages, verdicts, strict=True)
-    ]
+    return earlier.acceptances(verdicts)
 
 
 def _earlier(
     connection: apsw.Connection, messages: Sequence[NewMessage]
-) -> list[base.Acceptance | None]:
-    """For each message, what stands for it already: in the store, or before it in the batch."""
+) -> Sequence[base.Acceptance | NewMessage]:
+    """For each message, what stands for it already: in the store, or before it in the batch; or
+    what is to be stored."""
     keyed = [one for one in messages if one.idempotency is not None or one.dedupe is not None]
     if not keyed:
-        return [None] * len(messages)
+        return messages
     return earlier.find(messages, *_stored_keys(connection, keyed))
 
 
@@ -55,7 +53,9 @@ def _stored_keys(
         (tenant, key): (print_, base.Existing(id=message, state=state, by_key=True))
         for tenant, key, print_, message, state in found
     }
-    contents = [(one.tenant, one.dedupe.key) for one in messages if one.dedupe is not None]
+    contents = [
+        earlier.content_place(one, one.dedupe) for one in messages if one.dedupe is not None
+    ]
     found = (
         call_json(connection, "seen_dedupe", rows=dump(contents), now_ms=now_ms) if contents else []
     )
@@ -112,12 +112,18 @@ def insert(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
             if one.idempotency is not None
         ],
     )
+    run(connection, "put_latest", shapes.latest_values(messages))
     run(
         connection,
         "put_dedupe",
         [
-            (one.tenant, content.key, one.id, content.until_ms)
+            (*earlier.content_place(one, content), one.id, content.until_ms)
             for one in messages
             if (content := one.dedupe) is not None
         ],
+    )
+    run(
+        connection,
+        "put_named",
+        [(one.tenant, one.recipient, one.id) for one in messages if one.recipient],
     )

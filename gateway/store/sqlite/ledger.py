@@ -12,6 +12,7 @@ from gateway.model.state import State
 from gateway.store import base, pages
 from gateway.store import rows as shapes
 from gateway.store.batcher import Batcher
+from gateway.store.habits import month_of
 from gateway.store.sqlite import timeline
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 from gateway.store.timeline import listed
@@ -140,10 +141,13 @@ class SqliteLedger:
             call(connection, "purge_parked", before_ms=parked_before_ms, limit=limit)
             call(connection, "purge_keys", now_ms=now_ms, limit=limit)
             call(connection, "purge_dedupe", now_ms=now_ms, limit=limit)
+            call(connection, "purge_latest", now_ms=now_ms, limit=limit)
+            call(connection, "purge_habits", month=month_of(before_ms), limit=limit)
             call(connection, "purge_contacts", before_ms=before_ms, limit=limit)
             call(connection, "purge_inbound", now_ms=now_ms, limit=limit)
             call(connection, "purge_suppressions", now_ms=now_ms, limit=limit)
             call(connection, "purge_consents", before_ms=before_ms, limit=limit)
+            call(connection, "purge_named", before=pages.first_id(before_ms), limit=limit)
             keys = connection.total_changes() - before
             old = call_json(
                 connection, "old_messages", before=pages.first_id(before_ms), limit=limit

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import apsw
 
 from gateway.model.case import Claimed, NewMessage, Reply, Transition
+from gateway.model.message import MessageId
 from gateway.store import base
 from gateway.store import rows as shapes
 from gateway.store.batcher import Batcher
@@ -109,6 +110,12 @@ class SqliteQueue:
             return claimed
 
         return await self._engine.write(work)
+
+    async def latest(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], MessageId]:
+        found = await self._engine.read(
+            lambda connection: call_json(connection, "latest", rows=dump(list(keys)))
+        )
+        return {(tenant, key): message for tenant, key, message in found}
 
     async def promote(self, lane: str, priority: int, *, now_ms: int, limit: int) -> int:
         return await self._engine.write(

@@ -210,6 +210,12 @@ DELETE FROM dedupe WHERE (tenant, key) IN (
     SELECT tenant, key FROM dedupe WHERE until_ms <= :now_ms LIMIT :limit
     FOR UPDATE SKIP LOCKED);
 
+-- name: purge_latest
+-- Words that nobody waits to say any more.
+DELETE FROM latest WHERE (tenant, key) IN (
+    SELECT tenant, key FROM latest WHERE until_ms <= :now_ms LIMIT :limit
+    FOR UPDATE SKIP LOCKED);
+
 -- name: purge_contacts
 -- Addresses that have not been written to for long.
 DELETE FROM contact WHERE (provider, hash) IN (

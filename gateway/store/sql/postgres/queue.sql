@@ -117,6 +117,21 @@ SELECT CASE WHEN :life::text = {life} THEN pg_xact_status(:transaction::text::xi
 SELECT message::text, state FROM status
 WHERE message BETWEEN :first::uuid AND :last::uuid AND message = ANY(:messages::uuid[]);
 
+-- name: put_latest
+-- Messages that are the latest word on something, unless a later one is; each key once, sorted.
+INSERT INTO latest AS l (tenant, key, message, at_ms, until_ms)
+SELECT * FROM unnest(:tenant::text[], :key::text[], :message::uuid[], :at_ms::bigint[],
+                     :until_ms::bigint[])
+ON CONFLICT (tenant, key) DO UPDATE
+SET message = excluded.message, at_ms = excluded.at_ms, until_ms = excluded.until_ms
+WHERE excluded.at_ms >= l.at_ms;
+
+-- name: latest
+-- (tenant, key, message) of those that are known.
+SELECT l.tenant, l.key, l.message::text
+FROM unnest(:tenant::text[], :key::text[]) r (tenant, key)
+JOIN latest l USING (tenant, key);
+
 -- name: free_dedupe
 -- Forget the entries of messages that ended without success.
 DELETE FROM dedupe WHERE message = ANY(:message::uuid[]);

@@ -214,6 +214,11 @@ DELETE FROM idempotency WHERE (tenant, key) IN (
 DELETE FROM dedupe WHERE (tenant, key) IN (
     SELECT tenant, key FROM dedupe WHERE until_ms <= :now_ms LIMIT :limit);
 
+-- name: purge_latest
+-- Words that nobody waits to say any more.
+DELETE FROM latest WHERE (tenant, key) IN (
+    SELECT tenant, key FROM latest WHERE until_ms <= :now_ms LIMIT :limit);
+
 -- name: purge_contacts
 -- Addresses that have not been written to for long.
 DELETE FROM contact WHERE (provider, hash) IN (

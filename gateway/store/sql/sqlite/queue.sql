@@ -71,6 +71,22 @@ INSERT OR REPLACE INTO dedupe (tenant, key, message, until_ms)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3
 FROM jsonb_each(:rows);
 
+-- name: put_latest
+-- Messages that are the latest word on something, unless a later one is. rows: [[tenant, key,
+-- message, at_ms, until_ms], …], a key once
+INSERT INTO latest AS l (tenant, key, message, at_ms, until_ms)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each(:rows)
+WHERE true
+ON CONFLICT (tenant, key) DO UPDATE
+SET message = excluded.message, at_ms = excluded.at_ms, until_ms = excluded.until_ms
+WHERE excluded.at_ms >= l.at_ms;
+
+-- name: latest
+-- rows: [[tenant, key], …]; gives [[tenant, key, message], …]
+SELECT coalesce(json_group_array(json_array(l.tenant, l.key, l.message)), '[]')
+FROM jsonb_each(:rows) r
+JOIN latest l ON l.tenant = r.value ->> 0 AND l.key = r.value ->> 1;
+
 -- name: free_dedupe
 -- Forget the entries of messages that ended without success. rows: [message, …]
 DELETE FROM dedupe WHERE message IN (SELECT value FROM jsonb_each(:rows));

@@ -1,0 +1,195 @@
+"""Keep, read, list and erase recipients, one by one or a million in a stream."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from gateway.api import bodies, problems, queries, registration, rows
+from gateway.api.edge import REQUEST_ID, answer
+from gateway.api.limits import MAX_FAULTY_ROWS, MAX_LINE, MAX_ROWS
+from gateway.api.services import SERVICES, Recipients
+from gateway.content.recipients import check_recipient_id
+from gateway.model import errors
+from gateway.model.recipient import Recipient, Upserted
+from gateway.model.submission import Caller
+
+CSV = frozenset({"text/csv"})
+
+#: Rows that share a commit. More of them are hardly cheaper, and hold up who waits for the store.
+_BATCH = 500
+
+
+async def put_recipient(request: web.Request, caller: Caller) -> web.Response:
+    """Keep a recipient, in place of the one with this id: what is left out is unknown from then on.
+
+    A device that is given without `reason` lives, also if its provider said once that it is gone.
+    """
+    id_ = request.match_info["id"]
+    people = request.app[SERVICES].recipients
+    posted = registration.read_recipient(await bodies.read_json(request), id_)
+    (verdict,) = await people.put(caller, [people.check(posted)])
+    kept = registration.shape(await people.read(caller, id_))
+    return answer(kept, 201 if verdict is Upserted.NEW else 200)
+
+
+async def read_recipient(request: web.Request, caller: Caller) -> web.Response:
+    """One recipient; devices that no provider knows any more show since when, and why."""
+    return answer(
+        registration.shape(await request.app[SERVICES].recipients.read(caller, _id(request)))
+    )
+
+
+async def list_recipients(request: web.Request, caller: Caller) -> web.Response:
+    """Recipients of the tenant, by id."""
+    after, limit = queries.recipient_page(request)
+    found = await request.app[SERVICES].recipients.list(caller, after=after, limit=limit + 1)
+    page: registration.RecipientList = {
+        "recipients": [registration.shape(one) for one in found[:limit]]
+    }
+    if len(found) > limit:
+        page["next_cursor"] = found[limit - 1].recipient.id
+    return answer(page)
+
+
+async def erase_recipient(request: web.Request, caller: Caller) -> web.Response:
+    """Forget a person: the recipient, and of all messages that named it or went to its addresses
+    the addresses, content and metadata. Messages that wait are cancelled; states and attempts stay.
+
+    It takes the longer the more messages are kept. If it is cut off, ask for it again.
+    """
+    erased = await request.app[SERVICES].recipients.erase(caller, _id(request))
+    return answer({"messages": erased.messages, "cancelled": erased.cancelled})
+
+
+def _id(request: web.Request) -> str:
+    try:
+        return check_recipient_id(request.match_info["id"])
+    except ValueError:
+        raise errors.NotFound("There is no such recipient.") from None
+
+
+async def put_recipients(request: web.Request, caller: Caller) -> web.Response:
+    """Keep up to 1,000,000 recipients, as NDJSON or as CSV in UTF-8, of any length together.
+
+    Each row is judged for itself; a line has 64 KiB at most. The header of a CSV file names its
+    columns, such as `id,phone,email,zone`; `push` holds `app:token`, separated by blanks,
+    `quiet_hours` is such as `22:00-08:00`, and there are `attributes.<name>` and
+    `preferences.<category>`. Sending the same again is harmless.
+    """
+    register = _Register(request.app[SERVICES].recipients, caller)
+    is_csv = request.content_type in CSV
+    lines = rows.Lines(MAX_LINE)
+    reader: rows.ReadRow | None = None if is_csv else rows.read_json
+    try:
+        async for chunk in bodies.stream(request, CSV | bodies.NDJSON):
+            reader = await register.take(lines.feed(chunk), reader)
+        await register.take(lines.end(), reader)
+        await register.flush()
+    except errors.StoreUnavailable:
+        detail = f"{register.stored} rows are stored, the others are not. Send all of them again."
+        return problems.unavailable(request[REQUEST_ID], detail)
+    finally:
+        await register.close()
+    if is_csv and not register.has_header:
+        raise errors.InvalidMessage("The file has no header, which names its columns.")
+    return answer(register.result())
+
+
+class _Register:
+    """Takes lines, and keeps what they say. While one batch is being stored, the next is read."""
+
+    def __init__(self, people: Recipients, caller: Caller) -> None:
+        self._people = people
+        self._caller = caller
+        self._lines = 0
+        self._counts = dict.fromkeys(Upserted, 0)
+        self._rows = 0
+        self._refused = 0
+        self._faults: list[registration.RowFault] = []
+        #: by id: of two rows for one recipient the later counts
+        self._pending: dict[str, Recipient] = {}
+        self._writing: asyncio.Task[Sequence[Upserted]] | None = None
+        self.has_header = False
+
+    @property
+    def stored(self) -> int:
+        return sum(self._counts.values())
+
+    async def take(
+        self, lines: Sequence[bytes | None], reader: rows.ReadRow | None
+    ) -> rows.ReadRow | None:
+        """What reads the next lines: of CSV, the first says so. Raises StoreUnavailable, and
+        RequestError for what ends the whole."""
+        for number, line in rows.numbered(lines, self._lines):
+            if reader is None:
+                reader, self.has_header = rows.csv_reader(line or b""), True
+                continue
+            if self._rows == MAX_ROWS:
+                await self.flush()
+                raise problems.BodyTooLarge(f"{MAX_ROWS} rows were taken, and these are more.")
+            self._rows += 1
+            self._take_row(number, line, reader)
+            if len(self._pending) >= _BATCH:
+                await self._store()
+        self._lines += len(lines)
+        return reader
+
+    def _take_row(self, number: int, line: bytes | None, reader: rows.ReadRow) -> None:
+        try:
+            if line is None:
+                raise rows.refuse("", f"is longer than {MAX_LINE} bytes")
+            one = self._people.check(registration.read_row(reader(line)))
+        except errors.InvalidMessage as error:
+            self._refuse(number, error)
+            return
+        before = self._pending.get(one.id)
+        if before is not None:
+            self._counts[Upserted.UNCHANGED if before == one else Upserted.CHANGED] += 1
+        self._pending[one.id] = one
+
+    def _refuse(self, number: int, error: errors.InvalidMessage) -> None:
+        self._refused += 1
+        if len(self._faults) < MAX_FAULTY_ROWS:
+            fault = error.faults[0]
+            self._faults.append({"row": number, "field": fault.field, "reason": fault.detail})
+
+    async def _store(self) -> None:
+        """Begin to write what is pending, when the batch before is written."""
+        await self._written()
+        batch, self._pending = list(self._pending.values()), {}
+        self._writing = asyncio.create_task(_put(self._people, self._caller, batch))
+
+    async def _written(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            for verdict in await writing:
+                self._counts[verdict] += 1
+
+    async def flush(self) -> None:
+        """Returns when everything is on disk. Raises StoreUnavailable."""
+        if self._pending:
+            await self._store()
+        await self._written()
+
+    async def close(self) -> None:
+        """Leave nothing running; what is being written is not cut off."""
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
+
+    def result(self) -> registration.BulkResult:
+        counts = self._counts
+        return {
+            "rows": self._rows,
+            "new": counts[Upserted.NEW],
+            "changed": counts[Upserted.CHANGED],
+            "unchanged": counts[Upserted.UNCHANGED],
+            "refused": self._refused,
+            "faults": self._faults,
+        }
+
+
+async def _put(
+    people: Recipients, caller: Caller, batch: Sequence[Recipient]
+) -> Sequence[Upserted]:
+    return await people.put(caller, batch)

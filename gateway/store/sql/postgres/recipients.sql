@@ -1,0 +1,130 @@
+-- name: known_recipients
+-- Which of these are kept, and whether as they are; nobody else changes them before we commit:
+-- (index, same). Ids in order.
+SELECT r.place - 1, p.body = r.body
+FROM unnest(:id::text[], :body::text[]) WITH ORDINALITY AS r (id, body, place)
+JOIN recipient p ON p.tenant = :tenant AND p.id = r.id
+ORDER BY p.id
+FOR UPDATE OF p;
+
+-- name: put_recipients
+-- Keep recipients, in place of those with their ids.
+INSERT INTO recipient (tenant, id, body, updated_ms)
+SELECT :tenant, id, body, :now_ms
+FROM unnest(:id::text[], :body::text[]) AS r (id, body)
+ORDER BY id COLLATE "C"
+ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body, updated_ms = excluded.updated_ms;
+
+-- name: lift_deaths
+-- Lift the bans that the deaths of devices brought which live again; reason: as the devices are
+-- given now.
+DELETE FROM suppression s
+USING unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
+    AS r (id, channel, hash, reason)
+JOIN recipient_address a ON a.hash = r.hash AND a.channel = r.channel
+    AND a.tenant = :tenant AND a.recipient = r.id
+WHERE a.reason <> '' AND r.reason = ''
+  AND s.channel = a.channel AND s.hash = a.hash AND s.sender = '' AND s.tenant = ''
+  AND s.reason = 'hard_bounce' AND s.detail = a.reason;
+
+-- name: drop_addresses
+-- Addresses of recipients that get others.
+DELETE FROM recipient_address
+WHERE tenant = :tenant AND recipient = ANY (:id::text[]);
+
+-- name: put_addresses
+-- By what recipients are found.
+INSERT INTO recipient_address (channel, hash, tenant, recipient, reason)
+SELECT channel, hash, :tenant, id, reason
+FROM unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
+    AS r (id, channel, hash, reason)
+ON CONFLICT DO NOTHING;
+
+-- name: read_recipients
+-- Those of these that are kept: (body, updated_ms)
+SELECT body, updated_ms FROM recipient WHERE tenant = :tenant AND id = ANY (:id::text[]);
+
+-- name: list_recipients
+-- A page, by id: (body, updated_ms).
+SELECT body, updated_ms FROM recipient
+WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: find_recipients
+-- Who has these addresses: (channel, hash, recipient).
+SELECT a.channel, a.hash, a.recipient
+FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
+JOIN recipient_address a ON a.hash = r.hash AND a.channel = r.channel AND a.tenant = :tenant;
+
+-- name: owners
+-- Recipients of all tenants that have a device; nobody else changes them before we commit:
+-- (tenant, body).
+SELECT p.tenant, p.body
+FROM recipient_address a
+JOIN recipient p ON p.tenant = a.tenant AND p.id = a.recipient
+WHERE a.hash = :hash AND a.channel = 'push' AND a.reason = ''
+ORDER BY p.tenant, p.id
+FOR UPDATE OF p;
+
+-- name: note_death
+-- A device is dead, whoever has it.
+UPDATE recipient_address SET reason = :reason
+WHERE hash = :hash AND channel = 'push' AND reason = '';
+
+-- name: erase_recipient
+-- Forget one.
+DELETE FROM recipient WHERE tenant = :tenant AND id = :id;
+
+-- name: put_named
+-- Messages that name a recipient.
+INSERT INTO message_recipient (tenant, recipient, message)
+SELECT * FROM unnest(:tenant::text[], :recipient::text[], :message::uuid[]);
+
+-- name: named
+-- Ids of messages that name a recipient, oldest first.
+SELECT message::text FROM message_recipient
+WHERE tenant = :tenant AND recipient = :recipient ORDER BY message LIMIT :limit;
+
+-- name: messages_holding
+-- Of the next messages of all tenants, those of one whose body is like one of some patterns:
+-- (message, whether it is).
+SELECT id::text, tenant = :tenant AND body ILIKE ANY (:patterns::text[])
+FROM (SELECT id, tenant, body FROM message
+      WHERE id > :after::uuid ORDER BY id LIMIT :limit) m
+ORDER BY id;
+
+-- name: erase_bodies
+-- Overwrite messages.
+UPDATE message SET body = r.body
+FROM unnest(:message::uuid[], :body::text[]) AS r (message, body)
+WHERE message.id = r.message AND message.id BETWEEN :first::uuid AND :last::uuid;
+
+-- name: erase_attempts
+-- Providers' words may name the address.
+UPDATE attempt SET detail = ''
+WHERE message = ANY (:message::uuid[]) AND detail <> ''
+  AND message BETWEEN :first::uuid AND :last::uuid;
+
+-- name: erase_receipts
+-- The same of receipts.
+UPDATE receipt SET detail = ''
+WHERE message = ANY (:message::uuid[]) AND detail <> ''
+  AND message BETWEEN :first::uuid AND :last::uuid;
+
+-- name: erase_named
+-- That messages named somebody.
+DELETE FROM message_recipient WHERE message = ANY (:message::uuid[]);
+
+-- name: erase_contacts
+-- That these messages were the latest to somebody.
+DELETE FROM contact WHERE (provider, hash) IN (
+    SELECT a.provider, h.hash
+    FROM attempt a CROSS JOIN unnest(:hashes::text[]) AS h (hash)
+    WHERE a.message = ANY (:message::uuid[]) AND a.message BETWEEN :first::uuid AND :last::uuid)
+AND message = ANY (:message::uuid[]);
+
+-- name: purge_named
+-- Which messages that are gone named somebody.
+DELETE FROM message_recipient WHERE (tenant, recipient, message) IN (
+    SELECT tenant, recipient, message FROM message_recipient
+    WHERE message < :before ORDER BY message LIMIT :limit
+    FOR UPDATE SKIP LOCKED);

@@ -1,0 +1,20 @@
+-- name: add_habits
+-- Count tries and what came of them. rows: [[subject, channel, month, tries, reached], …], each
+-- place once
+INSERT INTO habit AS h (subject, channel, month, tries, reached)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each(:rows)
+WHERE true
+ON CONFLICT (subject, channel, month) DO UPDATE
+SET tries = h.tries + excluded.tries, reached = h.reached + excluded.reached;
+
+-- name: habits
+-- rows: [subject, …]; gives [[subject, channel, month, tries, reached], …]
+SELECT coalesce(json_group_array(json_array(h.subject, h.channel, h.month, h.tries, h.reached)),
+                '[]')
+FROM jsonb_each(:rows) r
+JOIN habit h ON h.subject = r.value;
+
+-- name: purge_habits
+-- Months that count for nothing any more.
+DELETE FROM habit WHERE (subject, channel, month) IN (
+    SELECT subject, channel, month FROM habit WHERE month < :month LIMIT :limit);

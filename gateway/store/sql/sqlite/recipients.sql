@@ -1,0 +1,123 @@
+-- name: known_recipients
+-- Which of these are kept, and whether as they are. rows: [[id, body], …]; gives [[index, 1 if it
+-- is the same], …]
+SELECT coalesce(json_group_array(json_array(r.key, p.body = r.value ->> 1)), '[]')
+FROM jsonb_each(:rows) r
+CROSS JOIN recipient p ON p.tenant = :tenant AND p.id = r.value ->> 0;
+
+-- name: put_recipients
+-- Keep recipients, in place of those with their ids. rows: [[id, body], …]
+INSERT INTO recipient (tenant, id, body, updated_ms)
+SELECT :tenant, value ->> 0, value ->> 1, :now_ms FROM jsonb_each(:rows)
+WHERE true
+ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body, updated_ms = excluded.updated_ms;
+
+-- name: lift_deaths
+-- Lift the bans that the deaths of devices brought which live again. rows: [[id, channel, hash,
+-- reason], …], as the devices are given now
+DELETE FROM suppression
+WHERE reason = 'hard_bounce' AND (channel, hash, tenant, sender, detail) IN (
+    SELECT a.channel, a.hash, '', '', a.reason
+    FROM jsonb_each(:rows) r
+    CROSS JOIN recipient_address a ON a.hash = r.value ->> 2 AND a.channel = r.value ->> 1
+        AND a.tenant = :tenant AND a.recipient = r.value ->> 0
+    WHERE a.reason <> '' AND r.value ->> 3 = '');
+
+-- name: drop_addresses
+-- Addresses of recipients that get others. rows: [id, …]
+DELETE FROM recipient_address
+WHERE (tenant, recipient) IN (SELECT :tenant, value FROM jsonb_each(:rows));
+
+-- name: put_addresses
+-- By what recipients are found. rows: [[id, channel, hash, reason], …]
+INSERT OR IGNORE INTO recipient_address (channel, hash, tenant, recipient, reason)
+SELECT value ->> 1, value ->> 2, :tenant, value ->> 0, value ->> 3 FROM jsonb_each(:rows);
+
+-- name: read_recipients
+-- Those of these that are kept. rows: [id, …]; gives [[body, updated_ms], …], the bodies spliced in as they are stored
+SELECT '[' || coalesce(group_concat('[' || p.body || ',' || p.updated_ms || ']'), '') || ']'
+FROM jsonb_each(:rows) r
+CROSS JOIN recipient p ON p.tenant = :tenant AND p.id = r.value;
+
+-- name: list_recipients
+-- A page, by id. Gives [[body, updated_ms], …]
+SELECT '[' || coalesce(group_concat('[' || body || ',' || updated_ms || ']'), '') || ']'
+FROM (SELECT body, updated_ms FROM recipient
+      WHERE tenant = :tenant AND id > :after
+      ORDER BY id LIMIT :limit);
+
+-- name: find_recipients
+-- Who has these addresses. rows: [[channel, hash], …]; gives [[channel, hash, recipient], …]
+SELECT coalesce(json_group_array(json_array(a.channel, a.hash, a.recipient)), '[]')
+FROM jsonb_each(:rows) r
+CROSS JOIN recipient_address a ON a.hash = r.value ->> 1 AND a.channel = r.value ->> 0
+    AND a.tenant = :tenant;
+
+-- name: owners
+-- Recipients of all tenants that have a device. Gives [[tenant, body], …]
+SELECT coalesce(json_group_array(json_array(p.tenant, p.body)), '[]')
+FROM recipient_address a
+JOIN recipient p ON p.tenant = a.tenant AND p.id = a.recipient
+WHERE a.hash = :hash AND a.channel = 'push' AND a.reason = '';
+
+-- name: note_death
+-- A device is dead, whoever has it.
+UPDATE recipient_address SET reason = :reason
+WHERE hash = :hash AND channel = 'push' AND reason = '';
+
+-- name: erase_recipient
+-- Forget one.
+DELETE FROM recipient WHERE tenant = :tenant AND id = :id;
+
+-- name: put_named
+-- Messages that name a recipient. rows: [[tenant, recipient, message], …]
+INSERT INTO message_recipient (tenant, recipient, message)
+SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(:rows);
+
+-- name: named
+-- Messages that name a recipient. Gives [message, …], oldest first
+SELECT coalesce(json_group_array(message), '[]')
+FROM (SELECT message FROM message_recipient
+      WHERE tenant = :tenant AND recipient = :recipient ORDER BY message LIMIT :limit);
+
+-- name: messages_holding
+-- Of the next messages of all tenants, those of one whose body is like one of some patterns.
+-- patterns: [pattern, …]; gives [[message, 1 if it is], …]
+SELECT coalesce(json_group_array(json_array(id, held)), '[]')
+FROM (SELECT m.id, m.tenant = :tenant AND EXISTS (
+          SELECT 1 FROM jsonb_each(:patterns) p WHERE m.body LIKE p.value ESCAPE '\') AS held
+      FROM message m WHERE m.id > :after ORDER BY m.id LIMIT :limit);
+
+-- name: erase_bodies
+-- Overwrite messages. rows: [[message, body], …]
+UPDATE message SET body = r.value ->> 1
+FROM jsonb_each(:rows) r WHERE message.id = r.value ->> 0;
+
+-- name: erase_attempts
+-- Providers' words may name the address. rows: [message, …]
+UPDATE attempt SET detail = ''
+WHERE message IN (SELECT value FROM jsonb_each(:rows)) AND detail <> '';
+
+-- name: erase_receipts
+-- The same of receipts. rows: [message, …]
+UPDATE receipt SET detail = ''
+WHERE message IN (SELECT value FROM jsonb_each(:rows)) AND detail <> '';
+
+-- name: erase_named
+-- That messages named somebody. rows: [message, …]
+DELETE FROM message_recipient WHERE message IN (SELECT value FROM jsonb_each(:rows));
+
+-- name: erase_contacts
+-- That these messages were the latest to somebody. rows: [message, …], hashes: [hash, …]
+DELETE FROM contact WHERE (provider, hash) IN (
+    SELECT a.provider, h.value
+    FROM jsonb_each(:rows) r
+    CROSS JOIN attempt a ON a.message = r.value
+    CROSS JOIN jsonb_each(:hashes) h)
+AND message IN (SELECT value FROM jsonb_each(:rows));
+
+-- name: purge_named
+-- Which messages that are gone named somebody.
+DELETE FROM message_recipient WHERE (tenant, recipient, message) IN (
+    SELECT tenant, recipient, message FROM message_recipient
+    WHERE message < :before ORDER BY message LIMIT :limit);

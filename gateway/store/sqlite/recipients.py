@@ -1,0 +1,153 @@
+"""Recipients on SQLite."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from gateway.model.message import MessageId
+from gateway.model.recipient import Kept, Recipient, Upserted, decode, encode, without_device
+from gateway.store import recipients as base
+from gateway.store.people import by_address, like, put_apart
+from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
+
+_KEPT = msgspec.json.Decoder(list[tuple[Recipient, int]])
+
+
+class SqliteRecipients:
+    """Implements store.recipients.Recipients."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def upsert_recipients(
+        self, tenant: str, rows: Sequence[base.RecipientRow], *, now_ms: int
+    ) -> Sequence[Upserted]:
+        if not rows:
+            return ()
+        bodies = [(one.recipient.id, encode(one.recipient)) for one in rows]
+        packed = dump(bodies)
+        return await self._engine.write(
+            lambda connection: _upsert(connection, tenant, rows, bodies, packed, now_ms)
+        )
+
+    async def recipients(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Kept]:
+        found = await self._kept("read_recipients", tenant=tenant, rows=dump(ids))
+        return {one.recipient.id: one for one in found}
+
+    async def list_recipients(self, tenant: str, *, after: str, limit: int) -> Sequence[Kept]:
+        return await self._kept("list_recipients", tenant=tenant, after=after, limit=limit)
+
+    async def _kept(self, query: str, **values: Any) -> Sequence[Kept]:
+        text = await self._engine.read(lambda connection: call(connection, query, **values))
+        return [
+            Kept(recipient=recipient, updated_ms=updated_ms)
+            for recipient, updated_ms in _KEPT.decode(text)
+        ]
+
+    async def find_recipients(
+        self, tenant: str, addresses: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Sequence[str]]:
+        found = await self._engine.read(
+            lambda connection: call_json(
+                connection, "find_recipients", tenant=tenant, rows=dump(addresses)
+            )
+        )
+        return by_address(found)
+
+    async def mark_dead(self, dead: base.DeadDevice, *, now_ms: int) -> int:
+        return await self._engine.write(lambda connection: _mark_dead(connection, dead, now_ms))
+
+    async def erase_recipient(self, tenant: str, recipient: str) -> bool:
+        def work(connection: apsw.Connection) -> bool:
+            call(connection, "drop_addresses", tenant=tenant, rows=dump([recipient]))
+            call(connection, "erase_recipient", tenant=tenant, id=recipient)
+            return connection.changes() > 0
+
+        return await self._engine.write(work)
+
+    async def messages_naming(
+        self, tenant: str, recipient: str, *, limit: int
+    ) -> Sequence[MessageId]:
+        found: list[MessageId] = await self._engine.read(
+            lambda connection: call_json(
+                connection, "named", tenant=tenant, recipient=recipient, limit=limit
+            )
+        )
+        return found
+
+    async def messages_holding(
+        self, tenant: str, texts: Sequence[str], *, after: str, limit: int
+    ) -> base.Scanned:
+        found = await self._engine.read(
+            lambda connection: call_json(
+                connection,
+                "messages_holding",
+                tenant=tenant,
+                patterns=dump([like(one) for one in texts]),
+                after=after,
+                limit=limit,
+            )
+        )
+        return base.Scanned(
+            found=[id_ for id_, held in found if held],
+            cursor=found[-1][0] if len(found) == limit else "",
+        )
+
+    async def erase_messages(
+        self, bodies: Mapping[MessageId, str], *, hashes: Sequence[str], now_ms: int
+    ) -> None:
+        ids = list(bodies)
+
+        def work(connection: apsw.Connection) -> None:
+            run(connection, "erase_bodies", list(bodies.items()))
+            if ids:
+                call(connection, "erase_contacts", rows=dump(ids), hashes=dump(hashes))
+            for query in ("erase_attempts", "erase_receipts", "erase_named", "free_dedupe"):
+                run(connection, query, ids)
+            events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
+            run(connection, "put_events", events)
+
+        await self._engine.write(work)
+
+
+def _upsert(
+    connection: apsw.Connection,
+    tenant: str,
+    rows: Sequence[base.RecipientRow],
+    bodies: Sequence[tuple[str, str]],
+    packed: str,
+    now_ms: int,
+) -> Sequence[Upserted]:
+    """packed: the bodies as the queries take them."""
+    known = call_json(connection, "known_recipients", tenant=tenant, rows=packed)
+    verdicts, others = put_apart(known, len(rows))
+    if len(others) < len(rows):
+        packed = dump([bodies[place] for place in others])
+    if not others:
+        return verdicts
+    changed = [rows[place].recipient.id for place in others if verdicts[place] is Upserted.CHANGED]
+    addresses = dump(
+        [
+            (rows[place].recipient.id, one.channel, one.hash, one.reason)
+            for place in others
+            for one in rows[place].addresses
+        ]
+    )
+    call(connection, "put_recipients", tenant=tenant, rows=packed, now_ms=now_ms)
+    if changed:
+        call(connection, "lift_deaths", tenant=tenant, rows=addresses)
+        call(connection, "drop_addresses", tenant=tenant, rows=dump(changed))
+    call(connection, "put_addresses", tenant=tenant, rows=addresses)
+    return verdicts
+
+
+def _mark_dead(connection: apsw.Connection, dead: base.DeadDevice, now_ms: int) -> int:
+    owners = call_json(connection, "owners", hash=dead.hash)
+    for tenant, body in owners:
+        marked = without_device(decode(body), dead.device)
+        rows = dump([(marked.id, encode(marked))])
+        call(connection, "put_recipients", tenant=tenant, rows=rows, now_ms=now_ms)
+    call(connection, "note_death", hash=dead.hash, reason=dead.device.reason)
+    return len(owners)

@@ -1,0 +1,128 @@
+"""Chains in the best order for whom they are for: wishes, what has reached them, cost."""
+
+from typing import Any
+
+import pytest
+
+from gateway.model import wire
+from gateway.model.errors import InvalidMessage
+from gateway.model.message import ChainOrder
+from gateway.model.recipient import Recipient
+from gateway.model.submission import StepRequest, To
+
+LI: dict[str, Any] = {"phone": "+8613800138000", "email": "li@example.com"}
+CHAIN = [{"channel": "sms"}, {"channel": "email"}]
+BEST: dict[str, Any] = {"categories": {"service": {"order": "best", "chain": CHAIN}}}
+DELIVERED = wire.ReceiptEvent.DELIVERED
+
+
+@pytest.fixture
+async def world(make_world: Any) -> Any:
+    return await make_world(**BEST)
+
+
+async def put(world: Any, tenant: str, **more: Any) -> None:
+    await world.recipients.put(world.caller(tenant), [Recipient(id="li", **LI, **more)])
+
+
+async def known(world: Any, **more: Any) -> None:
+    await put(world, "billing", **more)
+
+
+async def send(world: Any, **fields: Any) -> list[str]:
+    """The accounts that had it."""
+    id_ = await world.post(
+        **{"to": To(recipient="li"), "content": {"text": "t", "subject": "s"}, **fields}
+    )
+    await world.settle()
+    return list(world.attempts()[id_])
+
+
+async def test_what_the_recipient_asked_for_comes_first(world: Any) -> None:
+    await known(world, preferences={"service": ("email",)})
+    world.start()
+
+    assert await send(world) == ["m"]
+
+
+async def test_timeline_says_why(world: Any) -> None:
+    await known(world, preferences={"service": ("email",)})
+
+    id_ = await world.post(to=To(recipient="li"), content={"text": "t", "subject": "s"})
+
+    found = await world.desk.read(world.caller(), id_)
+    assert [(one.event, one.detail) for one in found.timeline][1:] == [
+        ("chosen", "email: asked for; sms: not tried yet")
+    ]
+
+
+async def test_what_did_not_reach_them_comes_later(world: Any) -> None:
+    await known(world)
+    world.start()
+    world.also(world.upkeep.run())
+
+    before = [await send(world) for _ in range(12)]
+    await world.sleep(3.0)
+
+    assert before[0] == ["a"]
+    assert await send(world) == ["m"]
+
+
+async def test_what_was_delivered_stays_first(world: Any) -> None:
+    await known(world)
+    world.start()
+    world.also(world.upkeep.run())
+
+    for nth in range(12):
+        await send(world)
+        message = world.senders["a"].calls[nth].message
+        await world.report("a", wire.DeliveryReceipt(event=DELIVERED, reference=message.reference))
+    await world.sleep(3.0)
+
+    assert await send(world) == ["a"]
+
+
+async def test_people_of_other_tenants_are_others(world: Any) -> None:
+    await known(world)
+    await put(world, "shop")
+    world.start()
+    world.also(world.upkeep.run())
+    for _ in range(12):
+        await send(world)
+    await world.sleep(3.0)
+
+    assert await send(world, tenant="shop") == ["a"]
+
+
+async def test_chain_of_the_message_is_taken_as_it_is(world: Any) -> None:
+    await known(world, preferences={"service": ("email",)})
+    world.start()
+    chain = (StepRequest(channel="sms"), StepRequest(channel="email"))
+
+    assert await send(world, chain=chain) == ["a"]
+    assert await send(world, chain=chain, order=ChainOrder.BEST) == ["m"]
+    assert await send(world, order=ChainOrder.GIVEN) == ["a"]
+
+
+COSTS = {"providers": {"a": {"cost": 0.05}, "b": {"cost": 0.04}, "m": {"cost": 0.001}}}
+
+
+async def test_what_costs_more_than_somebody_is_worth_is_left_out(make_world: Any) -> None:
+    rule = {**BEST["categories"]["service"], "budget": 0.01, "budgets": {"gold": 1.0}}
+    world = await make_world(categories={"service": rule}, **COSTS)
+    await known(world, preferences={"service": ("sms",)})
+    world.start()
+
+    assert await send(world) == ["m"]
+    await known(world, preferences={"service": ("sms",)}, tier="gold")
+    assert await send(world) == ["a"]
+
+
+async def test_nothing_within_the_budget_is_refused(make_world: Any) -> None:
+    rule = {**BEST["categories"]["service"], "budget": 0.0001}
+    world = await make_world(categories={"service": rule}, **COSTS)
+
+    with pytest.raises(InvalidMessage) as refused:
+        await world.post()
+
+    assert "over the budget" in str(refused.value.faults)
