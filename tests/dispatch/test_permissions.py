@@ -210,7 +210,7 @@ async def test_suppressed_recipient_gets_nothing_at_any_address(
 ) -> None:
     await permissions.suppress(world.caller(), [ban(USER)])
 
-    async def service(**to: str) -> str:
+    async def service(**to: Any) -> str:
         return await can_get(world, "service", to=To(**to))
 
     assert await service(email="a@example.com", recipient="user-42") == "suppressed"
@@ -389,15 +389,9 @@ async def test_after_an_opt_out_here_nothing_that_waits_is_started(
     waiting = [await world.post(category="offers", to=LI.to) for _ in range(20)]
     codes = [await world.post(category="otp", to=LI.to) for _ in range(3)]
 
-    async def leave() -> None:
-        withdrawal = Withdrawal(whom=LI, category="offers", source="hotline")
-        await permissions.withdraw(world.caller(), [withdrawal])
-        nonlocal left_at
-        left_at = world.clock.monotonic()
-
-    left_at = 0.0
     await world.sleep(9.9)
-    await leave()
+    withdrawal = Withdrawal(whom=LI, category="offers", source="hotline")
+    await permissions.withdraw(world.caller(), [withdrawal])
     await world.settle()
 
     assert {await world.state(one) for one in waiting} == {"suppressed"}
@@ -432,16 +426,18 @@ async def test_opt_out_amid_a_stream_stops_it_within_the_wait_of_a_row(
 
 
 def test_addresses_of_all_channels_can_be_named(world: Any, permissions: Permissions) -> None:
+    addresses: dict[str, dict[str, Any]] = {
+        "sms": {"phone": "+8613800138000"},
+        "rcs": {"phone": "+8613800138000"},
+        "email": {"email": "li@example.com"},
+        "push": {"push": (Device(app="ios", token="t"),)},
+        "wechat": {"wechat": "o-1"},
+        "wecom": {"wecom": "LiLei"},
+        "chat": {"chat": "C1"},
+        "webhook": {"url": "https://example.com"},
+    }
+
     for channel in wire.Channel:
-        fields: dict[str, Any] = {
-            "sms": {"phone": "+8613800138000"},
-            "rcs": {"phone": "+8613800138000"},
-            "email": {"email": "li@example.com"},
-            "push": {"push": (Device(app="ios", token="t"),)},
-            "wechat": {"wechat": "o-1"},
-            "wecom": {"wecom": "LiLei"},
-            "chat": {"chat": "C1"},
-            "webhook": {"url": "https://example.com"},
-        }[channel]
-        (name,) = permissions._names("billing", Whom(to=To(**fields), channel=channel))
-        assert name[0] == channel
+        whom = Whom(to=To(**addresses[channel]), channel=channel)
+        ((named, _),) = permissions._names("billing", whom)
+        assert named == channel

@@ -200,9 +200,10 @@ async def test_consent_is_for_one_tenant_category_and_name(store: Store) -> None
 async def test_later_wish_stands_whichever_came_first(store: Store, later: bool) -> None:
     early, late = replace(YES, agrees=not later), replace(YES, agrees=later, at_ms=20)
 
-    forwards = await store.take_wishes([early], now_ms=100) + await store.take_wishes(
-        [late], now_ms=100
-    )
+    forwards = [
+        *await store.take_wishes([early], now_ms=100),
+        *await store.take_wishes([late], now_ms=100),
+    ]
     after = await stands(store)
     again = await store.take_wishes([early], now_ms=100)
 
