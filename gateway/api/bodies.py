@@ -3,20 +3,22 @@
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 from aiohttp import web
 
 from gateway.api import problems
-from gateway.api.limits import MAX_DEPTH, MAX_STREAM, Limits
+from gateway.api.limits import MAX_DEPTH, MAX_FIELDS, MAX_STREAM, Limits
 from gateway.model.errors import Fault
 
 LIMITS = web.AppKey("limits", Limits)
 
 JSON = frozenset({"application/json"})
+FORM = frozenset({"application/x-www-form-urlencoded"})
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson"})
 
 #: 16 for the gzip wrapper, 15 for the largest window (zlib.h, inflateInit2).
@@ -44,6 +46,15 @@ async def read(request: web.Request, accepted: Collection[str]) -> bytes:
     if request.content_type not in accepted or not _is_utf8(request):
         raise problems.UnsupportedBody(f"Send {' or '.join(sorted(accepted))} in UTF-8.")
     return await read_raw(request)
+
+
+async def read_form(request: web.Request) -> Mapping[str, Sequence[str]]:
+    """The fields of a form as browsers post it, each with all its values."""
+    raw = await read(request, FORM)
+    try:
+        return parse_qs(raw.decode(), errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise problems.BadBody("The form cannot be read.") from None
 
 
 def _is_utf8(request: web.Request) -> bool:

@@ -9,6 +9,9 @@ MAX_BATCH = 1_000
 #: The largest page of a list, as `view.MessageFilter` promises.
 MAX_PAGE = 200
 
+#: Of a form.
+MAX_FIELDS = 1_000
+
 MAX_CHAIN = 10
 MAX_DEVICES = 20
 MAX_PHONE = 32

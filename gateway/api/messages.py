@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from gateway.api import bodies, problems, queries, shapes, submissions
+from gateway.api import batches, bodies, problems, queries, shapes, submissions
 from gateway.api.edge import REQUEST_ID, answer
-from gateway.api.limits import MAX_BATCH
 from gateway.api.services import SERVICES
 from gateway.model import errors
 from gateway.model.submission import Caller, Reading, Ticket, Verdict
@@ -64,39 +63,15 @@ async def submit_batch(request: web.Request, caller: Caller) -> web.Response:
     return _answer_batch(request, await intake.accept(caller, [_read_item(one) for one in items]))
 
 
-_Item = bodies.Parsed | problems.BadBody
-
-
-async def _read_batch(request: web.Request) -> Sequence[_Item]:
+async def _read_batch(request: web.Request) -> Sequence[batches.Item]:
     """The messages of a batch, none of them looked at. Raises RequestError for the whole."""
     if _KEY_HEADER in request.headers:
         raise problems.InvalidRequest("In a batch, each message carries its own idempotency_key.")
-    raw = await bodies.read(request, bodies.JSON | bodies.NDJSON)
-    if request.content_type in bodies.NDJSON:
-        items: Sequence[_Item] = _bounded_lines(raw)
-    else:
-        parsed = bodies.parse(raw)
-        if not isinstance(parsed.value, list):
-            raise errors.InvalidMessage("A batch is a JSON array of messages.")
-        items = [bodies.Parsed(one, parsed.suspect) for one in parsed.value]
-    if not 1 <= len(items) <= MAX_BATCH:
-        raise errors.InvalidMessage(f"A batch has 1 to {MAX_BATCH} messages.")
-    return items
+    return await batches.read(request, "messages")
 
 
-def _bounded_lines(raw: bytes) -> Sequence[_Item]:
-    """One more than allowed at most: the rest need not be read to refuse them."""
-    lines = bodies.parse_lines(raw)
-    return [line for line, _ in zip(lines, range(MAX_BATCH + 1), strict=False)]
-
-
-def _read_item(item: _Item) -> Reading:
-    if isinstance(item, problems.BadBody):
-        return item
-    try:
-        return submissions.read_batch_message(item)
-    except errors.RequestError as error:
-        return error
+def _read_item(item: batches.Item) -> Reading:
+    return batches.read_item(item, submissions.read_batch_message)
 
 
 def _answer_batch(request: web.Request, verdicts: Sequence[Verdict]) -> web.Response:

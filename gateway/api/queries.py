@@ -1,6 +1,7 @@
 """What stands in addresses and query strings, to model values."""
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from aiohttp import web
@@ -11,11 +12,14 @@ from gateway.api.problems import InvalidRequest
 from gateway.api.spec import Query
 from gateway.content.recipients import check_recipient_id
 from gateway.model import errors
+from gateway.model.permission import Reason, SuppressionFilter
 from gateway.model.state import State
 from gateway.model.view import MessageFilter
+from gateway.model.wire import Channel
 
 _MESSAGE = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NAME = re.compile(r"[\x21-\x7e]{1,100}")
+_RECORD = re.compile(r"^[1-9][0-9]{0,17}$", re.ASCII)
 _INSTANT = {"type": "string", "format": "date-time"}
 
 FILTERS = (
@@ -52,6 +56,30 @@ PAGE = (
 )
 _NAMES = frozenset(one.name for one in FILTERS)
 
+SUPPRESSIONS = (
+    Query(
+        name="channel", description="On this channel", schema={"enum": [str(c) for c in Channel]}
+    ),
+    Query(name="reason", description="For this reason", schema={"enum": [str(r) for r in Reason]}),
+    next(one for one in FILTERS if one.name == "category"),
+    Query(
+        name="everybody",
+        description="Those that hold for all tenants; needs the scope admin",
+        schema={"enum": ["true", "false"], "default": "false"},
+    ),
+    Query(
+        name="cursor",
+        description="`next_cursor` of the page before",
+        schema={"type": "string", "pattern": _RECORD.pattern},
+    ),
+    Query(
+        name="limit",
+        description="Suppressions in a page",
+        schema={"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50},
+    ),
+)
+_SUPPRESSION_NAMES = frozenset(one.name for one in SUPPRESSIONS)
+
 
 def message_id(request: web.Request) -> str:
     """The id of the address. What cannot be one is NotFound, as an unknown one is."""
@@ -72,8 +100,7 @@ def name(request: web.Request, key: str) -> str:
 def message_filter(request: web.Request) -> MessageFilter:
     """The filters of a list. Raises InvalidRequest, also for unknown and repeated parameters."""
     query = request.query
-    if set(query) - _NAMES or len(query) != len(set(query)):
-        raise _invalid("query", f"takes each of {', '.join(sorted(_NAMES))} once")
+    _check_names(request, _NAMES)
     return MessageFilter(
         state=_state(query.get("state")),
         category=_category(query.get("category")),
@@ -84,12 +111,45 @@ def message_filter(request: web.Request) -> MessageFilter:
     )
 
 
+def suppression_filter(request: web.Request, tenant: str) -> SuppressionFilter:
+    """The same for suppressions."""
+    query = request.query
+    _check_names(request, _SUPPRESSION_NAMES)
+    return SuppressionFilter(
+        tenant="" if _one_of("everybody", query, ("true", "false")) == "true" else tenant,
+        channel=_one_of("channel", query, Channel),
+        reason=_one_of("reason", query, Reason),
+        category=_category(query.get("category")),
+        cursor=_record(query.get("cursor")),
+        limit=_limit(query.get("limit", "50")),
+    )
+
+
+def _check_names(request: web.Request, known: Collection[str]) -> None:
+    query = request.query
+    if set(query).difference(known) or len(query) != len(set(query)):
+        raise _invalid("query", f"takes each of {', '.join(sorted(known))} once")
+
+
+def _one_of(field: str, query: Mapping[str, str], known: Iterable[str]) -> str:
+    value = query.get(field, "")
+    if field in query and value not in {str(one) for one in known}:
+        raise _invalid(field, f"is one of {', '.join(known)}")
+    return value
+
+
+def _record(value: str | None) -> int:
+    if value is None:
+        return 0
+    if not _RECORD.fullmatch(value):
+        raise _invalid("cursor", "is the next_cursor of an earlier page")
+    return int(value)
+
+
 def recipient_page(request: web.Request) -> tuple[str, int]:
     """(id to go on after, '' from the start; how many). Raises InvalidRequest."""
     query = request.query
-    names = {one.name for one in PAGE}
-    if set(query) - names or len(query) != len(set(query)):
-        raise _invalid("query", f"takes each of {', '.join(sorted(names))} once")
+    _check_names(request, {one.name for one in PAGE})
     cursor = query.get("cursor", "")
     try:
         after = check_recipient_id(cursor) if "cursor" in query else ""

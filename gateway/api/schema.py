@@ -31,7 +31,15 @@ _EITHER = ConfigDict(
 )
 
 #: Event types that an endpoint may ask for.
-EVENTS = tuple(sorted(f"message.{one}" for one in [*state.REPORTED, "received"]))
+EVENTS = tuple(
+    sorted(
+        [
+            *(f"message.{one}" for one in [*state.REPORTED, "received"]),
+            "recipient.unsubscribed",
+            "recipient.resubscribed",
+        ]
+    )
+)
 
 ChannelName = Literal["sms", "email", "push", "wechat", "wecom", "rcs", "chat", "webhook"]
 PriorityName = Literal["critical", "high", "normal", "bulk"]

@@ -1,6 +1,6 @@
 """What the edge needs from the layers below, as protocols: it knows no concrete class."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,7 +8,18 @@ from aiohttp import web
 
 from gateway.clock import Clock
 from gateway.model import view, wire
+from gateway.model.errors import RequestError
+from gateway.model.permission import Choice, Suppression, SuppressionFilter
 from gateway.model.recipient import Erased, Kept, Recipient, Upserted
+from gateway.model.recording import (
+    Judged,
+    Lift,
+    NewConsent,
+    NewSuppression,
+    Recorded,
+    Whom,
+    Withdrawal,
+)
 from gateway.model.submission import Caller, Preview, Reading, Submission, Verdict
 
 
@@ -110,7 +121,7 @@ class Recipients(Protocol):
 
 
 class Subscriptions(Protocol):
-    """How recipients leave a category, by the link in a mail."""
+    """How recipients leave categories and come back, by the link in a mail."""
 
     def known(self, token: str) -> bool:
         """Whether the link is one of ours. Changes nothing."""
@@ -118,6 +129,46 @@ class Subscriptions(Protocol):
 
     async def leave(self, token: str) -> bool:
         """False for a link of nobody's. Raises StoreUnavailable."""
+        ...
+
+    async def choices(self, token: str) -> Sequence[Choice] | None:
+        """What they can choose; None for a link of nobody's. Raises StoreUnavailable."""
+        ...
+
+    async def choose(self, token: str, wanted: Collection[str]) -> bool:
+        """These categories and no others; False as above. Raises StoreUnavailable."""
+        ...
+
+
+class Permissions(Protocol):
+    """What tenants record of consent and suppression. Every call may raise StoreUnavailable."""
+
+    async def put_consents(
+        self, caller: Caller, items: Sequence[NewConsent | RequestError]
+    ) -> Sequence[Judged]:
+        """One verdict each, in order; refusals are values, not raised. So with the others."""
+        ...
+
+    async def withdraw(
+        self, caller: Caller, items: Sequence[Withdrawal | RequestError]
+    ) -> Sequence[Judged]: ...
+
+    async def suppress(
+        self, caller: Caller, items: Sequence[NewSuppression | RequestError]
+    ) -> Sequence[Judged]: ...
+
+    async def lift(
+        self, caller: Caller, items: Sequence[Lift | RequestError]
+    ) -> Sequence[int | RequestError]:
+        """How many records each item took."""
+        ...
+
+    async def lookup(self, caller: Caller, whom: Whom) -> Recorded:
+        """Raises InvalidMessage."""
+        ...
+
+    async def list(self, caller: Caller, wanted: SuppressionFilter) -> Sequence[Suppression]:
+        """Raises Forbidden."""
         ...
 
 
@@ -157,6 +208,7 @@ class Services:
     receipts: Receipts
     recipients: Recipients
     subscriptions: Subscriptions
+    permissions: Permissions
     keys: Keys
     operations: Operations
     clock: Clock

@@ -38,7 +38,7 @@ def _submission(body: schema.NewMessage, key: str, posted: dict[str, Any]) -> Su
         raise InvalidMessage("The body does not fit; see faults.", [fault])
     # One call with all fields: building a frozen value twice would cost more than reading it.
     return Submission(
-        to=_to(body["to"]),
+        to=read_to(body["to"]),
         category=body.get("category", ""),
         priority=_PRIORITIES[body["priority"]] if "priority" in body else None,
         chain=tuple(map(_step, body["chain"])) if "chain" in body else (),
@@ -58,7 +58,8 @@ def _submission(body: schema.NewMessage, key: str, posted: dict[str, Any]) -> Su
     )
 
 
-def _to(body: schema.Addresses) -> To:
+def read_to(body: schema.Addresses) -> To:
+    """The addresses of one person, as posted."""
     addresses: dict[str, Any] = {**body}
     if "push" in body:
         addresses["push"] = tuple(Device(**one) for one in body["push"])

@@ -10,6 +10,7 @@ from gateway.api import (
     examples,
     messages,
     operations,
+    permission_table,
     queries,
     receipts,
     recipients,
@@ -285,6 +286,8 @@ _RECIPIENTS = (
 _RECEIPT = {200: Answer(description="What the provider wants to hear", content_type="*/*")}
 _RECEIPT_PROBLEMS = (400, 403, 404, 408, 413, 415)
 
+#: The link of a mail, and what can go wrong with a form there.
+_LINK, _FORM = "/u/{token}", (400, 408, 413, 415, 503)
 _PAGES = {
     200: Answer(description="A page", content_type="text/html"),
     404: Answer(description="A page: the link is nobody's", content_type="text/html"),
@@ -294,6 +297,7 @@ PUBLIC: Sequence[Route] = (
     *_MESSAGES,
     *_RECIPIENTS,
     *_WEBHOOKS,
+    *permission_table.ROUTES,
     _for_callers(
         "GET",
         "/v1/providers",
@@ -317,16 +321,18 @@ PUBLIC: Sequence[Route] = (
     *(
         _open(
             method,
-            "/u/{token}",
+            path,
             summary,
             "subscriptions",
             handler,
             _PAGES,
             problems,
         )
-        for method, summary, handler, problems in (
-            ("GET", "Ask before leaving", subscriptions.ask, ()),
-            ("POST", "Leave a category", subscriptions.leave, (400, 408, 413, 415, 503)),
+        for method, path, summary, handler, problems in (
+            ("GET", _LINK, "Ask before leaving", subscriptions.ask, ()),
+            ("POST", _LINK, "Leave a category", subscriptions.leave, _FORM),
+            ("GET", f"{_LINK}/preferences", "What you get", subscriptions.preferences, (503,)),
+            ("POST", f"{_LINK}/preferences", "Choose what you get", subscriptions.choose, _FORM),
         )
     ),
     _open(

@@ -33,6 +33,7 @@ from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.node import Pulse
 from gateway.dispatch.operations import Known, Operations
+from gateway.dispatch.permissions import Permissions
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.receipts import Receipts
@@ -170,14 +171,17 @@ class Assembly:
             clock,
             await self.store.secret("addresses"),
             by_consent=[name for name, one in settings.categories.items() if one.consent],
-            declinable=self._can_leave(),
+            declinable=[name for name, one in settings.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
         self._subscriptions = Subscriptions(
             self._bans,
+            self._bells,
+            clock,
             await self.store.secret("unsubscribe"),
             public_url=settings.api.public_url,
-            categories=self._can_leave(),
+            categories=settings.categories,
+            webhooks=self._reporter.moved,
         )
         self._replacing = Replacing(self.store, self._finisher)
         self._timetable = Timetable(settings)
@@ -193,9 +197,6 @@ class Assembly:
             self._wordings,
             self._subscriptions,
         )
-
-    def _can_leave(self) -> Sequence[str]:
-        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
 
     def _note_commit(self, seconds: float, works: int) -> None:
         self.metrics.commit_seconds.observe(seconds)
@@ -375,6 +376,7 @@ class Assembly:
                 categories=settings.categories,
             ),
             subscriptions=self._subscriptions,
+            permissions=Permissions(self.store, self._bans, clock, settings.categories),
             keys=keys,
             operations=self._operations,
             clock=clock,

@@ -31,6 +31,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "send": ("gateway.cli.send:send", "Send one message and show what becomes of it."),
     "key": ("gateway.cli.key:app", "Create, list and revoke API keys."),
     "dead": ("gateway.cli.dead:app", "List dead letters and send them again."),
+    "suppressions": (
+        "gateway.cli.suppressions:app",
+        "Import, list and lift suppressions.",
+    ),
     "migrate": (
         "gateway.cli.migrate:migrate",
         "Set up the store, or bring its schema up to date. No gateway may be using it.",

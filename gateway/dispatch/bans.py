@@ -1,8 +1,15 @@
 """Addresses that must not be written to: looked up in batches, added when a provider or the
 recipient says so.
 
-A ban holds for everybody and everything (a dead address, a complaint), or for one account and the
-categories that offer a way out (an opt-out).
+A ban holds for everybody or for one tenant, for all categories or for one, for all accounts or for
+one. One for a wish (an opt-out) holds for categories that can be refused and for no other: nobody
+misses a code because they wanted no more offers. All else (a dead address, a complaint, somebody's
+decision) holds for everything within its scope.
+
+How soon: what this process records counts at once. What another one does is read with each claim
+and at each acceptance once there is any ban; that there is a first one is noticed by `refresh`,
+every two seconds. A row waits three seconds at the most between its claim and its call
+(`calls.Calls`). So no message starts later than five seconds after a ban, on any node.
 """
 
 from collections import defaultdict
@@ -12,19 +19,31 @@ from gateway.clock import Clock
 from gateway.content.addresses import hash_address
 from gateway.model import wire
 from gateway.model.case import Claimed
+from gateway.model.permission import (
+    RECIPIENT,
+    Consent,
+    Hashed,
+    Outcome,
+    Reason,
+    Suppression,
+    Wish,
+    by_recipient,
+)
 from gateway.model.recipient import PushDevice
 from gateway.model.values import Value
 from gateway.store import base
 from gateway.store.recipients import DeadDevice
 
-#: (channel, keyed hash of the address), as the store keeps it.
-Hashed = tuple[str, str]
+#: Bans by name, as the store gives them.
+Found = Mapping[Hashed, Sequence[Suppression]]
 
 
 #: Why somebody is not written to who has not agreed to it.
 NO_CONSENT = "no recorded consent"
-#: Why somebody is not written to who has left a tenant's category.
-UNSUBSCRIBED = "unsubscribed"
+
+
+#: Reports of providers that are not about an address which does not exist.
+_KINDS = {str(wire.ReceiptEvent.COMPLAINED): Reason.COMPLAINT}
 
 
 class Ban(Value):
@@ -61,13 +80,14 @@ class Bans:
         those that a recipient can refuse and still get others. providers_of: the accounts of a
         lane."""
         self._by_consent = frozenset(by_consent)
-        self._can_leave = frozenset(declinable)
-        self._declinable = self._can_leave | self._by_consent
+        self._declinable = frozenset(declinable) | self._by_consent
         self._providers_of = providers_of
         self._store = store
         self._clock = clock
         self._key = key
         self._any: bool | None = None
+        #: bans that this process has recorded
+        self._news = 0
 
     def hashed(self, channel: wire.Channel, address: wire.Address) -> Hashed:
         """The store's name for an address on a channel."""
@@ -78,15 +98,25 @@ class Bans:
         return channel, hash_address(self._key, channel, value)
 
     def names(
-        self, tenant: str, category: str, channel: wire.Channel, address: wire.Address
+        self, tenant: str, channel: wire.Channel, address: wire.Address
     ) -> tuple[Hashed, ...]:
-        """All names under which an address may be banned, for messages of this category."""
+        """All names under which it may be banned, or permitted: the address, and somebody's id."""
         name = self.hashed(channel, address)
-        return (name, _refusal(tenant, category, name)) if category in self._can_leave else (name,)
+        if not address.recipient:
+            return (name,)
+        hash_ = self.hash_recipient(tenant, address.recipient)
+        return (name, (by_recipient(), hash_), (by_recipient(channel), hash_))
+
+    def hash_recipient(self, tenant: str, recipient: str) -> str:
+        """Of a tenant's own id of somebody; two tenants' ids have nothing to do with each other."""
+        return hash_address(self._key, RECIPIENT, f"{tenant}\0{recipient}")
 
     async def refresh(self) -> None:
         """See whether there are any bans at all, which spares the look-up while there are none."""
-        self._any = await self._store.has_suppressions()
+        news = self._news
+        found = await self._store.has_suppressions()
+        if found or news == self._news:  # else one came while we asked
+            self._any = found
 
     async def exist(self) -> bool:
         """Whether any address is banned; what another process added counts after a refresh."""
@@ -97,6 +127,7 @@ class Bans:
     def note_new(self) -> None:
         """There is a ban now."""
         self._any = True
+        self._news += 1
 
     async def of(self, rows: Sequence[Claimed], account: str) -> Sequence[Ban]:
         """For each row whether the account must not write to its address now."""
@@ -104,40 +135,50 @@ class Bans:
         if not asking and not await self.exist():
             return [FREE] * len(rows)
         names = [() if row.case.internal else self._names_of(row) for row in rows]
-        wanted = [name for every in names for name in every]
-        found = await self._store.suppressed(wanted) if wanted else {}
+        found = await self.among([name for every in names for name in every])
         refused = await self._refused(asking)
         return [
-            refused.get((row.case.id, row.step, row.part))
-            or self._ban(row.case.message.category, row.lane, account, reasons_of(found, every))
+            refused.get((row.case.id, row.step, row.part)) or self._ban(row, account, found, every)
             if every
             else FREE
             for row, every in zip(rows, names, strict=True)
         ]
 
     def _names_of(self, row: Claimed) -> tuple[Hashed, ...]:
-        return self.names(row.case.tenant, row.case.message.category, *target(row))
+        return self.names(row.case.tenant, *target(row))
 
-    def _ban(self, category: str, lane: str, account: str, reasons: Reasons) -> Ban:
-        if not reasons:
-            return FREE
+    def _ban(self, row: Claimed, account: str, found: Found, names: Sequence[Hashed]) -> Ban:
+        reasons = self.reasons(found, names, row.case.tenant, row.case.message.category)
         if reason := reasons.get(""):
             return Ban(reason=reason)
-        if category not in self._declinable or account not in reasons:
+        if account not in reasons:
             return FREE
-        others = [one for one in self._providers_of(lane) if one not in reasons]
+        others = [one for one in self._providers_of(row.lane) if one not in reasons]
         return Ban(reason=reasons[account], others=others)
 
-    def closed(self, category: str, lane: str, reasons: Reasons) -> str:
+    def reasons(self, found: Found, names: Sequence[Hashed], tenant: str, category: str) -> Reasons:
+        """What of all that is recorded under any of the names holds for a message."""
+        reasons: dict[str, str] = {}
+        for name in names:
+            for ban in found.get(name, ()):
+                if self._holds(ban, tenant, category):
+                    reasons.setdefault(ban.sender, ban.detail or str(ban.reason))
+        return reasons
+
+    def _holds(self, ban: Suppression, tenant: str, category: str) -> bool:
+        if ban.tenant not in ("", tenant) or ban.category not in ("", category):
+            return False
+        return ban.reason is not Reason.OPT_OUT or category in self._declinable
+
+    def closed(self, lane: str, reasons: Reasons) -> str:
         """Why no account of a lane may write to an address; '' when one may."""
         if not reasons:
             return ""
         if reason := reasons.get(""):
             return reason
         providers = self._providers_of(lane)
-        if category not in self._declinable or not providers:
-            return ""
-        return reasons[providers[0]] if all(one in reasons for one in providers) else ""
+        all_refused = providers and all(one in reasons for one in providers)
+        return reasons[providers[0]] if all_refused else ""
 
     async def _refused(self, rows: Sequence[Claimed]) -> Mapping[tuple[str, int, int], Ban]:
         """Of rows that need a permission those that have none any more, by message, step, part."""
@@ -146,22 +187,32 @@ class Bans:
             groups[row.case.tenant, row.case.message.category].append(row)
         refused: dict[tuple[str, int, int], Ban] = {}
         for (tenant, category), group in groups.items():
-            names = [self.hashed(*target(row)) for row in group]
-            given = await self.consented(tenant, category, names)
-            for row, name in zip(group, names, strict=True):
-                if name not in given:
+            names = [self._names_of(row) for row in group]
+            given = await self.consented(tenant, category, [one for each in names for one in each])
+            for row, every in zip(group, names, strict=True):
+                if given.isdisjoint(every):
                     refused[row.case.id, row.step, row.part] = Ban(reason=NO_CONSENT)
         return refused
 
-    async def among(self, names: Sequence[Hashed]) -> Mapping[Hashed, Reasons]:
-        """Reasons by name, for those that are banned."""
-        return await self._store.suppressed(names) if names else {}
+    async def among(self, names: Sequence[Hashed]) -> Found:
+        """What is recorded against any of them."""
+        if not names:
+            return {}
+        return await self._store.suppressed(names, now_ms=self._clock.now_ms())
+
+    async def consents(self, tenant: str, names: Sequence[Hashed]) -> Sequence[Consent]:
+        """What a tenant has recorded of any of them."""
+        return await self._store.consents(tenant, names, now_ms=self._clock.now_ms())
+
+    async def lift_records(self, tenant: str, ids: Sequence[int]) -> int:
+        """Forget bans of a tenant; how many."""
+        return await self._store.lift_records(tenant, ids)
 
     async def consented(
         self, tenant: str, category: str, names: Sequence[Hashed]
     ) -> frozenset[Hashed]:
         """Those with a recorded permission for a category."""
-        return await self._store.consented(tenant, category, names)
+        return await self._store.consented(tenant, category, names, now_ms=self._clock.now_ms())
 
     async def add(self, row: Claimed, *, reason: str, source: str, sender: str = "") -> None:
         """Ban the address of a row."""
@@ -176,49 +227,38 @@ class Bans:
         source: str,
         sender: str = "",
     ) -> None:
-        """sender: the account that it holds for, with what can be refused; '' all, and all."""
+        """reason: a provider's word for it. sender: the account that it holds for, with what can be
+        refused; '' all, and all."""
         if not _value(channel, address).strip(":"):
             return  # it was erased
-        self._any = True
-        name, now_ms = self.hashed(channel, address), self._clock.now_ms()
-        await self._store.suppress(
-            [name], reason=reason, source=source, now_ms=now_ms, sender=sender
+        (name, hash_), now_ms = self.hashed(channel, address), self._clock.now_ms()
+        ban = Suppression(
+            channel=name,
+            hash=hash_,
+            reason=Reason.OPT_OUT if sender else _KINDS.get(reason, Reason.HARD_BOUNCE),
+            detail=reason,
+            source=source,
+            sender=sender,
+            at_ms=now_ms,
         )
+        await self.put([ban])
         if channel is wire.Channel.PUSH and not sender:
             device = PushDevice(
                 app=address.app, token=address.token, reason=reason, since_ms=now_ms
             )
-            await self._store.mark_dead(DeadDevice(hash=name[1], device=device), now_ms=now_ms)
+            await self._store.mark_dead(DeadDevice(hash=hash_, device=device), now_ms=now_ms)
 
-    async def refuse(self, tenant: str, category: str, name: Hashed) -> None:
-        """Record that somebody wants no more of a tenant's category, and forget a permission.
+    async def put(self, bans: Sequence[Suppression]) -> None:
+        """Record bans."""
+        await self._store.suppress(bans)
+        self.note_new()
 
-        The refusal stands until it is lifted: a permission that is recorded later, as by lists
-        that are read in again and again, does not undo it.
-        """
-        self._any = True
-        await self._store.suppress(
-            [_refusal(tenant, category, name)],
-            reason=UNSUBSCRIBED,
-            source="recipient",
-            now_ms=self._clock.now_ms(),
-        )
-        await self._store.withdraw_consent(tenant, category, name)
-
-
-def _refusal(tenant: str, category: str, name: Hashed) -> Hashed:
-    """The name of a ban that holds for one category of one tenant."""
-    channel, hash_ = name
-    return f"{channel} category:{tenant}/{category}", hash_
-
-
-def reasons_of(found: Mapping[Hashed, Reasons], names: Sequence[Hashed]) -> Reasons:
-    """What is recorded under any of an address's names."""
-    reasons: dict[str, str] = {}
-    for name in names:
-        for account, reason in found.get(name, {}).items():
-            reasons.setdefault(account, reason)
-    return reasons
+    async def take(self, wishes: Sequence[Wish]) -> Sequence[Outcome]:
+        """Record what people agree to and refuse; of two wishes the later one holds."""
+        outcomes = await self._store.take_wishes(wishes, now_ms=self._clock.now_ms())
+        if not all(wish.agrees for wish in wishes):
+            self.note_new()
+        return outcomes
 
 
 def address_of(channel: wire.Channel, name: str) -> wire.Address:

@@ -106,7 +106,7 @@ class Composer:
         has reached the recipient before."""
         name, category = self._category(submission)
         self._check_kinds(submission)
-        to = _check_addresses(submission.to)
+        to = check_addresses(submission.to)
         start_ms = self._start_ms(submission, now_ms)
         life = submission.expires_in or category.expires_in
         if life > _LONGEST_LIFE:
@@ -227,7 +227,7 @@ class Composer:
         self, asked: StepRequest, field: str, submission: Submission, category: str, to: To
     ) -> Step | Skipped:
         channel = wire.Channel(asked.channel)
-        parts = _parts(to, channel)
+        parts = parts_of(to, channel)
         if not parts:
             return Skipped(channel=channel, reason=_NO_ADDRESS)
         lane = lane_rules.match(
@@ -327,7 +327,7 @@ def _invalid(field: str, detail: str) -> InvalidMessage:
     return InvalidMessage("the message cannot be sent as it is", [Fault(field, detail)])
 
 
-def _check_addresses(to: To) -> To:
+def check_addresses(to: To) -> To:
     """The addresses in canonical form. Raises InvalidMessage with every fault."""
     faults: list[Fault] = []
     checked = to
@@ -377,7 +377,8 @@ def _whom(to: To, known: Recipient | None, category: str) -> Whom | None:
     return replace(whom, **{name: value for name, value in said.items() if value})
 
 
-def _parts(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
+def parts_of(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
+    """Where a step of the channel goes; none without an address for it."""
     if channel is wire.Channel.PUSH:
         return tuple(
             wire.Address(app=device.app, token=device.token, recipient=to.recipient)

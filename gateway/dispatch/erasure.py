@@ -16,13 +16,14 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.clock import Clock
-from gateway.dispatch.bans import Bans, Hashed
+from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.habits import Habits
 from gateway.model import wire
 from gateway.model.case import Case
 from gateway.model.message import Message, MessageId, encode
+from gateway.model.permission import Hashed
 from gateway.model.recipient import Erased, Recipient
 from gateway.model.state import State
 from gateway.model.values import Value, replace

@@ -4,19 +4,25 @@ once.
 After claim `gate.decide` asks again, because all change while a message waits.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from gateway.dispatch import gate
-from gateway.dispatch.bans import NO_CONSENT, Bans, Hashed, Reasons, reasons_of
+from gateway.dispatch.bans import NO_CONSENT, Bans, Found
 from gateway.dispatch.compose import Plan
 from gateway.model import wire
 from gateway.model.case import EventRecord
 from gateway.model.errors import Fault, InvalidMessage, RequestError
 from gateway.model.hold import Hold
 from gateway.model.message import Mode, Skipped, Step
+from gateway.model.permission import Hashed
 from gateway.model.submission import Caller
 from gateway.model.values import Value, replace
 from gateway.rules.timing import Timetable
+
+#: Names with a recorded permission.
+Given: TypeAlias = frozenset[Hashed]
 
 
 class Judged(Value):
@@ -50,44 +56,52 @@ class Screen:
         """One verdict for each plan, in order; refused ones stay what they are."""
         good = [one for one in plans if isinstance(one, Plan)]
         banned = await self._banned(caller, good)
+        agreed = await self._agreed(caller, good)
         return [
-            one if isinstance(one, RequestError) else await self._judge_one(caller, one, banned)
+            one if isinstance(one, RequestError) else self._judge_one(caller, one, banned, agreed)
             for one in plans
         ]
 
-    async def _banned(self, caller: Caller, plans: Sequence[Plan]) -> Mapping[Hashed, Reasons]:
+    async def _banned(self, caller: Caller, plans: Sequence[Plan]) -> Found:
         if not plans or not await self._bans.exist():
             return {}
-        return await self._bans.among(
-            [
-                name
-                for plan in plans
-                for step in plan.message.chain
-                for part in step.parts
-                for name in self._names(caller, plan, step, part)
-            ]
-        )
+        return await self._bans.among([name for plan in plans for name in self._all(caller, plan)])
 
-    def _names(
-        self, caller: Caller, plan: Plan, step: Step, part: wire.Address
-    ) -> Sequence[Hashed]:
-        return self._bans.names(caller.tenant, plan.message.category, step.channel, part)
+    async def _agreed(self, caller: Caller, plans: Sequence[Plan]) -> Mapping[str, Given]:
+        """Names with a permission, by category."""
+        asking: dict[str, list[Hashed]] = defaultdict(list)
+        for plan in plans:
+            if plan.category.consent:
+                asking[plan.message.category] += self._all(caller, plan)
+        return {
+            category: await self._bans.consented(caller.tenant, category, names)
+            for category, names in asking.items()
+        }
 
-    async def _judge_one(
-        self, caller: Caller, plan: Plan, banned: Mapping[Hashed, Reasons]
+    def _all(self, caller: Caller, plan: Plan) -> Sequence[Hashed]:
+        return [
+            name
+            for step in plan.message.chain
+            for part in step.parts
+            for name in self._bans.names(caller.tenant, step.channel, part)
+        ]
+
+    def _judge_one(
+        self, caller: Caller, plan: Plan, banned: Found, agreed: Mapping[str, Given]
     ) -> Judged | RequestError:
+        category = plan.message.category
         if plan.category.consent:
-            plan = await self._with_consent(caller, plan)
+            plan = self._with_consent(caller, plan, agreed[category])
             if not plan.message.chain:
-                category = plan.message.category
                 fault = Fault("to", f"no recorded consent for category {category}")
                 return InvalidMessage("the recipient has not agreed to this", [fault])
         if not banned:
             return self._timed(plan)
 
         def why_not(step: Step, part: wire.Address) -> str:
-            reasons = reasons_of(banned, self._names(caller, plan, step, part))
-            return self._bans.closed(plan.message.category, step.lane, reasons)
+            names = self._bans.names(caller.tenant, step.channel, part)
+            reasons = self._bans.reasons(banned, names, caller.tenant, category)
+            return self._bans.closed(step.lane, reasons)
 
         left = _without(plan, why_not)
         if left.message.chain:
@@ -114,16 +128,10 @@ class Screen:
             return Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
         return _starting(left, [holds.get(step.channel) for step in left.message.chain])
 
-    async def _with_consent(self, caller: Caller, plan: Plan) -> Plan:
-        names = [
-            self._bans.hashed(step.channel, part)
-            for step in plan.message.chain
-            for part in step.parts
-        ]
-        given = await self._bans.consented(caller.tenant, plan.message.category, names)
-
+    def _with_consent(self, caller: Caller, plan: Plan, given: Given) -> Plan:
         def why_not(step: Step, part: wire.Address) -> str:
-            return "" if self._bans.hashed(step.channel, part) in given else NO_CONSENT
+            names = self._bans.names(caller.tenant, step.channel, part)
+            return NO_CONSENT if given.isdisjoint(names) else ""
 
         return _without(plan, why_not)
 

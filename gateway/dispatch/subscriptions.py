@@ -1,107 +1,205 @@
-"""How recipients leave a category of a tenant: the link in each mail, and what its use does.
+"""How recipients leave categories of a tenant and come back: the link in each mail, and its use.
 
-A link holds who leaves what, signed, and no address in clear: the store's hash of it. It does not
-run out, as people open old mail. RFC 8058 (one click), RFC 2369 (List-Unsubscribe).
+RFC 8058 (one click), RFC 2369 (List-Unsubscribe). What somebody does by a link is later than all
+that is recorded. It is about the address that the mail went to. The tenant hears of it by webhook,
+in the same commit, and of no more than it knew: channel, category, and its own id of the recipient
+if it gave us one with the mail.
 """
 
-import base64
-import binascii
-import hmac
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from gateway.clock import Clock
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.lanes import Bells
+from gateway.dispatch.links import Links, Place
+from gateway.dispatch.webhooks import LEFT, RETURNED, Moved
 from gateway.model import wire
-from gateway.model.case import Claimed
+from gateway.model.case import Claimed, NewMessage
+from gateway.model.permission import (
+    RECIPIENT,
+    Choice,
+    Hashed,
+    Reason,
+    Suppression,
+    Wish,
+    by_recipient,
+)
 from gateway.model.values import Value, replace
+from gateway.settings import Category
 
 _log = logging.getLogger(__name__)
 
-#: Octets of a signature: half of SHA-256, which nobody can guess either (RFC 2104 §5).
-_MAC = 16
-#: Octets of an address's hash, see `addresses.hash_address`.
-_HASH = 16
-#: Before what is signed, so that a later form can be told apart.
-_VERSION = b"\x01"
 #: Ends a feedback id: names the sender, in 5 to 15 characters, the same in all mail.
 _SENDER = "gateway"
+#: What is recorded as the source of a wish, and as its proof where it is a permission.
+_SOURCE, _PROOF = "recipient", "preferences page"
 
 
-class Place(Value):
-    """Who is to leave what."""
+class _State(Value):
+    """What is recorded about somebody and a tenant."""
 
-    tenant: str
-    category: str
-    channel: str
-    #: of the address
-    hash: str
+    #: refusals by the category, '' all of them
+    refused: Mapping[str, Suppression]
+    agreed: frozenset[str]
 
 
 class Subscriptions:
     """Makes links and honours them. Implements the edge's `Subscriptions`."""
 
     def __init__(
-        self, bans: Bans, key: bytes, *, public_url: str, categories: Collection[str]
+        self,
+        bans: Bans,
+        bells: Bells,
+        clock: Clock,
+        key: bytes,
+        *,
+        public_url: str,
+        categories: Mapping[str, Category],
+        webhooks: Callable[[Moved], Sequence[NewMessage]],
     ) -> None:
-        """key: secret, of the store. categories: those that can be left."""
+        """key: secret, of the store. categories: all that are configured."""
         self._bans = bans
-        self._key = key
-        self._categories = frozenset(categories)
+        self._bells = bells
+        self._clock = clock
+        self._links = Links(key)
+        self._categories = {
+            name: one for name, one in categories.items() if one.unsubscribe or one.consent
+        }
+        self._webhooks = webhooks
         # one click needs https (RFC 8058 §3.1)
-        self._links = f"{public_url}/u/" if public_url.startswith("https://") else ""
+        self._url = f"{public_url}/u/" if public_url.startswith("https://") else ""
 
     def prepare(self, row: Claimed, content: wire.Content) -> wire.Content:
         """The content with the headers that its category asks for; the caller's own link stays."""
         step = row.case.message.chain[row.step]
         category = row.case.message.category
-        if step.channel is not wire.Channel.EMAIL or category not in self._categories:
+        if step.channel is not wire.Channel.EMAIL or not self._can_leave(category):
             return content
         extra: dict[str, object] = {"feedback_id": _feedback_id(row.case.tenant, category)}
-        if self._links and not content.extra.get("list_unsubscribe"):
-            channel, hash_ = self._bans.hashed(step.channel, step.parts[row.part])
-            place = Place(tenant=row.case.tenant, category=category, channel=channel, hash=hash_)
-            extra["list_unsubscribe"] = self._links + self.token(place)
+        if self._url and not content.extra.get("list_unsubscribe"):
+            extra["list_unsubscribe"] = self._url + self._links.token(self._place(row))
         return replace(content, extra={**content.extra, **extra})
 
-    def token(self, place: Place) -> str:
-        """The last part of a link: the same each time for the same place."""
-        names = "\0".join((place.channel, place.tenant, place.category)).encode()
-        signed = _VERSION + bytes.fromhex(place.hash) + names
-        raw = signed + self._mac(signed)
-        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    def _can_leave(self, category: str) -> bool:
+        return category in self._categories and self._categories[category].unsubscribe
 
-    def read(self, token: str) -> Place | None:
-        """What a token stands for; None unless we made it."""
-        try:
-            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        except (ValueError, binascii.Error):
-            return None
-        signed, mac = raw[:-_MAC], raw[-_MAC:]
-        if not signed.startswith(_VERSION) or not hmac.compare_digest(mac, self._mac(signed)):
-            return None
-        start = len(_VERSION) + _HASH
-        channel, tenant, category = signed[start:].decode().split("\0")
-        hash_ = signed[len(_VERSION) : start].hex()
-        return Place(tenant=tenant, category=category, channel=channel, hash=hash_)
+    def _place(self, row: Claimed) -> Place:
+        step = row.case.message.chain[row.step]
+        address = step.parts[row.part]
+        channel, hash_ = self._bans.hashed(step.channel, address)
+        return Place(
+            tenant=row.case.tenant,
+            category=row.case.message.category,
+            channel=channel,
+            hash=hash_,
+            recipient=address.recipient,
+        )
 
     def known(self, token: str) -> bool:
         """Whether the token is one of ours. Changes nothing."""
-        return self.read(token) is not None
+        return self._links.read(token) is not None
 
     async def leave(self, token: str) -> bool:
         """Nothing more of that tenant's category to that address; False for a token of nobody's.
 
         Again: harmless. Raises StoreUnavailable.
         """
-        place = self.read(token)
+        place = self._links.read(token)
         if place is None:
             return False
-        await self._bans.refuse(place.tenant, place.category, (place.channel, place.hash))
+        await self._take([self._wish(place, place.category, agrees=False)])
         _log.info("recipient_left tenant=%s category=%s", place.tenant, place.category)
         return True
 
-    def _mac(self, signed: bytes) -> bytes:
-        return hmac.digest(self._key, signed, "sha256")[:_MAC]
+    async def choices(self, token: str) -> Sequence[Choice] | None:
+        """What somebody can choose, and what they have chosen; None for a token of nobody's.
+
+        A category that needs a permission is offered once there has been one, or a refusal: the
+        page brings back what was left by mistake, and signs nobody up who merely got a mail
+        forwarded. Raises StoreUnavailable.
+        """
+        place = self._links.read(token)
+        return None if place is None else self._choices(place, await self._state(place))
+
+    async def choose(self, token: str, wanted: Collection[str]) -> bool:
+        """Of the categories on the page these and no others; False for a token of nobody's."""
+        place = self._links.read(token)
+        if place is None:
+            return False
+        state = await self._state(place)
+        choices = self._choices(place, state)
+        to_all = state.refused.get("") if any(one.category in wanted for one in choices) else None
+        wishes = [
+            self._wish(place, one.category, agrees=one.category in wanted)
+            for one in choices
+            if to_all is not None or one.wanted != (one.category in wanted)
+        ]
+        if wishes:
+            await self._take(wishes)
+        if to_all is not None:  # what is said of each category stands in its place
+            await self._bans.lift_records(place.tenant, [to_all.id])
+        _log.info("recipient_chose tenant=%s changes=%d", place.tenant, len(wishes))
+        return True
+
+    async def _state(self, place: Place) -> _State:
+        found = await self._bans.among([(place.channel, place.hash)])
+        refused = {
+            ban.category: ban
+            for ban in found.get((place.channel, place.hash), ())
+            if ban.reason is Reason.OPT_OUT and ban.tenant == place.tenant and not ban.sender
+        }
+        consents = await self._bans.consents(place.tenant, self._names(place))
+        return _State(refused=refused, agreed=frozenset(one.category for one in consents))
+
+    def _names(self, place: Place) -> Sequence[Hashed]:
+        """All names by which they may have agreed."""
+        name = (place.channel, place.hash)
+        if not place.recipient:
+            return [name]
+        hash_ = self._bans.hash_recipient(place.tenant, place.recipient)
+        return [name, (RECIPIENT, hash_), (by_recipient(place.channel), hash_)]
+
+    def _choices(self, place: Place, state: _State) -> Sequence[Choice]:
+        return [
+            Choice(
+                category=name,
+                title=one.title or name,
+                wanted=not state.refused.keys() & {"", name}
+                and (not one.consent or name in state.agreed),
+            )
+            for name, one in self._categories.items()
+            if not one.consent or name in state.agreed or name in {place.category, *state.refused}
+        ]
+
+    def _wish(self, place: Place, category: str, *, agrees: bool) -> Wish:
+        now_ms = self._clock.now_ms()
+        news = Moved(
+            tenant=place.tenant,
+            at_ms=now_ms,
+            event=RETURNED if agrees else LEFT,
+            channel=place.channel,
+            category=category,
+            recipient=place.recipient,
+        )
+        return Wish(
+            tenant=place.tenant,
+            category=category,
+            name=(place.channel, place.hash),
+            agrees=agrees,
+            at_ms=now_ms,
+            source=_SOURCE,
+            proof=_PROOF if agrees else "",
+            firm=True,
+            webhooks=self._webhooks(news),
+        )
+
+    async def _take(self, wishes: Sequence[Wish]) -> None:
+        await self._bans.take(wishes)
+        for wish in wishes:
+            for webhook in wish.webhooks:
+                for row in webhook.rows:
+                    self._bells.ring(row.lane, row.pin)
 
 
 def _feedback_id(tenant: str, category: str) -> str:

@@ -32,6 +32,9 @@ LIFETIME_MS = 76 * 3_600_000
 #: The event of what a recipient wrote.
 RECEIVED = "message.received"
 
+#: Events of recipients who leave a category by the link of a mail, and who come back.
+LEFT, RETURNED = "recipient.unsubscribed", "recipient.resubscribed"
+
 
 class Report(Value):
     """A state that a message has entered, as its tenant is told."""
@@ -66,7 +69,20 @@ class Received(Value):
     keyword: str | None
 
 
-T = TypeVar("T", "Report", Received)
+class Moved(Value):
+    """A recipient has left a category or come back, as its tenant is told."""
+
+    tenant: str
+    at_ms: int
+    #: LEFT or RETURNED
+    event: str
+    channel: str
+    category: str
+    #: the tenant's own id of them, if the mail was sent under one; no address
+    recipient: str
+
+
+T = TypeVar("T", Report, Received, Moved)
 
 
 class Reporter:
@@ -80,6 +96,9 @@ class Reporter:
 
     def received(self, reply: Received) -> Sequence[NewMessage]:
         return self._report(RECEIVED, reply, _data_of_reply)
+
+    def moved(self, news: Moved) -> Sequence[NewMessage]:
+        return self._report(news.event, news, _data_of_move)
 
     def _report(
         self, event: str, news: T, data_of: Callable[[T], Mapping[str, object]]
@@ -124,6 +143,14 @@ def _data_of_reply(reply: Received) -> Mapping[str, object]:
         "answers": reply.answers,
         "metadata": reply.metadata,
         "keyword": reply.keyword,
+    }
+
+
+def _data_of_move(news: Moved) -> Mapping[str, object]:
+    return {
+        "channel": news.channel,
+        "category": news.category,
+        "recipient": news.recipient or None,
     }
 
 

@@ -101,6 +101,12 @@ class Category(Model):
     unsubscribe: bool = Field(
         default=False, description="add List-Unsubscribe to email and opt-out words to SMS"
     )
+    title: str = Field(
+        default="",
+        max_length=100,
+        description="what recipients read on the page where they choose what they get; empty: the "
+        "category's name",
+    )
     dedupe: DedupeSettings | None = Field(
         default=None, description="drop repeats; absent: only where the message asks for it"
     )

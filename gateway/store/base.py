@@ -1,9 +1,9 @@
 """What the rest of the gateway asks of a store: narrow protocols, batch-shaped.
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
-`Directory` keeps tenants' settings, `Recipients` who their people are, `Habits` what has reached
-them. Every method is one transaction; StoreUnavailable means that nothing of it was stored and that
-it may be tried again. Times are UTC epoch milliseconds.
+`Directory` keeps tenants' settings, `Permissions` what people agreed to, `Recipients` who they are,
+`Habits` what has reached them. Every method is one transaction; StoreUnavailable means that nothing
+of it was stored and that it may be tried again. Times are UTC epoch milliseconds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,6 +17,7 @@ from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
 from gateway.model.values import Value
 from gateway.store.habits import Habits
+from gateway.store.permissions import Permissions
 from gateway.store.recipients import Recipients
 
 
@@ -197,8 +198,9 @@ class Ledger(Protocol):
         ...
 
     async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
-        """Delete old messages that have no work left, contacts as old, and keys and parked
-        receipts whose time is over, at most `limit` of each kind; how many in all."""
+        """Delete old messages that have no work left, contacts as old, permissions that ended as
+        long ago, and keys, bans and parked receipts whose time is over, at most `limit` of each
+        kind; how many in all."""
         ...
 
 
@@ -222,7 +224,7 @@ class EndpointRecord(Value):
 
 
 class Directory(Protocol):
-    """Tenants' keys, endpoints, recorded bans and permissions; providers' daily use."""
+    """Tenants' keys and endpoints; providers' daily use."""
 
     async def directory_version(self) -> str:
         """Differs after keys or endpoints have changed, in whichever process."""
@@ -239,49 +241,6 @@ class Directory(Protocol):
     async def put_endpoint(self, record: EndpointRecord) -> None: ...
 
     async def delete_endpoint(self, endpoint: str) -> None: ...
-
-    async def has_suppressions(self) -> bool: ...
-
-    async def suppressed(
-        self, addresses: Sequence[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], Mapping[str, str]]:
-        """By (channel, address hash), of those that must not be written to: reasons by the account
-        that must not, '' for all."""
-        ...
-
-    async def suppress(
-        self,
-        addresses: Sequence[tuple[str, str]],
-        *,
-        reason: str,
-        source: str,
-        now_ms: int,
-        sender: str = "",
-    ) -> None:
-        """The first reason stays. sender: the account that must not write to them; '' all."""
-        ...
-
-    async def unsuppress(self, channel: str, address: str, *, sender: str = "") -> bool: ...
-
-    async def consented(
-        self, tenant: str, category: str, addresses: Sequence[tuple[str, str]]
-    ) -> frozenset[tuple[str, str]]:
-        """Those of (channel, address hash) that have a recorded permission."""
-        ...
-
-    async def put_consent(
-        self,
-        tenant: str,
-        category: str,
-        address: tuple[str, str],
-        *,
-        source: str,
-        now_ms: int,
-    ) -> None: ...
-
-    async def withdraw_consent(
-        self, tenant: str, category: str, address: tuple[str, str]
-    ) -> bool: ...
 
     async def take_quota(self, provider: str, day: str, *, amount: int, limit: int) -> int:
         """Reserve up to `amount` of a day's quota; how much was left to give. Below 0: give so
@@ -342,7 +301,7 @@ class Fleet(Protocol):
         ...
 
 
-class Store(Queue, Ledger, Directory, Recipients, Habits, Protocol):
+class Store(Queue, Ledger, Directory, Permissions, Recipients, Habits, Protocol):
     """An opened store."""
 
     @property

@@ -1,21 +1,11 @@
 """Entries of a directory, as both engines read and write them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.model import view
 from gateway.store import base
-
-
-def bans_of(
-    rows: Iterable[tuple[str, str, str, str]],
-) -> Mapping[tuple[str, str], Mapping[str, str]]:
-    """rows: as `suppressed` gives them, the reason as text."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for channel, hash_, sender, reason in rows:
-        found.setdefault((channel, hash_), {})[sender] = reason
-    return found
 
 
 def endpoint_of(row: Sequence[Any], *, reason: str) -> base.EndpointRecord:
@@ -69,34 +59,3 @@ class Entries(ABC):
 
     async def delete_endpoint(self, endpoint: str) -> None:
         await self._changed("delete_endpoint", bump=True, id=endpoint)
-
-    async def unsuppress(self, channel: str, address: str, *, sender: str = "") -> bool:
-        return await self._changed("unsuppress", channel=channel, hash=address, sender=sender)
-
-    async def put_consent(
-        self,
-        tenant: str,
-        category: str,
-        address: tuple[str, str],
-        *,
-        source: str,
-        now_ms: int,
-    ) -> None:
-        await self._changed(
-            "put_consent",
-            tenant=tenant,
-            category=category,
-            channel=address[0],
-            hash=address[1],
-            source=source,
-            now_ms=now_ms,
-        )
-
-    async def withdraw_consent(self, tenant: str, category: str, address: tuple[str, str]) -> bool:
-        return await self._changed(
-            "withdraw_consent",
-            tenant=tenant,
-            category=category,
-            channel=address[0],
-            hash=address[1],
-        )

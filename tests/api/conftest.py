@@ -3,9 +3,10 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,7 +16,16 @@ from gateway.clock import SystemClock
 from gateway.content import recipients as rules
 from gateway.model import errors, view, wire
 from gateway.model.message import MessageId
+from gateway.model.permission import (
+    Choice,
+    Consent,
+    Outcome,
+    Reason,
+    Suppression,
+    SuppressionFilter,
+)
 from gateway.model.recipient import Erased, Kept, Recipient, Upserted
+from gateway.model.recording import Recorded, Whom
 from gateway.model.state import State
 from gateway.model.submission import (
     Caller,
@@ -243,6 +253,13 @@ class FakeRecipients:
 class FakeSubscriptions:
     #: tokens that were used
     left: list[str] = field(default_factory=list)
+    #: what the page has
+    offered: list[Choice] = field(
+        default_factory=lambda: [
+            Choice(category="news", title="News", wanted=True),
+            Choice(category="tips", title='Tips & "tricks" <b>', wanted=False),
+        ]
+    )
     failure: Exception | None = None
 
     def known(self, token: str) -> bool:
@@ -254,6 +271,76 @@ class FakeSubscriptions:
         if self.known(token):
             self.left.append(token)
         return self.known(token)
+
+    async def choices(self, token: str) -> Sequence[Choice] | None:
+        if self.failure:
+            raise self.failure
+        return self.offered if self.known(token) else None
+
+    async def choose(self, token: str, wanted: Collection[str]) -> bool:
+        if self.failure:
+            raise self.failure
+        if self.known(token):
+            self.offered = [replace(one, wanted=one.category in wanted) for one in self.offered]
+        return self.known(token)
+
+
+@dataclass
+class FakePermissions:
+    #: (what was asked for, items that could be read)
+    taken: list[tuple[str, list[Any]]] = field(default_factory=list)
+    filters: list[SuppressionFilter] = field(default_factory=list)
+    outcome: Outcome = Outcome.RECORDED
+    failure: Exception | None = None
+
+    def _take(self, what: str, items: Sequence[Any]) -> Sequence[Any]:
+        if self.failure:
+            raise self.failure
+        self.taken.append((what, [one for one in items if not isinstance(one, Exception)]))
+        return [one if isinstance(one, Exception) else self.outcome for one in items]
+
+    async def put_consents(self, caller: Caller, items: Sequence[Any]) -> Sequence[Any]:
+        return self._take("consents", items)
+
+    async def withdraw(self, caller: Caller, items: Sequence[Any]) -> Sequence[Any]:
+        return self._take("withdrawals", items)
+
+    async def suppress(self, caller: Caller, items: Sequence[Any]) -> Sequence[Any]:
+        return self._take("suppressions", items)
+
+    async def lift(self, caller: Caller, items: Sequence[Any]) -> Sequence[Any]:
+        return [2 if one is self.outcome else one for one in self._take("lifts", items)]
+
+    async def lookup(self, caller: Caller, whom: Whom) -> Recorded:
+        self._take("lookup", [whom])
+        return Recorded(consents=[CONSENT], suppressions=[BAN])
+
+    async def list(self, caller: Caller, wanted: SuppressionFilter) -> Sequence[Suppression]:
+        self.filters.append(wanted)
+        if not wanted.tenant and Scope.ADMIN not in caller.scopes:
+            raise errors.Forbidden("It needs the scope admin.")
+        return [BAN, replace(BAN, id=6, channel="recipient:sms", until_ms=1_900_000_000_000)]
+
+
+CONSENT = Consent(
+    tenant="billing",
+    category="news",
+    channel="recipient",
+    hash="00" * 16,
+    source="form",
+    proof="form-8812",
+    at_ms=1_800_000_000_000,
+)
+BAN = Suppression(
+    id=7,
+    tenant="billing",
+    channel="email",
+    hash="0123456789abcdef0123456789abcdef",
+    reason=Reason.HARD_BOUNCE,
+    detail="550",
+    source="acme",
+    at_ms=1_800_000_000_000,
+)
 
 
 @dataclass
@@ -327,6 +414,7 @@ class Fakes:
     receipts: FakeReceipts = field(default_factory=FakeReceipts)
     recipients: FakeRecipients = field(default_factory=FakeRecipients)
     subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
+    permissions: FakePermissions = field(default_factory=FakePermissions)
     keys: FakeKeys = field(default_factory=FakeKeys)
     operations: FakeOperations = field(default_factory=FakeOperations)
     clock: Clock = field(default_factory=Clock)
@@ -340,6 +428,7 @@ class Fakes:
             receipts=self.receipts,
             recipients=self.recipients,
             subscriptions=self.subscriptions,
+            permissions=self.permissions,
             keys=self.keys,
             operations=self.operations,
             clock=self.clock,

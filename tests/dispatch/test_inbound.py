@@ -344,7 +344,7 @@ async def test_opt_in_does_not_lift_a_hard_bounce(lone_world: World) -> None:
 async def test_category_by_consent_can_be_refused_too(lone_world: World) -> None:
     world = lone_world
     name = world.bans.hashed(wire.Channel.SMS, wire.Address(phone=ME))
-    await world.store.put_consent("billing", "agreed", name, source="form", now_ms=1)
+    await world.agree("agreed", name)
     before = await world.post(to=TO, category="agreed", chain=SMS_ONLY)
 
     await world.hear("a", reply("STOP"))

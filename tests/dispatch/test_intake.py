@@ -264,9 +264,8 @@ async def test_message_to_nobody_but_banned_is_suppressed_and_kept(world: Any) -
     one = submission(dedupe=Dedupe(key="login", window=3600.0))
 
     (ticket,) = await accept(world, one)
-    await world.store.unsuppress(
-        *world.bans.hashed(wire.Channel.SMS, wire.Address(phone="+8613800138000"))
-    )
+    phone = world.bans.hashed(wire.Channel.SMS, wire.Address(phone="+8613800138000"))
+    await world.store.lift("", [phone])
     (again,) = await accept(world, one)
 
     assert ticket.state is State.SUPPRESSED
@@ -279,7 +278,7 @@ async def test_category_that_needs_it_is_refused_without_consent(world: Any) -> 
     hashed = world.bans.hashed(wire.Channel.SMS, wire.Address(phone="+8613800138000"))
 
     refused = await refusal(world, category="agreed")
-    await world.store.put_consent("billing", "agreed", hashed, source="form", now_ms=1)
+    await world.agree("agreed", hashed)
     (ticket,) = await accept(world, submission(category="agreed"))
     (others,) = await accept(world, submission(category="agreed"), tenant="shop")
 
@@ -341,7 +340,7 @@ async def test_refused_messages_are_counted_by_reason(world: Any) -> None:
 
 async def test_consent_that_was_withdrawn_stops_what_waits(world: Any) -> None:
     hashed = world.bans.hashed(wire.Channel.SMS, wire.Address(phone="+8613800138000"))
-    await world.store.put_consent("billing", "agreed", hashed, source="form", now_ms=1)
+    await world.agree("agreed", hashed)
     (kept,) = await accept(world, submission(category="agreed"))
     world.start()
     await world.settle()
@@ -349,7 +348,7 @@ async def test_consent_that_was_withdrawn_stops_what_waits(world: Any) -> None:
     world.workers["a"].account.pause(5.0)
     world.workers["b"].account.pause(5.0)
     (stopped,) = await accept(world, submission(category="agreed"))
-    await world.store.withdraw_consent("billing", "agreed", hashed)
+    await world.refuse("agreed", hashed)
     await world.settle()
 
     assert await world.state(kept.id) == "sent"

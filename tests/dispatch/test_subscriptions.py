@@ -1,21 +1,29 @@
 """Recipients leave a category by the link in a mail: what the link is, and what its use does."""
 
 import base64
-from typing import Any, cast
+from typing import Any
 
+import orjson
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.clock import to_datetime
-from gateway.dispatch.bans import Bans
-from gateway.dispatch.subscriptions import Place, Subscriptions
+from gateway.dispatch.links import Links, Place
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage
+from gateway.model.permission import Reason, Suppression, Wish
 from gateway.model.submission import Submission, To
+from gateway.model.values import replace
 
 ORIGIN = "https://gw.example.com/u/"
 NEWS: dict[str, Any] = {"category": "news", "to": To(email="Li@example.com")}
 PLACE = Place(tenant="billing", category="news", channel="email", hash="00" * 16)
+PLACES = [PLACE, replace(PLACE, recipient="li@example.com \u674e")]
+LINKS = Links(b"u" * 32)
+WISH = Wish(
+    tenant="billing", category="news", name=("email", ""), agrees=True, at_ms=1, source="list"
+)
 
 
 async def link_of(world: Any, **fields: Any) -> str:
@@ -123,26 +131,31 @@ async def test_other_processes_know_within_seconds(make_world: Any) -> None:
     assert judged.state == "suppressed"
 
 
-async def test_leaving_takes_back_a_permission_and_a_later_one_does_not_return_it(
+async def test_leaving_takes_back_a_permission_and_only_a_later_one_returns_it(
     make_world: Any,
 ) -> None:
     world = await make_world(categories={"news": {"consent": True}})
     hashed = world.bans.hashed(wire.Channel.EMAIL, wire.Address(email="Li@example.com"))
     place = Place(tenant="billing", category="news", channel=hashed[0], hash=hashed[1])
     one = Submission(to=NEWS["to"], category="news", content={"text": "hello"})
-    await world.store.put_consent("billing", "news", hashed, source="form", now_ms=1)
+    await world.agree("news", hashed)
 
-    await world.subscriptions.leave(world.subscriptions.token(place))
+    await world.subscriptions.leave(LINKS.token(place))
     (refused,) = await world.intake.accept(world.caller(), [one])
-    await world.store.put_consent("billing", "news", hashed, source="list", now_ms=2)
-    (suppressed,) = await world.intake.accept(world.caller(), [one])
+    old = replace(WISH, name=hashed, at_ms=2)
+    await world.store.take_wishes([old], now_ms=3)
+    (still_refused,) = await world.intake.accept(world.caller(), [one])
+    new = replace(old, at_ms=world.clock.now_ms() + 9_000)
+    await world.store.take_wishes([new], now_ms=3)
+    (accepted,) = await world.intake.accept(world.caller(), [one])
 
     assert isinstance(refused, InvalidMessage)
-    assert suppressed.state == "suppressed"
+    assert isinstance(still_refused, InvalidMessage)
+    assert accepted.state == "queued"
 
 
 async def test_leaving_twice_is_leaving_once(world: Any) -> None:
-    token = world.subscriptions.token(PLACE)
+    token = LINKS.token(PLACE)
 
     assert [await world.subscriptions.leave(token) for _ in range(2)] == [True, True]
 
@@ -160,15 +173,34 @@ async def test_chain_goes_on_by_another_channel(make_world: Any) -> None:
     assert len(world.senders["m"].calls) == 1
 
 
-def test_token_tells_what_it_was_made_of(world: Any) -> None:
-    token = world.subscriptions.token(PLACE)
+@pytest.mark.parametrize("place", PLACES, ids=["address", "recipient"])
+def test_token_tells_what_it_was_made_of(place: Place) -> None:
+    token = LINKS.token(place)
 
-    assert world.subscriptions.read(token) == PLACE
+    assert LINKS.read(token) == place
+    assert LINKS.token(place) == token
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-def test_token_with_any_bit_changed_is_nobodys(world: Any) -> None:
-    token = world.subscriptions.token(PLACE)
+def test_token_of_the_first_form_stays_readable() -> None:
+    """Of a mail that was sent before recipients had ids in links."""
+    old = "AQAAAAAAAAAAAAAAAAAAAABlbWFpbABiaWxsaW5nAG5ld3O2deq-LQEnY2FfVypUekT_"
+
+    assert LINKS.read(old) == PLACE
+
+
+def test_id_of_a_recipient_cannot_be_read_in_a_link() -> None:
+    token = LINKS.token(PLACES[1])
+
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    assert b"li@" not in raw
+    assert b"billing" not in raw
+
+
+@pytest.mark.parametrize("place", PLACES, ids=["address", "recipient"])
+def test_token_with_any_bit_changed_is_nobodys(world: Any, place: Place) -> None:
+    token = LINKS.token(place)
+    assert world.subscriptions.known(token)
     raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
 
     for bit in range(len(raw) * 8):
@@ -186,21 +218,18 @@ def test_token_with_any_bit_changed_is_nobodys(world: Any) -> None:
 @example("\0")
 @example("AQ" * 400)
 def test_what_we_did_not_make_is_nobodys(token: str) -> None:
-    lonely = Subscriptions(cast(Bans, None), b"u" * 32, public_url="", categories=())
-
-    assert lonely.read(token) is None
+    assert LINKS.read(token) is None
 
 
-def test_token_of_another_store_is_nobodys(world: Any) -> None:
-    other = Subscriptions(world.bans, b"v" * 32, public_url=ORIGIN, categories=())
-
-    assert not other.known(world.subscriptions.token(PLACE))
+@pytest.mark.parametrize("place", PLACES, ids=["address", "recipient"])
+def test_token_of_another_store_is_nobodys(place: Place) -> None:
+    assert Links(b"v" * 32).read(LINKS.token(place)) is None
 
 
 async def test_without_https_there_is_no_link(world: Any) -> None:
     world.start()
     for origin in ("", "http://gw.example.com"):
-        made = Subscriptions(world.bans, b"u" * 32, public_url=origin, categories=["news"])
+        made = world.subscriptions_at(origin)
         world.subscriptions.prepare = made.prepare
         await world.post(**NEWS)
         await world.settle()
@@ -208,3 +237,156 @@ async def test_without_https_there_is_no_link(world: Any) -> None:
         assert world.senders["m"].calls[-1].message.content.extra == {
             "feedback_id": "news:billing:gateway"
         }
+
+
+# What is chosen on the page
+
+
+async def chosen(world: Any, token: str) -> dict[str, bool]:
+    return {one.category: one.wanted for one in await world.subscriptions.choices(token)}
+
+
+def place_of(world: Any, **fields: str) -> Place:
+    channel, hash_ = world.bans.hashed(wire.Channel.EMAIL, wire.Address(email="Li@example.com"))
+    return replace(PLACE, channel=channel, hash=hash_, **fields)
+
+
+async def can_get(world: Any, category: str, **to: Any) -> str:
+    """What becomes of a mail of a category: its first state, or `refused`."""
+    one = Submission(
+        to=To(email="li@example.com", **to),
+        category=category,
+        content={"text": "hello"},
+    )
+    (verdict,) = await world.intake.accept(world.caller(), [one])
+    return "refused" if isinstance(verdict, InvalidMessage) else str(verdict.state)
+
+
+@pytest.fixture
+async def shop(make_world: Any) -> Any:
+    """Two categories that can be left, one that needs a permission, and others."""
+    by_mail = {"chain": [{"channel": "email"}]}
+    return await make_world(
+        categories={
+            "marketing": {"unsubscribe": False},
+            "tips": {**by_mail, "unsubscribe": True, "title": "Tips & <tricks>"},
+            "agreed": {**by_mail, "consent": True, "unsubscribe": True},
+        }
+    )
+
+
+async def test_page_offers_what_can_be_refused_and_was_once_agreed_to(shop: Any) -> None:
+    token = LINKS.token(place_of(shop))
+
+    before = await chosen(shop, token)
+    await shop.agree("agreed", (place_of(shop).channel, place_of(shop).hash))
+    after = await shop.subscriptions.choices(token)
+
+    assert before == {"news": True, "tips": True}
+    assert [(one.category, one.title, one.wanted) for one in after] == [
+        ("agreed", "agreed", True),
+        ("news", "news", True),
+        ("tips", "Tips & <tricks>", True),
+    ]
+    assert await shop.subscriptions.choices("nobody's") is None
+    assert not await shop.subscriptions.choose("nobody's", [])
+
+
+async def test_who_chooses_gets_that_and_no_more(shop: Any) -> None:
+    token = LINKS.token(place_of(shop))
+    name = (place_of(shop).channel, place_of(shop).hash)
+    await shop.agree("agreed", name)
+
+    await shop.subscriptions.choose(token, ["tips", "otp", "nonsense"])
+    first = [await can_get(shop, one) for one in ("news", "tips", "agreed", "otp")]
+    await shop.subscriptions.choose(token, ["news", "agreed"])
+    second = [await can_get(shop, one) for one in ("news", "tips", "agreed", "otp")]
+
+    assert first == ["suppressed", "queued", "refused", "queued"]
+    assert second == ["queued", "suppressed", "queued", "queued"]
+    assert await chosen(shop, token) == {"agreed": True, "news": True, "tips": False}
+
+
+async def test_page_signs_nobody_up(shop: Any) -> None:
+    token = LINKS.token(place_of(shop))
+
+    await shop.subscriptions.choose(token, ["news", "tips", "agreed"])
+
+    assert await can_get(shop, "agreed") == "refused"
+
+
+async def test_what_one_click_left_comes_back_by_the_page(shop: Any) -> None:
+    token = LINKS.token(place_of(shop, category="agreed"))
+    await shop.agree("agreed", (place_of(shop).channel, place_of(shop).hash))
+    await shop.subscriptions.leave(token)
+    left = await chosen(shop, token), await can_get(shop, "agreed")
+
+    await shop.subscriptions.choose(token, ["agreed", "news", "tips"])
+
+    assert left == ({"agreed": False, "news": True, "tips": True}, "refused")
+    assert await can_get(shop, "agreed") == "queued"
+
+
+async def test_refusal_of_all_gives_way_to_what_is_chosen(shop: Any) -> None:
+    place = place_of(shop)
+    everything = Suppression(
+        channel=place.channel,
+        hash=place.hash,
+        tenant="billing",
+        reason=Reason.OPT_OUT,
+        source="hotline",
+        at_ms=shop.clock.now_ms(),
+    )
+    await shop.bans.put([everything])
+    token = LINKS.token(place)
+    before = await chosen(shop, token), await can_get(shop, "otp")
+
+    await shop.subscriptions.choose(token, [])
+    as_before = await chosen(shop, token)
+    await shop.subscriptions.choose(token, ["tips"])
+
+    assert before == ({"news": False, "tips": False}, "queued")
+    assert as_before == before[0]
+    assert await chosen(shop, token) == {"news": False, "tips": True}
+    assert [await can_get(shop, one) for one in ("news", "tips")] == ["suppressed", "queued"]
+
+
+async def test_choice_is_about_the_tenant_of_the_link(shop: Any) -> None:
+    await shop.subscriptions.choose(LINKS.token(place_of(shop, tenant="shop")), [])
+
+    assert await chosen(shop, LINKS.token(place_of(shop))) == {"news": True, "tips": True}
+
+
+# What the tenant hears
+
+
+async def moves(world: Any) -> list[dict[str, Any]]:
+    """Reports about recipients, as they reached the tenant."""
+    await world.settle()
+    bodies = [orjson.loads(call.message.content.text) for call in world.receiver.calls]
+    return [body for body in bodies if body["type"].startswith("recipient.")]
+
+
+async def test_tenant_hears_who_left_and_who_came_back_and_no_more(make_world: Any) -> None:
+    hook = {"url": "https://good.example.com", "secret": "whsec_" + "A" * 32}
+    world = await make_world(
+        tenants={"billing": {"webhook": hook}}, categories={"marketing": {"unsubscribe": False}}
+    )
+    world.start()
+    token = await link_of(world, to=To(email="Li@example.com", recipient="user-42"))
+
+    for _ in range(2):
+        await world.subscriptions.leave(token)
+    await world.subscriptions.choose(token, ["news"])
+    await world.subscriptions.choose(token, ["news"])
+    await world.subscriptions.leave(LINKS.token(place_of(world)))
+
+    found = await moves(world)
+    assert [(one["type"], one["data"]) for one in found] == [
+        (f"recipient.{event}", {"channel": "email", "category": "news", "recipient": whom})
+        for event, whom in (
+            ("unsubscribed", "user-42"),
+            ("resubscribed", "user-42"),
+            ("unsubscribed", None),
+        )
+    ]

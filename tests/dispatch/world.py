@@ -43,6 +43,7 @@ from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.errors import TransportError, UnreadableReceipt
 from gateway.model.message import MessageId
+from gateway.model.permission import Hashed, Wish
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
 from gateway.providers import base as providers
 from gateway.rules.timing import Timetable
@@ -290,7 +291,7 @@ class World:
             self.metrics,
             disable_after=configured.webhooks.disable_after,
         )
-        reporter = webhooks.Reporter(self.book.of)
+        self.reporter = reporter = webhooks.Reporter(self.book.of)
         self.habits = Habits(
             self.store,
             clock,
@@ -311,16 +312,11 @@ class World:
             self.store,
             clock,
             b"k" * 32,
-            by_consent=["agreed"],
-            declinable=self._can_leave(),
+            by_consent=[name for name, one in configured.categories.items() if one.consent],
+            declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
-        self.subscriptions = Subscriptions(
-            self.bans,
-            b"u" * 32,
-            public_url="https://gw.example.com",
-            categories=self._can_leave(),
-        )
+        self.subscriptions = self.subscriptions_at("https://gw.example.com")
         self.replacing = Replacing(self.store, self.finisher)
         self.wordings = Wordings(configured)
         kinds = {
@@ -416,8 +412,17 @@ class World:
 
     # Building
 
-    def _can_leave(self) -> Sequence[str]:
-        return [name for name, one in self.settings.categories.items() if one.unsubscribe]
+    def subscriptions_at(self, public_url: str) -> Subscriptions:
+        """Links that lead to a gateway at this address."""
+        return Subscriptions(
+            self.bans,
+            self.bells,
+            self.clock,
+            b"u" * 32,
+            public_url=public_url,
+            categories=self.settings.categories,
+            webhooks=self.reporter.moved,
+        )
 
     def _sender(self, name: str) -> FakeSender:
         lanes = [one for one in self.settings.lanes.values() if name in one.providers]
@@ -564,6 +569,26 @@ class World:
 
     def caller(self, tenant: str = "billing") -> Caller:
         return Caller(tenant=tenant, scopes=frozenset(Scope))
+
+    async def agree(self, category: str, name: Hashed, *, tenant: str = "billing") -> None:
+        """Somebody has agreed to a category, now."""
+        await self._wish(tenant, category, name, agrees=True)
+
+    async def refuse(self, category: str, name: Hashed, *, tenant: str = "billing") -> None:
+        await self._wish(tenant, category, name, agrees=False)
+
+    async def _wish(self, tenant: str, category: str, name: Hashed, *, agrees: bool) -> None:
+        now_ms = self.clock.now_ms()
+        wish = Wish(
+            tenant=tenant,
+            category=category,
+            name=name,
+            agrees=agrees,
+            at_ms=now_ms,
+            source="form",
+            firm=True,
+        )
+        await self.store.take_wishes([wish], now_ms=now_ms)
 
     async def state(self, message: str) -> str:
         return (await self.desk.read(self.caller(await self._tenant(message)), message)).state

@@ -121,5 +121,5 @@ async def test_reply_by_a_message_centre_reaches_the_tenant(
     (data,) = await eventually(lambda: received(hooks))
 
     assert (data["from"], data["text"], data["answers"]) == (ME, text, id)
-    banned = stand.database.rows("SELECT sender, reason FROM suppression")
+    banned = stand.database.rows("SELECT sender, detail FROM suppression")
     assert banned == ([("centre", "opted_out")] if text == "STOP" else [])

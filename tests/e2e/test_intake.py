@@ -5,9 +5,6 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway.content.addresses import hash_address
-from gateway.model import wire
-
 TEXT = {"text": "Your order is on its way", "subject": "Your order"}
 TO = {"phone": "+14155550123"}
 SMS = [{"channel": "sms"}]
@@ -187,9 +184,8 @@ async def test_category_that_needs_consent_refuses_without_it(stand: Any) -> Non
 
     status, problem = await gateway.call("POST", "/v1/messages", news)
     after = stand.database.counts()
-    store = gateway.gateway.store
-    hashed = hash_address(await store.secret("addresses"), wire.Channel.SMS, TO["phone"])
-    await store.put_consent("shop", "news", (wire.Channel.SMS, hashed), source="form", now_ms=1)
+    consent = {"category": "news", "source": "form", "at": "2026-01-01T00:00:00Z"}
+    await gateway.call("PUT", "/v1/consents", [{"to": {"phone": TO["phone"]}, **consent}])
     agreed = await gateway.send(**news)
 
     assert (status, problem["faults"][0]["field"]) == (422, "to")

@@ -4,7 +4,6 @@ from typing import Any
 
 from gateway.model.values import replace
 from gateway.model.view import Endpoint
-from gateway.model.wire import Channel
 from gateway.store.base import EndpointRecord, Store, TenantKey
 
 KEY = TenantKey(
@@ -24,7 +23,6 @@ ENDPOINT = EndpointRecord(
     ),
     failing_ms=4,
 )
-PHONE, EMAIL = ("sms", "hash1"), ("email", "hash2")
 
 
 async def test_keys_are_kept_and_revoked_once(store: Store) -> None:
@@ -72,50 +70,6 @@ async def test_version_tells_of_changes_by_others(open_store: Any) -> None:
 
     assert len(set(versions)) == 5
     assert await ours.directory_version() == versions[-1]
-
-
-async def test_first_reason_of_a_ban_stays(store: Store) -> None:
-    before = await store.has_suppressions()
-    await store.suppress([PHONE, EMAIL], reason="bounced", source="acme", now_ms=1)
-    await store.suppress([PHONE], reason="complained", source="acme", now_ms=2)
-
-    found = await store.suppressed([PHONE, EMAIL, ("sms", "hash2")])
-
-    assert (before, await store.has_suppressions()) == (False, True)
-    assert found == {PHONE: {"": "bounced"}, EMAIL: {"": "bounced"}}
-
-
-async def test_ban_can_be_lifted(store: Store) -> None:
-    await store.suppress([(Channel.SMS, "hash1")], reason="bounced", source="acme", now_ms=1)
-
-    assert await store.unsuppress("sms", "hash1")
-    assert not await store.unsuppress("sms", "hash1")
-    assert await store.suppressed([PHONE]) == {}
-    assert not await store.has_suppressions()
-
-
-async def test_ban_of_a_scope_says_nothing_of_others(store: Store) -> None:
-    scoped = ("email category:billing/news", EMAIL[1])
-    for reason in ("unsubscribed", "again"):
-        await store.suppress([scoped], reason=reason, source="recipient", now_ms=1)
-
-    found = await store.suppressed([EMAIL, scoped, ("email category:shop/news", EMAIL[1])])
-
-    assert found == {scoped: {"": "unsubscribed"}}
-    assert await store.unsuppress(*scoped)
-    assert await store.suppressed([scoped]) == {}
-
-
-async def test_consent_is_for_one_tenant_category_and_address(store: Store) -> None:
-    for _ in range(2):
-        await store.put_consent("billing", "marketing", PHONE, source="form", now_ms=1)
-
-    assert await store.consented("billing", "marketing", [PHONE, EMAIL]) == {PHONE}
-    assert await store.consented("other", "marketing", [PHONE]) == set()
-    assert await store.consented("billing", "news", [PHONE]) == set()
-    assert await store.withdraw_consent("billing", "marketing", PHONE)
-    assert not await store.withdraw_consent("billing", "marketing", PHONE)
-    assert await store.consented("billing", "marketing", [PHONE]) == set()
 
 
 async def test_quota_is_given_out_up_to_its_limit(store: Store) -> None:

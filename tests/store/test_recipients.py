@@ -8,6 +8,7 @@ import pytest
 
 from gateway.model.case import Contact
 from gateway.model.message import MessageId
+from gateway.model.permission import Reason, Suppression
 from gateway.model.recipient import PushDevice, Recipient, Upserted
 from gateway.model.values import replace
 from gateway.store.base import Store
@@ -19,6 +20,14 @@ LI = Recipient(id="李 雷", phone="+8613800138000", email="li@example.com", zon
 DEVICE = PushDevice(app="ios", token="t1")
 HAN = Recipient(id="han", push=(DEVICE, PushDevice(app="ios", token="t2")))
 DEAD = DeadDevice(hash="#ios:t1", device=replace(DEVICE, reason="gone", since_ms=7))
+GONE = Suppression(
+    channel="push",
+    hash=DEAD.hash,
+    reason=Reason.HARD_BOUNCE,
+    detail=DEAD.device.reason,
+    source="apns",
+    at_ms=1,
+)
 
 
 def row(recipient: Recipient) -> RecipientRow:
@@ -102,38 +111,39 @@ async def test_a_dead_device_is_dead_for_all_who_have_it(store: Store) -> None:
 async def test_a_device_that_is_put_again_lives_and_is_not_banned(store: Store) -> None:
     await put(store, HAN)
     other = ("push", "#ios:t2")
-    await store.suppress([("push", DEAD.hash)], reason="gone", source="apns", now_ms=1)
-    await store.suppress([other], reason="complained", source="apns", now_ms=1)
+    await store.suppress([GONE, replace(GONE, hash=other[1], detail="complained")])
     await store.mark_dead(DEAD, now_ms=2)
 
     verdict = await put(store, HAN)
 
     assert verdict == [CHANGED]
     assert (await store.recipients("shop", ["han"]))["han"].recipient == HAN
-    assert await store.suppressed([("push", DEAD.hash), other]) == {other: {"": "complained"}}
+    assert set(await store.suppressed([("push", DEAD.hash), other], now_ms=2)) == {other}
     assert await store.mark_dead(DEAD, now_ms=3) == 1
 
 
 async def test_a_ban_for_another_reason_outlives_the_device_s_return(store: Store) -> None:
     await put(store, HAN)
-    await store.suppress([("push", DEAD.hash)], reason="by hand", source="ops", now_ms=1)
+    by_hand = replace(GONE, reason=Reason.MANUAL, source="ops")
+    await store.suppress([by_hand, GONE])
     await store.mark_dead(DEAD, now_ms=2)
 
     await put(store, HAN)
 
-    assert await store.suppressed([("push", DEAD.hash)]) == {("push", DEAD.hash): {"": "by hand"}}
+    ((left,),) = (await store.suppressed([("push", DEAD.hash)], now_ms=2)).values()
+    assert left.reason is Reason.MANUAL
 
 
 async def test_a_device_given_as_dead_stays_dead_and_banned(store: Store) -> None:
     await put(store, HAN)
-    await store.suppress([("push", DEAD.hash)], reason="gone", source="apns", now_ms=1)
+    await store.suppress([GONE])
     await store.mark_dead(DEAD, now_ms=2)
     read = (await store.recipients("shop", ["han"]))["han"].recipient
 
     await put(store, replace(read, tier="gold"))
 
     assert (await store.recipients("shop", ["han"]))["han"].recipient.push == read.push
-    assert await store.suppressed([("push", DEAD.hash)])
+    assert await store.suppressed([("push", DEAD.hash)], now_ms=2)
 
 
 async def test_erased_recipients_are_found_by_nothing(store: Store) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.model.case import Contact, Reference, Reply
 from gateway.model.message import MessageId
+from gateway.model.permission import Reason, Suppression
 from gateway.model.state import Outcome
 from gateway.model.values import replace
 from gateway.store.base import Store
@@ -24,6 +25,12 @@ def reply(make: Any) -> Reply:
         at_ms=make.now_ms,
         address=PHONE,
     )
+
+
+async def banned(store: Store) -> dict[str, str]:
+    """Reasons by the account that must not write to the phone or the mailbox."""
+    found = await store.suppressed([PHONE, EMAIL], now_ms=2)
+    return {one.sender: one.detail for bans in found.values() for one in bans}
 
 
 def contact(hash_: str = "hash1", provider: str = "acme") -> Contact:
@@ -47,50 +54,59 @@ async def test_ban_is_for_the_account_that_brought_the_wish(store: Store, reply:
 
     assert first == [True]
     assert await store.has_suppressions()
-    assert await store.suppressed([PHONE, EMAIL]) == {PHONE: {"acme": "opted_out"}}
+    assert await banned(store) == {"acme": "opted_out"}
 
 
 async def test_bans_of_an_address_stand_side_by_side(store: Store, reply: Reply) -> None:
-    await store.suppress([PHONE], reason="bounced", source="acme", now_ms=1)
+    await store.suppress(
+        [
+            Suppression(
+                channel="sms",
+                hash="hash1",
+                reason=Reason.HARD_BOUNCE,
+                detail="bounced",
+                source="acme",
+                at_ms=1,
+            )
+        ]
+    )
     await store.take_replies(
         [
             replace(reply, ban="opted_out"),
             replace(reply, ban="opted_out", provider="other", key=""),
         ]
     )
-    before = await store.suppressed([PHONE])
+    before = await banned(store)
 
     await store.take_replies([replace(reply, lifts=True, key="k2")])
 
-    assert before == {PHONE: {"": "bounced", "acme": "opted_out", "other": "opted_out"}}
-    assert await store.suppressed([PHONE]) == {PHONE: {"": "bounced", "other": "opted_out"}}
-    assert not await store.unsuppress(*PHONE, sender="acme")
-    assert await store.unsuppress(*PHONE, sender="other")
-    assert await store.unsuppress(*PHONE)
+    assert before == {"": "bounced", "acme": "opted_out", "other": "opted_out"}
+    assert await banned(store) == {"": "bounced", "other": "opted_out"}
+    assert await store.lift("", [PHONE]) == 2
 
 
 async def test_wishes_of_one_call_take_effect_in_their_order(store: Store, reply: Reply) -> None:
     stop, start = replace(reply, ban="opted_out"), replace(reply, lifts=True, key="k2")
 
     await store.take_replies([stop, start])
-    lifted = await store.suppressed([PHONE])
+    lifted = await banned(store)
     await store.take_replies([replace(start, key="k3"), replace(stop, key="k4")])
 
     assert lifted == {}
-    assert await store.suppressed([PHONE]) == {PHONE: {"acme": "opted_out"}}
+    assert await banned(store) == {"acme": "opted_out"}
 
 
 async def test_of_a_second_copy_nothing_is_stored(store: Store, make: Any, reply: Reply) -> None:
     (hook, again) = make.messages(2, internal=True, endpoint="e", lane="webhook", pin="e")
     one = replace(reply, ban="opted_out", webhooks=[hook])
     await store.take_replies([one])
-    await store.unsuppress(*PHONE, sender="acme")
+    await store.lift("", [PHONE])
 
     second = await store.take_replies([replace(one, webhooks=[again])])
     elsewhere = await store.take_replies([replace(reply, provider="other")])
 
     assert (second, elsewhere) == ([False], [True])
-    assert await store.suppressed([PHONE]) == {}
+    assert await banned(store) == {}
     rows = await store.claim_pinned("webhook", {"e": 10})
     assert [row.case.id for row in rows] == [hook.id]
 

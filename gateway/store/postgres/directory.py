@@ -1,10 +1,10 @@
 """Tenants' settings on PostgreSQL. Small tables, read whole or by a handful of keys."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gateway.store import base
-from gateway.store.entries import Entries, bans_of, endpoint_of
+from gateway.store.entries import Entries, endpoint_of
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
@@ -48,47 +48,6 @@ class PostgresDirectory(Entries):
     async def directory_version(self) -> str:
         version: str = await self._engine.run(lambda session: session.value("directory_version"))
         return version
-
-    async def has_suppressions(self) -> bool:
-        found: bool = await self._engine.run(lambda session: session.value("has_suppressions"))
-        return found
-
-    async def suppressed(
-        self, addresses: Sequence[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], Mapping[str, str]]:
-        if not addresses:
-            return {}
-        found = await self._engine.run(lambda session: session.over("suppressed", addresses))
-        return bans_of((*place, original(reason)) for *place, reason in found)
-
-    async def suppress(
-        self,
-        addresses: Sequence[tuple[str, str]],
-        *,
-        reason: str,
-        source: str,
-        now_ms: int,
-        sender: str = "",
-    ) -> None:
-        if not addresses:
-            return
-
-        async def work(session: Session) -> None:
-            await session.run_over(
-                "suppress", addresses, reason=reason, source=source, now_ms=now_ms, sender=sender
-            )
-
-        await self._engine.run(work)
-
-    async def consented(
-        self, tenant: str, category: str, addresses: Sequence[tuple[str, str]]
-    ) -> frozenset[tuple[str, str]]:
-        if not addresses:
-            return frozenset()
-        found = await self._engine.run(
-            lambda session: session.over("consented", addresses, tenant=tenant, category=category)
-        )
-        return frozenset((channel, hash_) for channel, hash_ in found)
 
     async def take_quota(self, provider: str, day: str, *, amount: int, limit: int) -> int:
         async def work(session: Session) -> int:

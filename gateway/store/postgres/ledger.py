@@ -129,6 +129,8 @@ class PostgresLedger:
                 + await session.run("purge_habits", month=month_of(before_ms), limit=limit)
                 + await session.run("purge_contacts", before_ms=before_ms, limit=limit)
                 + await session.run("purge_inbound", now_ms=now_ms, limit=limit)
+                + await session.run("purge_suppressions", now_ms=now_ms, limit=limit)
+                + await session.run("purge_consents", before_ms=before_ms, limit=limit)
                 + await session.run("purge_named", before=pages.first_id(before_ms), limit=limit)
             )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.model.case import Reply
+from gateway.store.permissions import ban_by, row_of_ban
 from gateway.store.postgres.accept import stored
 from gateway.store.postgres.ranks import Ranks
 from gateway.store.postgres.session import Session
@@ -29,14 +30,7 @@ async def _take_one(session: Session, one: Reply) -> bool:
             return False
     channel, hash_ = one.address
     if one.ban:
-        await session.run_over(
-            "suppress",
-            [one.address],
-            reason=one.ban,
-            source=one.provider,
-            now_ms=one.at_ms,
-            sender=one.provider,
-        )
+        await session.run_over("put_suppressions", [row_of_ban(ban_by(one))])
     if one.lifts:
-        await session.run("unsuppress", channel=channel, hash=hash_, sender=one.provider)
+        await session.run("lift_sender", channel=channel, hash=hash_, sender=one.provider)
     return True

@@ -9,13 +9,19 @@ from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.fleet import PostgresFleet
 from gateway.store.postgres.habits import PostgresHabits
 from gateway.store.postgres.ledger import PostgresLedger
+from gateway.store.postgres.permissions import PostgresPermissions
 from gateway.store.postgres.queue import PostgresQueue
 from gateway.store.postgres.recipients import PostgresRecipients
 from gateway.store.postgres.session import Session
 
 
 class PostgresStore(
-    PostgresQueue, PostgresLedger, PostgresDirectory, PostgresRecipients, PostgresHabits
+    PostgresQueue,
+    PostgresLedger,
+    PostgresDirectory,
+    PostgresPermissions,
+    PostgresRecipients,
+    PostgresHabits,
 ):
     """Implements store.base.Store in one database, beside other nodes.
 
@@ -38,6 +44,7 @@ class PostgresStore(
         PostgresQueue.__init__(self, engine, owner)
         PostgresLedger.__init__(self, engine)
         PostgresDirectory.__init__(self, engine)
+        PostgresPermissions.__init__(self, engine)
         PostgresHabits.__init__(self, engine)
         PostgresRecipients.__init__(self, engine)
         self._fleet = PostgresFleet(engine, owner, self._claims)

@@ -1,12 +1,12 @@
 """Tenants' settings on SQLite. Small tables, read whole or by a handful of keys."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import apsw
 
 from gateway.store import base
-from gateway.store.entries import Entries, bans_of, endpoint_of
+from gateway.store.entries import Entries, endpoint_of
 from gateway.store.sqlite.engine import Engine, call, call_json, dump
 
 
@@ -50,50 +50,6 @@ class SqliteDirectory(Entries):
             lambda connection: call(connection, "directory_version")
         )
         return version
-
-    async def has_suppressions(self) -> bool:
-        return bool(
-            await self._engine.read(lambda connection: call(connection, "has_suppressions"))
-        )
-
-    async def suppressed(
-        self, addresses: Sequence[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], Mapping[str, str]]:
-        found = await self._engine.read(
-            lambda connection: call_json(connection, "suppressed", rows=dump(addresses))
-        )
-        return bans_of(map(tuple, found))
-
-    async def suppress(
-        self,
-        addresses: Sequence[tuple[str, str]],
-        *,
-        reason: str,
-        source: str,
-        now_ms: int,
-        sender: str = "",
-    ) -> None:
-        await self._engine.write(
-            lambda connection: call(
-                connection,
-                "suppress",
-                rows=dump(addresses),
-                reason=reason,
-                source=source,
-                now_ms=now_ms,
-                sender=sender,
-            )
-        )
-
-    async def consented(
-        self, tenant: str, category: str, addresses: Sequence[tuple[str, str]]
-    ) -> frozenset[tuple[str, str]]:
-        found = await self._engine.read(
-            lambda connection: call_json(
-                connection, "consented", tenant=tenant, category=category, rows=dump(addresses)
-            )
-        )
-        return frozenset((channel, hash_) for channel, hash_ in found)
 
     async def take_quota(self, provider: str, day: str, *, amount: int, limit: int) -> int:
         def work(connection: apsw.Connection) -> int:

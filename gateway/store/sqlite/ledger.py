@@ -145,6 +145,8 @@ class SqliteLedger:
             call(connection, "purge_habits", month=month_of(before_ms), limit=limit)
             call(connection, "purge_contacts", before_ms=before_ms, limit=limit)
             call(connection, "purge_inbound", now_ms=now_ms, limit=limit)
+            call(connection, "purge_suppressions", now_ms=now_ms, limit=limit)
+            call(connection, "purge_consents", before_ms=before_ms, limit=limit)
             call(connection, "purge_named", before=pages.first_id(before_ms), limit=limit)
             keys = connection.total_changes() - before
             old = call_json(

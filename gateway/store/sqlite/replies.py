@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import apsw
 
 from gateway.model.case import Reply
+from gateway.store.permissions import ban_by, row_of_ban
 from gateway.store.sqlite.accept import insert
 from gateway.store.sqlite.engine import call, dump
 
@@ -22,16 +23,8 @@ def _take_one(connection: apsw.Connection, one: Reply) -> bool:
             return False
     channel, hash_ = one.address
     if one.ban:
-        call(
-            connection,
-            "suppress",
-            rows=dump([one.address]),
-            reason=one.ban,
-            source=one.provider,
-            now_ms=one.at_ms,
-            sender=one.provider,
-        )
+        call(connection, "put_suppressions", rows=dump([row_of_ban(ban_by(one))]))
     if one.lifts:
-        call(connection, "unsuppress", channel=channel, hash=hash_, sender=one.provider)
+        call(connection, "lift_sender", channel=channel, hash=hash_, sender=one.provider)
     insert(connection, one.webhooks)
     return True

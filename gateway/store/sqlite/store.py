@@ -7,11 +7,19 @@ from gateway.store.sqlite.directory import SqliteDirectory
 from gateway.store.sqlite.engine import Engine
 from gateway.store.sqlite.habits import SqliteHabits
 from gateway.store.sqlite.ledger import SqliteLedger
+from gateway.store.sqlite.permissions import SqlitePermissions
 from gateway.store.sqlite.queue import SqliteQueue
 from gateway.store.sqlite.recipients import SqliteRecipients
 
 
-class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory, SqliteRecipients, SqliteHabits):
+class SqliteStore(
+    SqliteQueue,
+    SqliteLedger,
+    SqliteDirectory,
+    SqlitePermissions,
+    SqliteRecipients,
+    SqliteHabits,
+):
     """Implements store.base.Store in one file.
 
     owner: names this process in claims; a new one each time, so that the claims of a process
@@ -34,6 +42,7 @@ class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory, SqliteRecipients, 
         SqliteQueue.__init__(self, engine, owner)
         SqliteLedger.__init__(self, engine)
         SqliteDirectory.__init__(self, engine)
+        SqlitePermissions.__init__(self, engine)
         SqliteHabits.__init__(self, engine)
         SqliteRecipients.__init__(self, engine)
 

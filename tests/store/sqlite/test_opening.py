@@ -15,7 +15,9 @@ import apsw
 import pytest
 
 from gateway.model.errors import StoreMismatch
+from gateway.model.permission import Reason, Suppression
 from gateway.model.state import State
+from gateway.model.values import replace
 from gateway.model.view import MessageFilter
 from gateway.store import queries
 from gateway.store.sqlite.store import SqliteStore
@@ -180,9 +182,11 @@ async def test_command_line_may_write_beside_the_gateway(path: Path) -> None:
         SqliteStore(path, owner="n1") as gateway,
         SqliteStore(path, owner="cli", exclusive=False) as command,
     ):
-        await command.suppress([("sms", "h")], reason="asked", source="cli", now_ms=1)
+        ban = Suppression(channel="sms", hash="h", reason=Reason.MANUAL, source="cli", at_ms=1)
+        await command.suppress([ban])
 
-        assert await gateway.suppressed([("sms", "h")]) == {("sms", "h"): {"": "asked"}}
+        found = await gateway.suppressed([("sms", "h")], now_ms=2)
+        assert found == {("sms", "h"): [replace(ban, id=1)]}
 
 
 async def test_clean_stop_leaves_the_database_alone(path: Path, make: Any) -> None:

@@ -14,7 +14,17 @@ from gateway.store.sqlite.engine import QUERIES
 LISTS = frozenset({"rows", "pins", "lanes", "providers"})
 
 #: Tables that grow without bound.
-LARGE = ("queue", "message", "status", "attempt", "receipt", "event", "reference", "consent")
+LARGE = (
+    "queue",
+    "message",
+    "status",
+    "attempt",
+    "receipt",
+    "event",
+    "reference",
+    "consent",
+    "suppression",
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +116,14 @@ def test_nothing_is_sorted_but_heads(connection: apsw.Connection, name: str) -> 
         "known_references",
         "consented",
         "suppressed",
+        "consents",
+        "standings",
+        "drop_consents",
+        "drop_refusals",
+        "lift",
+        "list_suppressions",
+        "purge_suppressions",
+        "purge_consents",
         "purge_reference",
         "purge_event",
     ],

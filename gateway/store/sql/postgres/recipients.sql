@@ -24,7 +24,8 @@ USING unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
 JOIN recipient_address a ON a.hash = r.hash AND a.channel = r.channel
     AND a.tenant = :tenant AND a.recipient = r.id
 WHERE a.reason <> '' AND r.reason = ''
-  AND s.channel = a.channel AND s.hash = a.hash AND s.sender = '' AND s.reason = a.reason;
+  AND s.channel = a.channel AND s.hash = a.hash AND s.sender = '' AND s.tenant = ''
+  AND s.reason = 'hard_bounce' AND s.detail = a.reason;
 
 -- name: drop_addresses
 -- Addresses of recipients that get others.

@@ -15,8 +15,9 @@ ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body, updated_ms = exclud
 -- name: lift_deaths
 -- Lift the bans that the deaths of devices brought which live again. rows: [[id, channel, hash,
 -- reason], …], as the devices are given now
-DELETE FROM suppression WHERE (channel, hash, sender, reason) IN (
-    SELECT a.channel, a.hash, '', a.reason
+DELETE FROM suppression
+WHERE reason = 'hard_bounce' AND (channel, hash, tenant, sender, detail) IN (
+    SELECT a.channel, a.hash, '', '', a.reason
     FROM jsonb_each(:rows) r
     CROSS JOIN recipient_address a ON a.hash = r.value ->> 2 AND a.channel = r.value ->> 1
         AND a.tenant = :tenant AND a.recipient = r.value ->> 0

@@ -1,0 +1,84 @@
+"""Lists of suppressions in files: rows of CSV or NDJSON to items as the API takes them.
+
+Read as they are wanted, so that a file may be larger than memory. A row that cannot be read is an
+error in its place; the rows after it count.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import orjson
+
+from gateway.api import bodies, problems
+from gateway.model.errors import SettingsError
+
+#: Columns that are addresses, columns of a push address, and those of the item itself.
+_ADDRESSES = ("phone", "email", "wechat", "wecom", "chat", "url", "recipient")
+_PUSH = ("app", "token")
+_OWN = ("channel", "reason", "category", "source", "at", "expires_at")
+
+#: Characters of a line; the longest address has 4,096.
+_LINE = 64 * 1024
+
+#: (number of the line, what it says or why it says nothing)
+Row = tuple[int, bodies.Parsed | problems.BadBody]
+
+
+def read_csv(file: IO[str]) -> Iterator[Row]:
+    """The first line names the columns. Raises SettingsError when it does not."""
+    rows = csv.reader(file)
+    columns = [name.strip().lower() for name in next(rows, [])]
+    known = {*_ADDRESSES, *_PUSH, *_OWN}
+    if not columns or set(columns) - known or len(set(columns)) < len(columns):
+        raise SettingsError(
+            [f"the first line names columns, each once, of {', '.join(sorted(known))}"]
+        )
+    while True:
+        try:
+            values = next(rows, None)
+        except csv.Error:
+            yield rows.line_num, problems.BadBody("This line is not CSV.")
+            continue
+        if values is None:
+            return
+        if not any(value.strip() for value in values):
+            continue
+        if len(values) != len(columns):
+            yield rows.line_num, problems.BadBody(f"This line has not {len(columns)} fields.")
+            continue
+        cells = zip(columns, (value.strip() for value in values), strict=True)
+        yield rows.line_num, _item({name: value for name, value in cells if value})
+
+
+def _item(cells: Mapping[str, str]) -> bodies.Parsed:
+    to: dict[str, Any] = {name: cells[name] for name in _ADDRESSES if name in cells}
+    if device := {name: cells[name] for name in _PUSH if name in cells}:
+        to["push"] = [device]
+    own = {name: cells[name] for name in _OWN if name in cells}
+    # a file may hold anything, so that NUL must be looked for
+    return bodies.Parsed({"to": to, **own}, suspect=True)
+
+
+def read_ndjson(file: IO[str]) -> Iterator[Row]:
+    """One item a line."""
+    number = 0
+    while line := file.readline(_LINE):
+        number += 1
+        if len(line) == _LINE and not line.endswith("\n"):
+            _skip_line(file)
+            yield number, problems.BadBody("This line is too long.")
+        elif not line.isspace():
+            yield number, _parse(line)
+
+
+def _parse(line: str) -> bodies.Parsed | problems.BadBody:
+    try:
+        return bodies.Parsed(orjson.loads(line), suspect=True)
+    except orjson.JSONDecodeError:
+        return problems.BadBody("This line is not JSON.")
+
+
+def _skip_line(file: IO[str]) -> None:
+    while (rest := file.readline(_LINE)) and not rest.endswith("\n"):
+        pass
