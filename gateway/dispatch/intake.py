@@ -16,6 +16,7 @@ from gateway.dispatch.channel_choice import Reach
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.habits import Habits
 from gateway.dispatch.lanes import Bells
+from gateway.dispatch.proofs import Proofreader
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.rows import first_rows
@@ -84,6 +85,7 @@ class Intake:
         replacing: Replacing,
         habits: Habits,
         timetable: Timetable,
+        proofs: Proofreader,
     ) -> None:
         self._settings = settings
         self._composer = composer
@@ -96,6 +98,7 @@ class Intake:
         self._webhooks = webhooks
         self._replacing = replacing
         self._habits = habits
+        self._proofs = proofs
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
@@ -121,7 +124,7 @@ class Intake:
         ]
         self._count_accepted(drafts, verdicts)
         self._count_deferred(judged, verdicts)
-        return verdicts
+        return self._proofs.tell(verdicts, plans)
 
     def _count_deferred(
         self, judged: Sequence[Judged | RequestError], verdicts: Sequence[Verdict]
@@ -160,16 +163,20 @@ class Intake:
         message = judged.plan.message
         waits = judged.plan.start_ms > now_ms and not judged.suppressed
         reason = judged.suppressed or (judged.hold.rule if judged.hold is not None else "")
+        findings = self._proofs.findings(message)
+        refusal = self._proofs.would_refuse(message.category, findings)
+        decision = "suppress" if judged.suppressed else "defer" if waits else "send"
         steps = [self._preview_step(judged.plan, step) for step in message.chain]
         steps += [PreviewStep(channel=one.channel, skipped=one.reason) for one in message.skipped]
         return Preview(
-            decision="suppress" if judged.suppressed else "defer" if waits else "send",
-            reasons=[reason] if reason else [],
-            until_ms=judged.plan.start_ms if waits else None,
+            decision="refuse" if refusal else decision,
+            reasons=refusal or ([reason] if reason else []),
+            until_ms=judged.plan.start_ms if waits and not refusal else None,
             category=message.category,
             priority=message.priority.name.lower(),
             expires_in=message.life_ms / 1000,
             chain=steps,
+            findings=findings,
         )
 
     async def _reach(
@@ -189,7 +196,8 @@ class Intake:
         if isinstance(reading, RequestError):
             return reading
         try:
-            return self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
+            plan = self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
+            return self._proofs.review(plan)
         except RequestError as error:
             return error
 

@@ -29,7 +29,8 @@ _DEEPEST = 256
 
 def subject_missing(sample: Sample, lists: Lists) -> Iterator[Finding]:
     """`email.subject_missing`: empty, or nothing but blanks."""
-    if not sample.fields.get("subject", "").strip():
+    has_body = "text" in sample.fields or "html" in sample.fields
+    if has_body and not sample.fields.get("subject", "").strip():
         yield sample.find(
             Rule.SUBJECT_MISSING,
             "subject",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from gateway.content import sms
 from gateway.content.lint.lists import Lists
-from gateway.content.lint.sample import Sample
+from gateway.content.lint.sample import Sample, is_chinese
 from gateway.model.lint import Finding, Rule, Severity
 
 #: Characters of one part in UCS-2, and everywhere in mainland China (TS 23.038 §4).
@@ -55,7 +55,7 @@ def length(sample: Sample, lists: Lists) -> Iterator[Finding]:
 
 def _why_wide(text: str, sample: Sample) -> str:
     """Which few characters cost an SMS the GSM alphabet, by their numbers."""
-    if sample.is_china:
+    if sample.is_china or is_chinese(text):
         return ""
     foreign = sorted({one for one in text if not sms.is_gsm(one)})
     if len(foreign) > _FEW:
