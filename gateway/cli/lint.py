@@ -11,7 +11,7 @@ import typer
 from gateway import settings
 from gateway.cli import configuration, exits, options, output, tables
 from gateway.cli.proofing import Page, Proofs
-from gateway.content.lint.sample import LONGEST
+from gateway.content.lint.words import LONGEST
 from gateway.model.wire import Channel
 
 Config = Annotated[
@@ -19,7 +19,7 @@ Config = Annotated[
     typer.Argument(
         envvar="GATEWAY_CONFIG",
         help="Configuration file; needed for templates.",
-        metavar="[FILE]",
+        metavar="FILE",
         show_default=False,
     ),
 ]

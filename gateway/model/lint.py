@@ -59,7 +59,7 @@ class Mode(StrEnum):
 class Finding(Value):
     """One thing that a rule found in the content of one channel.
 
-    The texts name words of our tables and lists, never what else the content holds.
+    The texts name words of our tables and lists, and counts; never what else the content holds.
     """
 
     rule: Rule

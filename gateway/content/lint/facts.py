@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from gateway.content.lint.links import without
 from gateway.content.lint.lists import Lists
-from gateway.content.lint.sample import Sample, cut, fold
+from gateway.content.lint.sample import Sample, cut
+from gateway.content.lint.words import Folded
 from gateway.model.lint import Finding, Rule, Severity
 
 #: Amounts, shares, codes, times of day, dates and weekdays. Each part is bounded.
@@ -25,17 +26,17 @@ _FACT = re.compile(
     r"|(?<!\d)\d{1,2}\s(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?\s\d"
     r"|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|(?:周|星期)[一二三四五六日天]",
-    re.I,
+    re.I | re.A,  # words end where Chinese begins
 )
 _SIGNED = re.compile(r"\s{0,16}(?:【[^【】]{1,40}】|\[[^\[\]]{1,40}\])")
 
 #: 3/4 may be March or April; with a day over 12 there is no doubt.
-_DATE = re.compile(r"(?<![\d/.])(\d{1,2})/(\d{1,2})(?:/(?:\d{4}|\d{2}))?(?![\d/])")
+_DATE = re.compile(r"(?<![\d/.])(\d{1,2})/(\d{1,2})(?:/(?:\d{4}|\d{2}))?(?![\d/])", re.A)
 _MONTHS = 12
 #: 5k, 3w: thousands and ten thousands, of what?
-_SHORT_NUMBER = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,4})?[kw](?![\w])", re.I)
+_SHORT_NUMBER = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,4})?[kw](?!\w)", re.I | re.A)
 #: 3万, and no word of what: yuan, points, people.
-_BARE_WAN = re.compile(r"\d\s?万(?![\u3400-\u9fff\w])")
+_BARE_WAN = re.compile(r"\d\s?万(?!\w)")
 
 _PLACEHOLDER = re.compile(
     r"\{\{[^{}]{0,100}\}\}|\{%[^{}]{0,100}%\}|\$\{[\w.]{1,64}\}|%\(\w{1,64}\)s|%\{\w{1,64}\}"
@@ -77,7 +78,7 @@ def abbreviation(sample: Sample, lists: Lists) -> Iterator[Finding]:
         plain = without(text)
         for message, hint in _shortened(plain):
             yield sample.find(Rule.ABBREVIATION, field, Severity.WARNING, message, hint)
-        folded = sample.folded[field] if plain == text else fold(plain)
+        folded = sample.folded[field] if plain == text else Folded(plain)
         for word in lists.abbreviations.find(folded)[:3]:
             full = lists.abbreviations.note(word)
             yield sample.find(

@@ -10,8 +10,9 @@ from gateway.content.lint.sample import Sample
 from gateway.model.lint import Finding, Rule, Severity
 
 _URL = re.compile(r"https?://[^\s<>\"'，。；！？、）】」]{1,2048}", re.I)
-#: What phones make a link of: letters of a host, and a path.
-_RUN = re.compile(r"[A-Za-z0-9.-]+")
+#: What phones may make a link of: letters of a host with a dot among them. Only where they begin,
+#: or a run without a dot would be read once for each of its letters.
+_RUN = re.compile(r"(?<![A-Za-z0-9.-])[A-Za-z0-9-]+\.[A-Za-z0-9.-]+")
 _BARE = re.compile(r"(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}", re.I)
 _HOST = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}")
 
@@ -89,7 +90,7 @@ def _in_text(text: str) -> list[str]:
     for found in _RUN.finditer(rest):
         run, after = found[0].rstrip(".-"), rest[found.end() : found.end() + 1]
         before = rest[found.start() - 1] if found.start() else ""
-        if "." not in run or before in ("@", "/", "_") or len(urls) >= _MOST:
+        if before in ("@", "/", "_") or len(urls) >= _MOST:
             continue
         named = run.startswith("www.") or run.rpartition(".")[2].lower() in _COMMON
         if (named or after == "/") and after != "@" and _BARE.fullmatch(run):

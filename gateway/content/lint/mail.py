@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from gateway.content.lint import html
 from gateway.content.lint.lists import Lists
-from gateway.content.lint.sample import LONGEST, Sample, columns
+from gateway.content.lint.sample import Sample, columns
+from gateway.content.lint.words import LONGEST
 from gateway.model.lint import Finding, Rule, Severity
 
 #: Octets of a line that every program shows (RFC 5322 §2.1.1), and columns that phones show.
@@ -16,11 +17,11 @@ _LOUD_LETTERS = 8
 _MARKS = re.compile("[!！]")
 _MOST_MARKS = 1
 
-#: Elements without an end, or whose end may be left out (HTML Standard §13.1.2).
-_ENDLESS = re.compile(
-    "area|base|basefont|br|col|embed|frame|hr|img|input|isindex|keygen|link|meta|param|source|track"
-    "|wbr|p|li|dt|dd|tr|td|th|thead|tbody|tfoot|option|optgroup|html|head|body|colgroup|caption"
-    "|rt|rp|o"
+#: Elements that mails are made of and whose end may not be left out (HTML Standard §13.1.2.4).
+_PAIRED = frozenset(
+    {"a", "abbr", "b", "big", "blockquote", "button", "center", "code", "del", "div", "em", "font"}
+    | {"h1", "h2", "h3", "h4", "h5", "h6", "i", "ins", "ol", "pre", "s", "section", "small", "span"}
+    | {"strike", "strong", "sub", "sup", "table", "title", "u", "ul"}
 )
 _ALT = re.compile(r"\balt\s{0,8}(?:=|\Z|/|\s)", re.I)
 #: Tags of one mail that can stand open within each other.
@@ -109,11 +110,11 @@ def unclosed(sample: Sample, lists: Lists) -> Iterator[Finding]:
 
 
 def _unbalanced(text: str) -> set[str]:
-    """Names of tags without their match; those that may stand alone are left out."""
+    """Names of tags without their match."""
     still_open: list[str] = []
     wrong: set[str] = set()
     for name, is_end, rest in html.tags(text):
-        if _ENDLESS.fullmatch(name) or rest.endswith("/"):
+        if name not in _PAIRED or rest.endswith("/"):
             continue
         if not is_end:
             if len(still_open) == _DEEPEST:

@@ -4,14 +4,12 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from gateway.content.lint import html
+from gateway.content.lint.words import LONGEST, Folded
 from gateway.model import wire
 from gateway.model.lint import Finding, Rule, Severity
-
-#: Characters of each field that are looked at. Only mails say more.
-LONGEST: Final = 64 * 1024
 
 #: Entries and depth of a provider's own table that are looked at.
 _TABLE_ENTRIES, _TABLE_DEPTH = 200, 4
@@ -71,9 +69,9 @@ class Sample:
         return made
 
     @cached_property
-    def folded(self) -> Texts:
-        """`read` as words are compared."""
-        return {name: fold(text) for name, text in self.read.items()}
+    def folded(self) -> Mapping[str, Folded]:
+        """`read` as words are looked for in it."""
+        return {name: Folded(text) for name, text in self.read.items()}
 
     @cached_property
     def targets(self) -> Texts:
@@ -93,13 +91,6 @@ class Sample:
             message=message,
             hint=hint,
         )
-
-
-def fold(text: str) -> str:
-    """Narrow and in lower case. Texts of full-width letters are compared as the plain ones."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def columns(text: str) -> int:

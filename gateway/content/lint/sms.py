@@ -15,7 +15,7 @@ _ONE_PART = 70
 _SIGNATURE = re.compile(r"\A\s{0,16}【[^【】]{1,40}】|【[^【】]{1,40}】\s{0,16}\Z")
 
 #: How people are told that they can refuse.
-_REFUSAL = re.compile(r"\b(?:stop|unsub(?:scribe)?|opt[ -]?out)\b|退订|拒收", re.I)
+_REFUSAL = re.compile(r"\b(?:stop|unsub(?:scribe)?|opt[ -]?out)\b|退订|拒收", re.I | re.A)
 
 #: At most so many characters outside the GSM alphabet can be meant to be replaced.
 _FEW = 4

@@ -53,8 +53,8 @@ ABBREVIATIONS: Final[Mapping[str, str]] = {
 MARKETING_WORDS: Final = _words(
     "% off, buy now, shop now, order now, limited time, limited offer, special offer, flash sale,"
     " clearance, promo code, discount code, coupon, voucher, free gift, free trial,"
-    " exclusive offer, exclusive deal, best deal, don't miss, while stocks last, subscribe now, new arrivals,"
-    " black friday, refer a friend,"
+    " exclusive offer, exclusive deal, best deal, don't miss, while stocks last,"
+    " subscribe now, new arrivals, black friday, refer a friend,"
     " 大促, 促销, 特惠, 优惠券, 优惠码, 折扣码, 限时, 秒杀, 满减, 立减, 领券, 领红包,"
     " 红包雨, 抽奖, 抢购, 钜惠, 巨惠, 特价, 清仓, 新品上市, 免费领, 会员日, 买一送一,"
     " 拼团, 开门红, 双十一, 双11"
