@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.content.lint import tables
 from gateway.content.lint.linter import Linter
 from gateway.content.lint.sample import Sample
 from gateway.dispatch.compose import Plan
@@ -52,7 +53,13 @@ class Proofreader:
             for name, one in settings.categories.items()
         }
         self._signed = {name for name, lane in settings.lanes.items() if _is_signed(lane, settings)}
+        self._core = (*tables.CORE, *settings.lint.core)
         self._known: dict[bytes, Sequence[Finding]] = {}
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any category has its contents read at accept."""
+        return bool(self._modes)
 
     def review(self, plan: Plan) -> Plan:
         """The plan with what its sender is to be told.
@@ -92,7 +99,7 @@ class Proofreader:
             content = self._renderer.content(message, step)
         except CannotRender:
             return ()  # the attempt says so, as it does without rules
-        facts = tuple(_facts(message.data, self._settings.lint.core)) if message.data else ()
+        facts = tuple(_facts(message.data, self._core)) if message.data else ()
         key = _key(message, step, content, facts)
         found = self._known.get(key)
         if found is None:
@@ -156,8 +163,8 @@ def _is_signed(lane: Lane, settings: Settings) -> bool:
 
 def _has_own_sign(content: wire.Content) -> bool:
     """Whether its providers' templates say what they are signed with."""
-    tables = content.provider_templates.values()
-    return bool(tables) and all(table.get("sign") for table in tables)
+    own = content.provider_templates.values()
+    return bool(own) and all(table.get("sign") for table in own)
 
 
 def _facts(data: Mapping[str, Any], paths: Sequence[str]) -> Sequence[str]:

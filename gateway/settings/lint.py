@@ -23,8 +23,9 @@ class LintSettings(Model):
         "character takes two",
     )
     core: tuple[Annotated[str, Field(max_length=200)], ...] = Field(
-        default=("code", "amount", "total", "balance", "order", "order_id", "time", "date", "due"),
-        description="`text.lead`: variables of templates that are the core, such as order.id",
+        default=(),
+        description="`text.lead`: more variables of templates that are the core, such as order.id, "
+        "beside code, amount, date and the like",
     )
     push_title: int = Field(
         default=50, ge=10, description="`push.length`: columns of a title that phones show"

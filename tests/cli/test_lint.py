@@ -1,13 +1,18 @@
 """`gateway lint` and what `gateway check` says of templates: findings, exit codes, samples."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway import settings
 from gateway.cli import exits
 from gateway.cli.main import app
+from gateway.model.lint import Level, Rule
+
+README = Path(__file__).parent.parent.parent / "README.md"
 
 CONFIG = """
 [store]
@@ -166,6 +171,25 @@ def test_text_is_read_from_stdin_without_a_configuration(
 
     assert [one["rule"] for one in json.loads(result.stdout)["findings"]] == rules
     assert result.exit_code == code
+
+
+def test_example_of_the_readme_is_as_it_says() -> None:
+    text = README.read_text(encoding="utf-8")
+    ((words, arguments),) = re.findall(r"^echo '(.*)' \| gateway lint (.*)$", text, re.MULTILINE)
+
+    result = run("lint", *arguments.split(), "--json", stdin=words)
+
+    rules = [one["rule"] for one in json.loads(result.stdout)["findings"]]
+    assert result.exit_code == exits.FAILED
+    assert rules == ["sms.signature", "link.shortener", "link.http", "words.mixed"]
+
+
+def test_every_rule_has_a_name_that_the_settings_take() -> None:
+    levels = {one.value: "off" for one in Rule}
+
+    found = settings.parse({"categories": {"service": {"lint_rules": levels}}}, environ={})
+
+    assert found.categories["service"].lint_rules == dict.fromkeys(Rule, Level.OFF)
 
 
 def test_text_is_read_as_the_configuration_says(file: Path) -> None:

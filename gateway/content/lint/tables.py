@@ -49,6 +49,12 @@ ABBREVIATIONS: Final[Mapping[str, str]] = {
     "yst": "yesterday",
 }
 
+#: Variables of templates that a message is about.
+CORE: Final = _words(
+    "code, otp, pin, amount, total, balance, price, order, order_id, tracking, time, date, due,"
+    " deadline"
+)
+
 #: What only offers say.
 MARKETING_WORDS: Final = _words(
     "% off, buy now, shop now, order now, limited time, limited offer, special offer, flash sale,"
