@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.content.lint import tables
-from gateway.content.lint.linter import Linter
+from gateway.content.lint.linter import Linter, worst_first
 from gateway.content.lint.sample import Sample
 from gateway.dispatch.compose import Plan
 from gateway.dispatch.render import CannotRender, Renderer
@@ -91,8 +91,8 @@ class Proofreader:
         return [f"{one.rule}: {one.message}" for one in errors[:MOST_TOLD]]
 
     def findings(self, message: Message) -> Sequence[Finding]:
-        """What is found in the content of each step, in their order."""
-        return [one for step in message.chain for one in self._of_step(message, step)]
+        """What is found in the contents of all steps, worst first, then in their order."""
+        return worst_first(one for step in message.chain for one in self._of_step(message, step))
 
     def _of_step(self, message: Message, step: Step) -> Sequence[Finding]:
         try:

@@ -184,6 +184,12 @@ def test_example_of_the_readme_is_as_it_says() -> None:
     assert rules == ["sms.signature", "link.shortener", "link.http", "words.mixed"]
 
 
+def test_readme_names_every_rule() -> None:
+    text = README.read_text(encoding="utf-8").partition("## Content rules")[2]
+
+    assert [one for one in Rule if f"`{one}`" not in text] == []
+
+
 def test_every_rule_has_a_name_that_the_settings_take() -> None:
     levels = {one.value: "off" for one in Rule}
 

@@ -214,6 +214,24 @@ async def test_answer_tells_of_ten_at_most(make_world: Any) -> None:
     assert len(ticket.warnings) == 10
 
 
+async def test_errors_of_any_step_come_before_warnings(make_world: Any) -> None:
+    world = await make_world(**linted(lint="warn", lint_rules={"email.subject_missing": "error"}))
+
+    (ticket,) = await accept(
+        world,
+        submission(
+            to=To(phone=UK, email="li@example.com"),
+            chain=(StepRequest(channel="sms"), StepRequest(channel="email")),
+            content={"text": "Come tmrw", "email": {"text": "See you"}},
+        ),
+    )
+
+    assert [(one.channel, one.rule) for one in ticket.warnings] == [
+        ("email", "email.subject_missing"),
+        ("sms", "text.abbreviation"),
+    ]
+
+
 async def test_repeated_request_is_told_the_same(make_world: Any) -> None:
     world = await make_world(**linted(lint="warn"))
     one = submission(idempotency_key="k", fingerprint=b"f" * 16)

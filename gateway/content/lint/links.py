@@ -19,8 +19,10 @@ _HOST = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}")
 #: Endings of hosts that stand in texts without `https://`; others may be file names.
 _COMMON = frozenset({"cn", "co", "com", "gl", "io", "ly", "me", "net", "org"})
 
+_SCHEMES = frozenset({"", "http", "https"})
+
 #: Links of one field that are looked at.
-_MOST = 200
+_MOST = 1000
 
 
 class Link(NamedTuple):
@@ -101,7 +103,7 @@ def _in_text(text: str) -> list[str]:
 def _numbered(field: str, urls: list[str]) -> Iterator[Link]:
     for number, url in enumerate(urls[:_MOST], 1):
         scheme, host = _split(url)
-        if host:
+        if host and scheme in _SCHEMES:  # others open apps
             yield Link(field, number, scheme, host)
 
 

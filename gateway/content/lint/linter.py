@@ -1,6 +1,6 @@
 """All rules, and what a category makes of what they find."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gateway.content.lint import facts, links, mail, sms, speech
 from gateway.content.lint.lists import Lists
@@ -71,12 +71,13 @@ class Linter:
                 # HTML says again what the text has said
                 found.setdefault((one.rule, one.message), one)
                 if len(found) == _MOST:
-                    return _sorted(found.values())
-        return _sorted(found.values())
+                    return worst_first(found.values())
+        return worst_first(found.values())
 
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.HINT)
 
 
-def _sorted(found: Collection[Finding]) -> Sequence[Finding]:
+def worst_first(found: Iterable[Finding]) -> Sequence[Finding]:
+    """The same by severity; equal ones stay in their order."""
     return sorted(found, key=lambda one: _ORDER.index(one.severity))

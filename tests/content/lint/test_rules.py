@@ -320,6 +320,13 @@ def test_links_of_html_and_of_a_push_are_links_too() -> None:
     assert [one.field for one in push] == ["link"]
 
 
+def test_links_into_an_app_are_not_of_the_web() -> None:
+    domains = frozenset({"example.com"})
+
+    for link in ("shop://orders/1", "/orders/1", "cid:logo", ""):
+        assert look("push", text="y", extra={"link": link}, domains=domains) == []
+
+
 def test_shorteners_are_added_by_configuration() -> None:
     own = Linter(LintSettings(shorteners=("Short.Example.com",)))
 
