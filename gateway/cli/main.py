@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "lint": (
         "gateway.cli.lint:lint",
-        "Look for what is wrong with the words of templates, or of a text.",
+        "Look for what is wrong with templates, or with a text.",
     ),
     "send": ("gateway.cli.send:send", "Send one message and show what becomes of it."),
     "key": ("gateway.cli.key:app", "Create, list and revoke API keys."),

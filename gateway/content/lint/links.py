@@ -19,6 +19,8 @@ _HOST = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}")
 #: Endings of hosts that stand in texts without `https://`; others may be file names.
 _COMMON = frozenset({"cn", "co", "com", "gl", "io", "ly", "me", "net", "org"})
 
+#: `mailto:` and `cid:`, but not a host with its port.
+_OPAQUE = re.compile(r"[a-z][a-z0-9+-]{0,31}:(?!\d)", re.I)
 _SCHEMES = frozenset({"", "http", "https"})
 
 #: Links of one field that are looked at.
@@ -103,7 +105,7 @@ def _in_text(text: str) -> list[str]:
 def _numbered(field: str, urls: list[str]) -> Iterator[Link]:
     for number, url in enumerate(urls[:_MOST], 1):
         scheme, host = _split(url)
-        if host and scheme in _SCHEMES:  # others open apps
+        if scheme in _SCHEMES and (host if scheme else "." in host):  # others open apps
             yield Link(field, number, scheme, host)
 
 
@@ -111,6 +113,8 @@ def _split(url: str) -> tuple[str, str]:
     """(scheme, host), as a browser reads them; an empty host where there is none."""
     scheme, mark, rest = url.partition("://")
     if not mark:
+        if _OPAQUE.match(url):
+            return "", ""
         scheme, rest = "", url
     authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     host = authority.rpartition("@")[2].partition(":")[0].lower().strip(".")

@@ -323,7 +323,7 @@ def test_links_of_html_and_of_a_push_are_links_too() -> None:
 def test_links_into_an_app_are_not_of_the_web() -> None:
     domains = frozenset({"example.com"})
 
-    for link in ("shop://orders/1", "/orders/1", "cid:logo", ""):
+    for link in ("shop://orders/1", "/orders/1", "cid:logo", "mailto:li@example.net", ""):
         assert look("push", text="y", extra={"link": link}, domains=domains) == []
 
 
