@@ -24,6 +24,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from gateway.model.lint import Finding, Rule, Severity
 from gateway.model.state import REPORTED
 from gateway.model.wire import ReceiptEvent
 
@@ -97,6 +98,12 @@ class Metrics:
             f"their turn came, by the sort of rule: {', '.join(_HOLD_KINDS)}",
             "category",
             "rule",
+        )
+        self.lint_findings = self._counter(
+            "gateway_lint_findings",
+            "What rules about content found in submitted messages",
+            "rule",
+            "severity",
         )
 
     def _add_attempts(self) -> None:
@@ -247,6 +254,14 @@ class Metrics:
         ):
             for values in product(*labels):
                 counter.labels(*values)
+
+    def begin_lint(self) -> None:
+        """The same where content is looked at."""
+        for rule, severity in product(Rule, Severity):
+            self.lint_findings.labels(rule, severity)
+
+    def count_finding(self, found: Finding) -> None:
+        self.lint_findings.labels(found.rule, found.severity).inc()
 
     # Children are kept where each message counts: finding one takes longer than counting with it.
 

@@ -34,7 +34,7 @@ class Intake(Protocol):
         ...
 
     async def preview(self, caller: Caller, submission: Submission) -> Preview:
-        """Raises RequestError for what `accept` would refuse."""
+        """Raises RequestError for what `accept` would refuse, except for its words."""
         ...
 
 

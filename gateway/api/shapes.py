@@ -6,6 +6,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from gateway.api import findings
 from gateway.api.problems import Problem
 from gateway.clock import isoformat
 from gateway.model import submission, view
@@ -21,6 +22,14 @@ class Accepted(TypedDict):
     state: State
     duplicate: NotRequired[
         Annotated[bool, Field(description="An earlier message with the same dedupe key")]
+    ]
+    warnings: NotRequired[
+        Annotated[
+            list[findings.Warned],
+            Field(
+                description="Where the category has its content looked at: up to 10, worst first"
+            ),
+        ]
     ]
 
 
@@ -105,13 +114,17 @@ class PreviewedStep(TypedDict):
 class PreviewResult(TypedDict):
     """What would happen to a message. Nothing was stored or sent."""
 
-    decision: Annotated[str, Field(description="send, defer or suppress")]
+    decision: Annotated[str, Field(description="send, defer, suppress or refuse")]
     reasons: list[str]
     until: NotRequired[Annotated[Time, Field(description="When it would start, if not at once")]]
     category: str
     priority: str
     expires_in: Annotated[float, Field(description="Seconds")]
     chain: list[PreviewedStep]
+    findings: Annotated[
+        list[findings.FindingItem],
+        Field(description="What rules about content found, whether or not accept would look"),
+    ]
 
 
 class Webhook(TypedDict):
@@ -169,6 +182,8 @@ def ticket(value: submission.Ticket) -> Accepted:
     out: Accepted = {"id": value.id, "state": value.state}
     if value.duplicate:
         out["duplicate"] = True
+    if value.warnings:
+        out["warnings"] = [findings.warned(one) for one in value.warnings]
     return out
 
 
@@ -219,6 +234,7 @@ def preview(value: submission.Preview) -> PreviewResult:
         "priority": value.priority,
         "expires_in": value.expires_in,
         "chain": [_previewed(one) for one in value.chain],
+        "findings": [findings.finding(one) for one in value.findings],
     }
     if value.until_ms is not None:
         out["until"] = isoformat(value.until_ms)

@@ -36,6 +36,7 @@ from gateway.dispatch.operations import Known, Operations
 from gateway.dispatch.permissions import Permissions
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
+from gateway.dispatch.proofs import Proofreader
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
@@ -49,6 +50,7 @@ from gateway.dispatch.worker import Worker
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
+from gateway.model.lint import Mode as LintMode
 from gateway.model.roles import Role
 from gateway.providers import base as providers
 from gateway.providers import registry, webhook
@@ -141,6 +143,8 @@ class Assembly:
             ],
             internal=webhooks.CATEGORY,
         )
+        if any(one.lint is not LintMode.OFF for one in self.settings.categories.values()):
+            self.metrics.begin_lint()
 
     async def _build_road(self) -> None:
         """What every message goes through, whoever sends it."""
@@ -362,6 +366,7 @@ class Assembly:
                 replacing=self._replacing,
                 habits=self._habits,
                 timetable=self._timetable,
+                proofs=Proofreader(settings, self._renderer, self.metrics.count_finding),
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import settings
-from gateway.cli import configuration, exits, options, output
+from gateway.cli import configuration, exits, options, output, proofing
 from gateway.model.errors import SettingsError
 
 Live = Annotated[
@@ -38,7 +38,8 @@ def check(
 ) -> None:
     """Check a configuration file and list every fault, by line.
 
-    Reads the secrets that it refers to and opens nothing. Ends with 78 when
+    Reads the secrets that it refers to and opens nothing. Warns of what rules
+    about content find in templates, see `gateway lint`. Ends with 78 when
     there are faults, with 0 when there are none, also when there are warnings.
 
     With --live one test message is sent for real, by that provider, with no
@@ -61,7 +62,7 @@ def check(
 
         live.run(found.settings, provider, to=to, template=template, data=data, json=json)
         return
-    _show((), found.warnings, json)
+    _show((), (*found.warnings, *proofing.template_warnings(found.settings)), json)
     if not json:
         output.say(f"{config}: good. It has {_contents(found.settings)}.")
 

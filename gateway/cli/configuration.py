@@ -14,6 +14,7 @@ from typing import Any
 from gateway import settings
 from gateway.clock import SystemClock
 from gateway.content import templates
+from gateway.content.lint.words import read_words
 from gateway.dispatch import lanes as lane_rules
 from gateway.model import wire
 from gateway.model.errors import SettingsError
@@ -67,6 +68,7 @@ class _Checker:
         yield from self._store(found)
         yield from _template_faults(found)
         yield from timing.faults(found)
+        yield from _word_faults(found)
         for name, lane in found.lanes.items():
             yield from self._lane(name, lane)
         for name, category in found.categories.items():
@@ -131,6 +133,19 @@ def _template_faults(found: settings.Settings) -> Iterator[Fault]:
     except SettingsError as error:
         for text in error.faults:
             yield _template_fault(text, found)
+
+
+def _word_faults(found: settings.Settings) -> Iterator[Fault]:
+    """Files of sensitive words that cannot be used."""
+    try:
+        read_words(found.lint.words)
+    except SettingsError as error:
+        for text in error.faults:
+            place, _, reason = text.partition(": ")
+            path: KeyPath = ("lint", "words")
+            if number := place.removeprefix("lint.words").strip("[]"):
+                path = (*path, int(number))
+            yield Fault(path, reason)
 
 
 def _template_fault(text: str, found: settings.Settings) -> Fault:

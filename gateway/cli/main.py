@@ -28,6 +28,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "gateway.cli.check:check",
         "Check a configuration file and list every fault, by line.",
     ),
+    "lint": (
+        "gateway.cli.lint:lint",
+        "Look for what is wrong with templates, or with a text.",
+    ),
     "send": ("gateway.cli.send:send", "Send one message and show what becomes of it."),
     "key": ("gateway.cli.key:app", "Create, list and revoke API keys."),
     "dead": ("gateway.cli.dead:app", "List dead letters and send them again."),

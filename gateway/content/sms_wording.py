@@ -18,9 +18,12 @@ from gateway.content import sms
 OPT_OUT_CHINA = "拒收请回复R"
 OPT_OUT = "Reply STOP to opt out"
 
-#: An offer to refuse that a text has already: 拒收请回复R, 退订回T, 回T退订, 回TD退订.
+#: An offer to refuse that a text has already: 拒收请回复R, 退订回T, 回T退订, 回TD退订. With a few
+#: blanks at most: a text of nothing else would be tried in all ways to share them out.
 _OFFER = re.compile(
-    r"(?:拒收|退订)\s*请?\s*回复?\s*[A-Z0-9]{1,4}|回复?\s*[A-Z0-9]{1,4}\s*(?:拒收|退订)", re.I
+    r"(?:拒收|退订)\s{0,4}请?\s{0,4}回复?\s{0,4}[A-Z0-9]{1,4}"
+    r"|回复?\s{0,4}[A-Z0-9]{1,4}\s{0,4}(?:拒收|退订)",
+    re.I,
 )
 
 #: Typographic signs and what they stand for; nothing is lost by them.

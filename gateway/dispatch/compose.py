@@ -22,6 +22,7 @@ from gateway.dispatch.channel_choice import Choice, Person, Reach, choose
 from gateway.dispatch.wordings import Wordings, is_china
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
+from gateway.model.lint import Finding
 from gateway.model.message import ChainOrder, Message, Skipped, Step, Whom
 from gateway.model.recipient import Recipient
 from gateway.model.state import State
@@ -63,6 +64,8 @@ class Plan(Value):
     expires_ms: int
     #: why the steps stand in their order, where it was chosen for the recipient; '' where not
     chosen: str = ""
+    #: what the rules about content found, for the sender to know
+    warnings: tuple[Finding, ...] = ()
 
 
 class Composer:

@@ -16,6 +16,7 @@ from gateway.dispatch.channel_choice import Reach
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.habits import Habits
 from gateway.dispatch.lanes import Bells
+from gateway.dispatch.proofs import Proofreader
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.rows import first_rows
@@ -58,6 +59,8 @@ from gateway.store import base
 
 #: Submissions planned before others get their turn.
 _AT_ONCE = 100
+#: The same where their contents are read, which takes 0.2 ms for an SMS and 5 ms for a mail.
+_AT_ONCE_READ = 5
 
 #: Why a message is not sent that another tenant has sent.
 _DUPLICATE = "sent already"
@@ -84,6 +87,7 @@ class Intake:
         replacing: Replacing,
         habits: Habits,
         timetable: Timetable,
+        proofs: Proofreader,
     ) -> None:
         self._settings = settings
         self._composer = composer
@@ -96,6 +100,7 @@ class Intake:
         self._webhooks = webhooks
         self._replacing = replacing
         self._habits = habits
+        self._proofs = proofs
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
@@ -103,10 +108,11 @@ class Intake:
         reach = await self._reach(caller.tenant, readings)
         now_ms = self._clock.now_ms()
         plans: list[Plan | RequestError] = []
-        for start in range(0, len(readings), _AT_ONCE):
+        at_once = _AT_ONCE_READ if self._proofs.is_on else _AT_ONCE
+        for start in range(0, len(readings), at_once):
             if start:  # a large batch must not hold up everybody else
                 await asyncio.sleep(0)
-            plans += [self._plan(one, now_ms, reach) for one in readings[start : start + _AT_ONCE]]
+            plans += [self._plan(one, now_ms, reach) for one in readings[start : start + at_once]]
         judged = await self._screen.judge(caller, plans)
         drafts = [
             self._draft(caller, reading, one, now_ms)
@@ -121,7 +127,7 @@ class Intake:
         ]
         self._count_accepted(drafts, verdicts)
         self._count_deferred(judged, verdicts)
-        return verdicts
+        return self._proofs.tell(verdicts, plans)
 
     def _count_deferred(
         self, judged: Sequence[Judged | RequestError], verdicts: Sequence[Verdict]
@@ -160,16 +166,20 @@ class Intake:
         message = judged.plan.message
         waits = judged.plan.start_ms > now_ms and not judged.suppressed
         reason = judged.suppressed or (judged.hold.rule if judged.hold is not None else "")
+        findings = self._proofs.findings(message)
+        refusal = self._proofs.would_refuse(message.category, findings)
+        decision = "suppress" if judged.suppressed else "defer" if waits else "send"
         steps = [self._preview_step(judged.plan, step) for step in message.chain]
         steps += [PreviewStep(channel=one.channel, skipped=one.reason) for one in message.skipped]
         return Preview(
-            decision="suppress" if judged.suppressed else "defer" if waits else "send",
-            reasons=[reason] if reason else [],
-            until_ms=judged.plan.start_ms if waits else None,
+            decision="refuse" if refusal else decision,
+            reasons=refusal or ([reason] if reason else []),
+            until_ms=judged.plan.start_ms if waits and not refusal else None,
             category=message.category,
             priority=message.priority.name.lower(),
             expires_in=message.life_ms / 1000,
             chain=steps,
+            findings=findings,
         )
 
     async def _reach(
@@ -189,7 +199,8 @@ class Intake:
         if isinstance(reading, RequestError):
             return reading
         try:
-            return self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
+            plan = self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
+            return self._proofs.review(plan)
         except RequestError as error:
             return error
 

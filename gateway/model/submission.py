@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from gateway.model.errors import RequestError
+from gateway.model.lint import Finding
 from gateway.model.message import ChainOrder, MessageId, Mode, OnUnknown, Priority
 from gateway.model.recipient import Recipient
 from gateway.model.state import State
@@ -109,6 +110,8 @@ class Ticket(Value):
     duplicate: bool = False
     #: an earlier request with the same idempotency key made it
     repeated: bool = False
+    #: what the rules about content found, worst first; a few at most
+    warnings: Sequence[Finding] = ()
 
 
 #: A message of a request as it was read, or why it could not be.
@@ -136,7 +139,7 @@ class PreviewStep(Value):
 class Preview(Value):
     """What would happen to a submission. Nothing is stored or sent."""
 
-    #: `send`, `defer` or `suppress`
+    #: `send`, `defer`, `suppress`, or `refuse` for what rules about content found
     decision: str
     reasons: Sequence[str]
     #: when it would start, UTC epoch milliseconds; None: at once, or never
@@ -145,3 +148,5 @@ class Preview(Value):
     priority: str
     expires_in: float
     chain: Sequence[PreviewStep]
+    #: what the rules about content found
+    findings: Sequence[Finding] = ()

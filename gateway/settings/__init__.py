@@ -5,6 +5,7 @@ every fault found. `warnings` tells what is legal and probably not meant. Never 
 """
 
 from gateway.settings.advice import warnings
+from gateway.settings.lint import LintSettings
 from gateway.settings.load import CheckProvider, load, parse
 from gateway.settings.models import (
     ApiSettings,
@@ -46,6 +47,7 @@ __all__ = [
     "LaneMatch",
     "LaneOrder",
     "LaneSms",
+    "LintSettings",
     "ProviderAccount",
     "RateUnit",
     "ReferenceRow",

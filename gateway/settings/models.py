@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic.networks import IPvAnyNetwork
 
 from gateway.model.submission import Scope
+from gateway.settings.lint import LintSettings
 from gateway.settings.routing import Category, Lane, Model, ProviderAccount, Template
 from gateway.settings.timing import TimingSettings
 from gateway.settings.values import Duration, Kind, Listen, Name, Period, Rate, Size
@@ -151,6 +152,7 @@ class Settings(Model):
     breaker: BreakerSettings = BreakerSettings()
     webhooks: WebhookSettings = WebhookSettings()
     content: ContentSettings = ContentSettings()
+    lint: LintSettings = LintSettings()
     tenants: dict[Name, Tenant] = Field(default_factory=dict)
     categories: dict[Name, Category] = Field(default_factory=dict)
     timing: dict[Name, TimingSettings] = Field(default_factory=dict)

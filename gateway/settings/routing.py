@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gateway.model.lint import Level, Mode, Rule
 from gateway.model.message import ChainOrder, OnUnknown, Priority
 from gateway.model.state import State
 from gateway.model.wire import Channel
 from gateway.settings.values import (
+    Domain,
     Duration,
     Kind,
     Name,
@@ -117,6 +119,18 @@ class Category(Model):
         default=None,
         description="wait while it is quiet by the recipient's own wish; absent: where `consent` "
         "or `unsubscribe` is set",
+    )
+    lint: Mode = Field(
+        default=Mode.OFF,
+        description="what findings in the content do at accept: nothing, tell of them in the "
+        "answer, or refuse the message for errors; previews always tell",
+    )
+    lint_rules: dict[Rule, Level] = Field(
+        default_factory=dict,
+        description='severity by rule: "sms.parts" = "error"; or hint, warning, off',
+    )
+    lint_domains: tuple[Domain, ...] = Field(
+        default=(), description="where links may lead, beside lint.domains"
     )
 
 

@@ -45,6 +45,7 @@ def shape(tables: Mapping[str, Any], *, folder: Path) -> dict[str, Any]:
     shaped["providers"] = _each(tables.get("providers", {}), _account)
     shaped["templates"] = _each(tables.get("templates", {}), _template)
     shaped["content"] = _content(tables.get("content", {}), folder)
+    shaped["lint"] = _lint(tables.get("lint", {}), folder)
     return shaped
 
 
@@ -132,3 +133,11 @@ def _content(table: Any, folder: Path) -> Any:
     if not place or not isinstance(place, str):
         return table
     return {**table, "folder": str(folder / place)}
+
+
+def _lint(table: Any, folder: Path) -> Any:
+    files = table.get("words") if isinstance(table, Mapping) else None
+    if not isinstance(files, list):
+        return table
+    placed = [str(folder / one) if isinstance(one, str) and one else one for one in files]
+    return {**table, "words": placed}

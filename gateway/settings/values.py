@@ -137,6 +137,16 @@ def check_name(value: str) -> str:
     return value
 
 
+_DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
+
+
+def check_domain(value: str) -> str:
+    """A host name in lower case."""
+    if not _DOMAIN.fullmatch(value.lower()):
+        raise ValueError('not a domain, such as "example.com"; others than ASCII as xn--…')
+    return value.lower()
+
+
 Duration: TypeAlias = Annotated[
     float,
     BeforeValidator(read_duration),
@@ -160,6 +170,7 @@ PriorityName: TypeAlias = Annotated[
 ]
 Zone: TypeAlias = Annotated[str, AfterValidator(check_zone), Kind("time zone")]
 Name: TypeAlias = Annotated[str, AfterValidator(check_name), Kind("name")]
+Domain: TypeAlias = Annotated[str, AfterValidator(check_domain), Kind("text")]
 Rate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False), Kind("number")]
 #: Whatever TOML can hold; only the provider kind knows more.
 Table: TypeAlias = dict[str, Any]

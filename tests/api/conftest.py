@@ -15,6 +15,7 @@ from gateway.api import limits, routes, server, services
 from gateway.clock import SystemClock
 from gateway.content import recipients as rules
 from gateway.model import errors, view, wire
+from gateway.model.lint import Finding
 from gateway.model.message import MessageId
 from gateway.model.permission import (
     Choice,
@@ -70,6 +71,8 @@ class FakeIntake:
     until_ms: int | None = None
     #: category of messages that are refused
     refused: str = "refused"
+    #: in the content of every message
+    findings: Sequence[Finding] = ()
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         if self.failure:
@@ -88,6 +91,7 @@ class FakeIntake:
             id=MessageId(str(uuid.uuid4())),
             state=State.QUEUED,
             duplicate=submission.dedupe is not None,
+            warnings=self.findings,
         )
 
     async def preview(self, caller: Caller, submission: Submission) -> Preview:
@@ -111,6 +115,7 @@ class FakeIntake:
                 ),
                 PreviewStep(channel="push", skipped="no address"),
             ),
+            findings=self.findings,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.model import errors
+from gateway.model.lint import Finding, Rule, Severity
 from gateway.model.message import Mode, OnUnknown, Priority
 from gateway.model.state import State
 from gateway.model.submission import Dedupe, Device, StepRequest, To
@@ -14,6 +15,14 @@ from gateway.model.submission import Dedupe, Device, StepRequest, To
 KNOWN = "01989f3c-7b1e-7a52-9d0f-3c1d5f6b8a21"
 UNKNOWN = "01989f3c-7b1e-7a52-9d0f-3c1d5f6b8a22"
 GOOD: dict[str, Any] = {"to": {"phone": "+8613800138000"}, "content": {"text": "hello"}}
+FINDING = Finding(
+    rule=Rule.SMS_PARTS,
+    channel="sms",
+    field="text",
+    severity=Severity.WARNING,
+    message="takes 4 parts",
+    hint="shorten it",
+)
 FULL: dict[str, Any] = {
     "to": {
         "phone": "+8613800138000",
@@ -314,6 +323,34 @@ async def test_locale_is_a_language_tag(edge: Any, fakes: Any, locale: str) -> N
     status, problem = await post(edge, "/v1/messages", body)
 
     assert (status, [one["field"] for one in problem["faults"]]) == (422, ["to.locale"])
+
+
+async def test_preview_shows_findings_with_hints(edge: Any, fakes: Any) -> None:
+    fakes.intake.findings = (FINDING,)
+
+    _, body = await post(edge, "/v1/preview", GOOD)
+
+    assert body["findings"] == [
+        {
+            "rule": "sms.parts",
+            "channel": "sms",
+            "field": "text",
+            "severity": "warning",
+            "message": "takes 4 parts",
+            "hint": "shorten it",
+        }
+    ]
+
+
+async def test_warnings_come_with_the_answer(edge: Any, fakes: Any) -> None:
+    fakes.intake.findings = (FINDING,)
+
+    _, one = await post(edge, "/v1/messages", GOOD)
+    _, batch = await post(edge, "/v1/messages/batch", [GOOD])
+
+    warning = {"rule": "sms.parts", "channel": "sms", "message": "takes 4 parts"}
+    assert one["warnings"] == [warning]
+    assert [result["warnings"] for result in batch["results"]] == [[warning]]
 
 
 async def test_unreachable_store_is_503_with_a_time_to_retry(edge: Any, fakes: Any) -> None:

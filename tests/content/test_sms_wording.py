@@ -140,6 +140,12 @@ def test_a_text_that_would_save_nothing_is_not_rewritten(text: str) -> None:
     assert wording.shorten(text, drop_accents=True) == text
 
 
+def test_looking_for_an_offer_to_refuse_takes_no_time_in_a_text_of_blanks() -> None:
+    text = "拒收" + " " * 65_000 + "x"  # a minute, when blanks could be shared out
+
+    assert wording.add_opt_out(text, "退订回T") == f"{text} 退订回T"
+
+
 @given(text=st.text(alphabet="aé中\u2019\u2026€{ç`😀\u0391", max_size=200), accents=st.booleans())
 def test_rewriting_saves_segments_or_changes_nothing(text: str, accents: bool) -> None:
     short = wording.shorten(text, drop_accents=accents)

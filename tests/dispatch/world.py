@@ -29,6 +29,7 @@ from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
+from gateway.dispatch.proofs import Proofreader
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
@@ -345,6 +346,7 @@ class World:
             replacing=self.replacing,
             habits=self.habits,
             timetable=self.timetable,
+            proofs=Proofreader(configured, self.renderer, self.metrics.count_finding),
         )
         self.desk = Desk(self.store, self.finisher, clock)
         self.recipients = Recipients(
