@@ -1,8 +1,8 @@
 """`gateway suppressions`: whom not to write to, read in from files, listed and lifted."""
 
-import sys
+import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -289,9 +289,14 @@ def _check_tenant(found: settings.Settings, tenant: str, config: Path) -> None:
 @contextmanager
 def _opened(file: Path) -> Iterator[IO[str]]:
     """What is no UTF-8 spoils its row, not the file."""
-    source = sys.stdin.fileno() if str(file) == "-" else file
-    with open(source, encoding="utf-8-sig", errors="replace", newline="") as opened:
-        yield opened
+    with ExitStack() as stack:
+        if str(file) == "-":
+            raw = typer.get_binary_stream("stdin")
+        else:
+            raw = stack.enter_context(file.open("rb"))
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
+        stack.callback(text.detach)  # standard input is not ours to close
+        yield text
 
 
 def _name_of(file: Path) -> str:
