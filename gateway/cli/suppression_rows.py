@@ -6,12 +6,13 @@ error in its place; the rows after it count.
 
 import csv
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import orjson
 
 from gateway.api import bodies, problems
-from gateway.model.errors import SettingsError
+from gateway.model.errors import RequestError, SettingsError
 
 #: Columns that are addresses, columns of a push address, and those of the item itself.
 _ADDRESSES = ("phone", "email", "wechat", "wecom", "chat", "url", "recipient")
@@ -20,6 +21,8 @@ _OWN = ("channel", "reason", "category", "source", "at", "expires_at")
 
 #: Characters of a line; the longest address has 4,096.
 _LINE = 64 * 1024
+#: Refused rows that are remembered.
+_KEPT = 1_000
 
 #: (number of the line, what it says or why it says nothing)
 Row = tuple[int, bodies.Parsed | problems.BadBody]
@@ -82,3 +85,24 @@ def _parse(line: str) -> bodies.Parsed | problems.BadBody:
 def _skip_line(file: IO[str]) -> None:
     while (rest := file.readline(_LINE)) and not rest.endswith("\n"):
         pass
+
+
+@dataclass
+class Tally:
+    """What became of the rows of a file."""
+
+    read: int = 0
+    recorded: int = 0
+    #: line, field, what is wrong; the first ones
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    refused: int = 0
+
+    def refuse(self, line: int, error: RequestError) -> None:
+        """Count a row, and remember what is wrong with it."""
+        self.refused += 1
+        if len(self.faults) < _KEPT:
+            first = error.faults[0] if error.faults else None
+            detail = first.detail if first is not None else error.detail
+            self.faults.append(
+                {"line": line, "field": first.field if first is not None else "", "detail": detail}
+            )

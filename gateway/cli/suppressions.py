@@ -1,13 +1,12 @@
 """`gateway suppressions`: whom not to write to, read in from files, listed and lifted."""
 
-import sys
+import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated
 
 import typer
 
@@ -15,6 +14,7 @@ from gateway import settings
 from gateway.api import batches, bodies, permission_schema
 from gateway.api.permissions import suppression_shape
 from gateway.cli import exits, options, output, stores, suppression_rows, tables
+from gateway.cli.suppression_rows import Tally
 from gateway.clock import SystemClock
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.permissions import Permissions
@@ -29,8 +29,8 @@ app = typer.Typer(no_args_is_help=True, help="Import, list and lift suppressions
 
 #: Rows that share a transaction, and rows between two lines about the progress.
 _AT_ONCE, _NOTE_EVERY = 500, 10_000
-#: Refused rows that are shown, and that JSON holds.
-_SHOWN, _KEPT = 20, 1_000
+#: Refused rows that are shown.
+_SHOWN = 20
 #: Records read from the store at once.
 _PAGE = 200
 
@@ -46,26 +46,6 @@ Tenant = Annotated[
     str, typer.Option(help="For this tenant; for all tenants if absent.", show_default=False)
 ]
 Category = Annotated[str, typer.Option(help="For this category alone.", show_default=False)]
-
-
-@dataclass
-class _Tally:
-    """What became of the rows of a file."""
-
-    read: int = 0
-    recorded: int = 0
-    #: line, field, what is wrong; the first ones
-    faults: list[dict[str, Any]] = field(default_factory=list)
-    refused: int = 0
-
-    def refuse(self, line: int, error: RequestError) -> None:
-        self.refused += 1
-        if len(self.faults) < _KEPT:
-            first = error.faults[0] if error.faults else None
-            detail = first.detail if first is not None else error.detail
-            self.faults.append(
-                {"line": line, "field": first.field if first is not None else "", "detail": detail}
-            )
 
 
 @app.command("import")
@@ -101,9 +81,9 @@ def import_(
     if category:
         usual["category"] = category
 
-    async def work(found: settings.Settings, store: base.Store) -> _Tally:
+    async def work(found: settings.Settings, store: base.Store) -> Tally:
         _check_tenant(found, tenant, config)
-        service, tally = await _service(found, store), _Tally()
+        service, tally = await _service(found, store), Tally()
         with _opened(file) as opened:
             rows = _rows(opened, format or _format_of(file))
             while some := list(islice(rows, _AT_ONCE)):
@@ -122,7 +102,7 @@ async def _record(
     tenant: str,
     rows: Sequence[suppression_rows.Row],
     usual: dict[str, str],
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     def read(parsed: bodies.Parsed) -> NewSuppression:
         if isinstance(parsed.value, dict):
@@ -139,7 +119,7 @@ async def _record(
             tally.recorded += 1
 
 
-def _report(tally: _Tally, *, json: bool) -> None:
+def _report(tally: Tally, *, json: bool) -> None:
     if json:
         shown = {"read": tally.read, "recorded": tally.recorded, "refused": tally.refused}
         output.show_json({**shown, "faults": tally.faults})
@@ -289,9 +269,14 @@ def _check_tenant(found: settings.Settings, tenant: str, config: Path) -> None:
 @contextmanager
 def _opened(file: Path) -> Iterator[IO[str]]:
     """What is no UTF-8 spoils its row, not the file."""
-    source = sys.stdin.fileno() if str(file) == "-" else file
-    with open(source, encoding="utf-8-sig", errors="replace", newline="") as opened:
-        yield opened
+    with ExitStack() as stack:
+        if str(file) == "-":
+            raw = typer.get_binary_stream("stdin")
+        else:
+            raw = stack.enter_context(file.open("rb"))
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
+        stack.callback(text.detach)  # standard input is not ours to close
+        yield text
 
 
 def _name_of(file: Path) -> str:

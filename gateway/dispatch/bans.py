@@ -6,10 +6,10 @@ one. One for a wish (an opt-out) holds for categories that can be refused and fo
 misses a code because they wanted no more offers. All else (a dead address, a complaint, somebody's
 decision) holds for everything within its scope.
 
-How soon: what this process records counts at once. What another one does is read with each claim
-and at each acceptance once there is any ban; that there is a first one is noticed by `refresh`,
-every two seconds. A row waits three seconds at the most between its claim and its call
-(`calls.Calls`). So no message starts later than five seconds after a ban, on any node.
+What this process records counts at once; what others do is read with each claim and acceptance once
+there is any ban, and that there is a first one by `refresh`, every two seconds. A row waits three
+seconds at the most between claim and call (`calls.Calls`). So five seconds after a ban no message
+starts, on any node.
 """
 
 from collections import defaultdict
@@ -37,10 +37,8 @@ from gateway.store.recipients import DeadDevice
 #: Bans by name, as the store gives them.
 Found = Mapping[Hashed, Sequence[Suppression]]
 
-
 #: Why somebody is not written to who has not agreed to it.
 NO_CONSENT = "no recorded consent"
-
 
 #: Reports of providers that are not about an address which does not exist.
 _KINDS = {str(wire.ReceiptEvent.COMPLAINED): Reason.COMPLAINT}
@@ -58,7 +56,6 @@ class Ban(Value):
 
 
 FREE = Ban()
-
 #: Reasons by the account that they hold for; '' for all.
 Reasons = Mapping[str, str]
 

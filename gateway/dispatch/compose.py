@@ -19,6 +19,7 @@ from gateway.content.templates import (
 from gateway.content.templates import is_empty as says_nothing
 from gateway.dispatch import lanes as lane_rules
 from gateway.dispatch.channel_choice import Choice, Person, Reach, choose
+from gateway.dispatch.links import NO_URLS
 from gateway.dispatch.wordings import Wordings, is_china
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
@@ -297,7 +298,8 @@ class Composer:
         name, data = submission.template, submission.data
         if not self._templates.offers(name, channel, kinds):
             return None
-        if absent := self._templates.missing(name, data, [channel], kinds):
+        known = {**NO_URLS, **data} if channel is wire.Channel.EMAIL else data
+        if absent := self._templates.missing(name, known, [channel], kinds):
             raise InvalidMessage(
                 "the template needs variables that `data` does not have",
                 [Fault(f"data.{one}", "is missing") for one in absent],

@@ -8,6 +8,7 @@ which may well say who they are, is sealed besides (RFC 5297, the same text each
 import base64
 import binascii
 import hmac
+from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -20,6 +21,9 @@ _MAC = 16
 _HASH = 16
 #: Before what is signed, so that forms can be told apart.
 _SIGNED, _SEALED = b"\x01", b"\x02"
+
+#: What templates of email can name beside the tenant's data; empty where there is no link.
+NO_URLS: Mapping[str, str] = {"unsubscribe_url": "", "preferences_url": ""}
 
 
 class Place(Value):

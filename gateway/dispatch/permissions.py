@@ -5,6 +5,7 @@ alone; what holds for everybody takes the scope `admin`. A tenant sees its own r
 address that it names, those that hold for everybody, as it would learn of them by writing to it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -39,6 +40,9 @@ from gateway.store import base
 
 #: How far a clock may be off before a time counts as one to come, in milliseconds.
 _SKEW_MS = 5_000
+
+#: Lifts that are asked of the store together, so that they share commits.
+_AT_ONCE = 20
 
 T = TypeVar("T")
 
@@ -99,10 +103,11 @@ class Permissions:
         self, caller: Caller, items: Sequence[Lift | RequestError]
     ) -> Sequence[int | RequestError]:
         """Forget bans; how many each item took."""
-        return [
-            item if isinstance(item, RequestError) else await self._lift(caller, item)
-            for item in items
-        ]
+        lifted: list[int | RequestError] = []
+        for start in range(0, len(items), _AT_ONCE):
+            some = items[start : start + _AT_ONCE]
+            lifted += await asyncio.gather(*(self._lift(caller, item) for item in some))
+        return lifted
 
     async def lookup(self, caller: Caller, whom: Whom) -> Recorded:
         """What is recorded of somebody. Raises InvalidMessage."""
@@ -112,7 +117,10 @@ class Permissions:
         return Recorded(
             consents=await self._store.consents(caller.tenant, names, now_ms=now_ms),
             suppressions=[
-                ban for name in names for ban in found.get(name, ()) if _is_shown(ban, caller)
+                ban
+                for name in names
+                for ban in found.get(name, ())
+                if ban.tenant in ("", caller.tenant)
             ],
         )
 
@@ -196,7 +204,9 @@ class Permissions:
             until_ms=self._end_ms(item.expires_at),
         )
 
-    async def _lift(self, caller: Caller, item: Lift) -> int | RequestError:
+    async def _lift(self, caller: Caller, item: Lift | RequestError) -> int | RequestError:
+        if isinstance(item, RequestError):
+            return item
         tenant = "" if item.everybody else caller.tenant
         try:
             if item.everybody:
@@ -278,10 +288,6 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
         if outcome in outcomes:
             return outcome
     return Outcome.RECORDED
-
-
-def _is_shown(ban: Suppression, caller: Caller) -> bool:
-    return ban.tenant in ("", caller.tenant)
 
 
 def _require_admin(caller: Caller) -> None:

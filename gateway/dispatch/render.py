@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from gateway.clock import to_datetime
 from gateway.content.templates import ContentFault, TemplateFault, TemplateSet, from_content
+from gateway.dispatch.links import NO_URLS
 from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.wordings import Wordings
 from gateway.model import message as messages
@@ -41,7 +42,8 @@ class Renderer:
         """Raises one of `CannotRender`, as when the template is gone."""
         case = row.case
         step = case.message.chain[row.step]
-        content = self.content(case.message, step)
+        urls = NO_URLS if self._subscriptions is None else self._subscriptions.urls(row)
+        content = self.content(case.message, step, urls)
         if self._subscriptions is not None:
             content = self._subscriptions.prepare(row, content)
         return wire.Message(
@@ -59,19 +61,29 @@ class Renderer:
             data=case.message.data,
         )
 
-    def content(self, message: messages.Message, step: messages.Step) -> wire.Content:
-        """What a step says, as it goes out. Raises TemplateFault, ContentFault."""
-        content = self._bare(message, step)
+    def content(
+        self,
+        message: messages.Message,
+        step: messages.Step,
+        urls: Mapping[str, str] = NO_URLS,
+    ) -> wire.Content:
+        """What a step says, as it goes out. urls: of the recipient, for templates of email. Raises
+        TemplateFault, ContentFault."""
+        content = self._bare(message, step, urls)
         if step.channel is not wire.Channel.SMS:
             return content
         return self._wordings.apply(
             content, lane=step.lane, category=message.category, to=step.parts[0]
         )
 
-    def _bare(self, message: messages.Message, step: messages.Step) -> wire.Content:
+    def _bare(
+        self, message: messages.Message, step: messages.Step, urls: Mapping[str, str]
+    ) -> wire.Content:
         if message.template:
+            is_email = step.channel is wire.Channel.EMAIL
+            data = {**urls, **message.data} if is_email else message.data
             return self._templates.render(
-                message.template, step.channel, message.data, self._kinds[step.lane]
+                message.template, step.channel, data, self._kinds[step.lane]
             )
         # a lane of ours, such as that of webhooks, is in no configuration
         return from_content(message.content, step.channel, self._kinds.get(step.lane, ()))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from gateway.clock import Clock
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.lanes import Bells
-from gateway.dispatch.links import Links, Place
+from gateway.dispatch.links import NO_URLS, Links, Place
 from gateway.dispatch.webhooks import LEFT, RETURNED, Moved
 from gateway.model import wire
 from gateway.model.case import Claimed, NewMessage
@@ -80,6 +80,17 @@ class Subscriptions:
         if self._url and not content.extra.get("list_unsubscribe"):
             extra["list_unsubscribe"] = self._url + self._links.token(self._place(row))
         return replace(content, extra={**content.extra, **extra})
+
+    def urls(self, row: Claimed) -> Mapping[str, str]:
+        """What templates of email can name: the page with one button, and that with all boxes."""
+        message = row.case.message
+        is_email = message.chain[row.step].channel is wire.Channel.EMAIL
+        if not message.template or not is_email or not self._url:
+            return NO_URLS
+        if not self._can_leave(message.category):
+            return NO_URLS
+        url = self._url + self._links.token(self._place(row))
+        return {"unsubscribe_url": url, "preferences_url": f"{url}/preferences"}
 
     def _can_leave(self, category: str) -> bool:
         return category in self._categories and self._categories[category].unsubscribe

@@ -239,6 +239,52 @@ async def test_without_https_there_is_no_link(world: Any) -> None:
         }
 
 
+LETTER = {
+    "email": {
+        "subject": "News",
+        "text": "{{ name }} [{{ unsubscribe_url }}] [{{ preferences_url }}]",
+    }
+}
+
+
+@pytest.mark.parametrize("category", ["news", "service"])
+async def test_templates_of_email_can_name_the_links(make_world: Any, category: str) -> None:
+    world = await make_world(templates={"letter": LETTER})
+    world.start()
+
+    await world.post(
+        category=category, to=NEWS["to"], content={}, template="letter", data={"name": "Li"}
+    )
+    await world.settle()
+
+    content = world.senders["m"].calls[0].message.content
+    link = content.extra.get("list_unsubscribe", "")
+    assert link.startswith(ORIGIN) == (category == "news")
+    assert content.text == (f"Li [{link}] [{link}/preferences]" if link else "Li [] []")
+
+
+async def test_callers_own_value_of_such_a_variable_stays(make_world: Any) -> None:
+    world = await make_world(templates={"letter": LETTER})
+    world.start()
+
+    data = {"name": "Li", "unsubscribe_url": "https://shop.example.com/leave"}
+    await world.post(**NEWS, content={}, template="letter", data=data)
+    await world.settle()
+
+    text = world.senders["m"].calls[0].message.content.text
+    assert text.startswith("Li [https://shop.example.com/leave] [https://gw.example.com/u/")
+
+
+async def test_templates_of_other_channels_cannot_name_the_links(make_world: Any) -> None:
+    text = {"sms": {"text": "{{ unsubscribe_url }}"}}
+    world = await make_world(templates={"letter": text})
+
+    with pytest.raises(InvalidMessage) as caught:
+        await world.post(category="service", content={}, template="letter")
+
+    assert caught.value.faults[0].field == "data.unsubscribe_url"
+
+
 # What is chosen on the page
 
 
