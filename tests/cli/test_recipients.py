@@ -1,6 +1,10 @@
 """`gateway recipients` against a gateway that runs."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ from gateway.cli import exits, upload
 from gateway.cli.main import app
 from tests.cli.conftest import Run, Sandbox
 
+README = Path(__file__).parent.parent.parent / "README.md"
 GOOD = {"phone": "+8613800138000", "zone": "Asia/Shanghai"}
 
 
@@ -43,6 +48,25 @@ def test_a_recipient_is_imported_shown_and_erased(call: Any, tmp_path: Path) -> 
     assert "Asia/Shanghai" in done[1].stdout
     assert json.loads(done[2].stdout)["phone"] == GOOD["phone"]
     assert done[3].stdout.startswith("Erased, with 0 messages")
+
+
+def test_examples_of_the_readme_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    section = README.read_text().partition("\n## Recipients\n")[2].partition("\n## ")[0]
+    script = "set -e\n" + "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    done = subprocess.run(
+        ["bash", "-c", script.replace("http://127.0.0.1:8080", sandbox.url)],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path, "GATEWAY_URL": sandbox.url},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 rows: 1 new, 1 changed" in done.stdout
+    assert '"unchanged":2' in done.stdout
+    assert "Erased" in done.stdout
 
 
 def test_rows_of_a_long_file_are_named_by_their_lines(call: Any, tmp_path: Path) -> None:
