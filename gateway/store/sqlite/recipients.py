@@ -135,8 +135,10 @@ def _upsert(
     if Upserted.CHANGED in verdicts:
         call(connection, "lift_deaths", tenant=tenant, rows=packed)
         call(connection, "drop_addresses", tenant=tenant, rows=packed)
-    call(connection, "put_recipients", tenant=tenant, rows=packed, now_ms=now_ms)
-    call(connection, "put_addresses", tenant=tenant, rows=packed)
+    part = call(connection, "latest_part", rows=sum(len(rows[place][2]) for place in others))
+    values = {"tenant": tenant, "rows": packed, "part": part}
+    call(connection, "put_recipients", **values, now_ms=now_ms)
+    call(connection, "put_addresses", **values)
     return verdicts
 
 
