@@ -36,6 +36,7 @@ _NEEDED = (
     "gateway.cli.check",
     "gateway.cli.dead",
     "gateway.cli.key",
+    "gateway.cli.recipients",
     "gateway.cli.send",
     "gateway.cli.serve",
     "gateway.providers.http",

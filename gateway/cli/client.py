@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import orjson
 
@@ -14,6 +15,8 @@ from gateway.transport.lean import LeanHttpTransport
 
 #: Seconds that a request may take; the gateway's own answers take milliseconds.
 _TIMEOUT = 30.0
+#: An erasure looks through all messages.
+_ERASURE = 600.0
 
 
 class Refused(GatewayError):
@@ -71,6 +74,19 @@ class Client:
         """A message with its timeline."""
         return await self._call("GET", f"/v1/messages/{message}")
 
+    async def put_recipients(self, rows: bytes, content_type: str) -> Mapping[str, Any]:
+        """Counts and faults of a list; again is harmless."""
+        extra = {"Content-Type": content_type}
+        return await self._call("POST", "/v1/recipients/bulk", rows, extra)
+
+    async def read_recipient(self, id: str) -> Mapping[str, Any]:
+        return await self._call("GET", f"/v1/recipients/{quote(id, safe='')}")
+
+    async def erase_recipient(self, id: str) -> Mapping[str, Any]:
+        """`{"messages", "cancelled"}`."""
+        path = f"/v1/recipients/{quote(id, safe='')}"
+        return await self._call("DELETE", path, timeout=_ERASURE)
+
     async def metrics(self) -> "Samples":
         """For a client of the internal port."""
         response = await self._send("GET", "/metrics", None, {"Accept": "text/plain"})
@@ -89,23 +105,31 @@ class Client:
         path: str,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        timeout: float = _TIMEOUT,
     ) -> Mapping[str, Any]:
-        response = await self._send(method, path, body, headers or {})
+        response = await self._send(method, path, body, headers or {}, timeout)
         answer = _parsed(response.body)
         if not 200 <= response.status < 300 or not isinstance(answer, dict):
             raise Refused(response.status, answer if isinstance(answer, dict) else {})
         return answer
 
     async def _send(
-        self, method: str, path: str, body: object, headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        body: object,
+        headers: Mapping[str, str],
+        timeout: float = _TIMEOUT,
     ) -> wire.HttpResponse:
+        """body: bytes as they are, None for none, all else as JSON."""
+        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         request = wire.HttpRequest(
             method=method,
             url=self._url + path,
             headers={"Content-Type": "application/json", **self._headers, **headers},
-            body=b"" if body is None else orjson.dumps(body),
+            body=raw,
         )
-        return await self._transport.send(request, timeout=_TIMEOUT)
+        return await self._transport.send(request, timeout=timeout)
 
 
 def _parsed(body: bytes) -> object:

@@ -34,6 +34,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "send": ("gateway.cli.send:send", "Send one message and show what becomes of it."),
     "key": ("gateway.cli.key:app", "Create, list and revoke API keys."),
+    "recipients": (
+        "gateway.cli.recipients:app",
+        "Import, show and erase recipients.",
+    ),
     "dead": ("gateway.cli.dead:app", "List dead letters and send them again."),
     "suppressions": (
         "gateway.cli.suppressions:app",

@@ -1,7 +1,6 @@
 """`gateway send`: one message over the API, as a caller would send it."""
 
 import asyncio
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.status import Status
 
 from gateway.cli import exits, loop, options, output, tables
 from gateway.cli.client import Client
+from gateway.cli.options import Key, Url
 from gateway.model.errors import TransportError
 from gateway.model.state import State
 
@@ -32,8 +32,6 @@ class _Wait:
     settle: float
 
 
-Url = Annotated[str, typer.Option(envvar="GATEWAY_URL", help="Public address of the gateway.")]
-Key = Annotated[str, typer.Option(envvar="GATEWAY_KEY", help="API key.", show_default=False)]
 Phone = Annotated[str, typer.Option(help="E.164, with +.", show_default=False)]
 Email = Annotated[str, typer.Option(help="Email address.", show_default=False)]
 PushTokens = Annotated[
@@ -42,6 +40,7 @@ PushTokens = Annotated[
 PushApp = Annotated[str, typer.Option(help="App that the tokens belong to.")]
 WeChat = Annotated[str, typer.Option(help="WeChat openid.", show_default=False)]
 WeCom = Annotated[str, typer.Option(help="WeCom user id.", show_default=False)]
+Recipient = Annotated[str, typer.Option(help="Id of a registered recipient.", show_default=False)]
 Text = Annotated[str, typer.Option(help="Plain text.", show_default=False)]
 Subject = Annotated[str, typer.Option(help="Subject, for email.", show_default=False)]
 Html = Annotated[str, typer.Option(help="HTML, for email.", show_default=False)]
@@ -65,6 +64,7 @@ def send(
     push_app: PushApp = "app",
     wechat: WeChat = "",
     wecom: WeCom = "",
+    recipient: Recipient = "",
     text: Text = "",
     subject: Subject = "",
     html: Html = "",
@@ -92,26 +92,26 @@ def send(
     """
     push = [{"app": push_app, "token": one} for one in push_token or ()]
     body = {
-        "to": {"phone": phone, "email": email, "push": push, "wechat": wechat, "wecom": wecom},
+        "to": {
+            "phone": phone,
+            "email": email,
+            "push": push,
+            "wechat": wechat,
+            "wecom": wecom,
+            "recipient": recipient,
+        },
         "content": {"text": text, "subject": subject, "html": html},
         "template": template,
         "data": _read_data(data),
         "category": category,
         "chain": [{"channel": one.strip()} for one in chain.split(",") if one.strip()],
     }
-    _check_caller(url, key)
+    options.check_caller(url, key)
     patience = _Wait(seconds=timeout if wait else 0.0, settle=settle)
     with exits.explained():
         message = loop.run(_send(url, key, _without_empty(body), patience))
     _show(message, json=json)
     _end(message, patience)
-
-
-def _check_caller(url: str, key: str) -> None:
-    if not re.match(r"https?://[^/]", url):
-        raise typer.BadParameter(f"--url is such as http://127.0.0.1:8080, not {url!r}")
-    if not key:
-        raise typer.BadParameter("give --key, or set GATEWAY_KEY; in sandbox mode it is gw_sandbox")
 
 
 def _end(message: Mapping[str, Any], patience: _Wait) -> None:

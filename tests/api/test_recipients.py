@@ -262,7 +262,7 @@ async def test_bodies_are_not_bound_by_the_size_of_other_bodies(edge: Any, fakes
     status, result = await bulk(edge, chunks())
 
     assert (status, result["new"]) == (200, count)
-    assert max(fakes.recipients.batches) == 500
+    assert max(fakes.recipients.batches) == 1_000
 
 
 async def test_a_stream_may_be_compressed(edge: Any) -> None:
@@ -296,11 +296,11 @@ async def test_a_store_that_goes_away_is_told_with_what_is_stored(edge: Any, fak
     fakes.recipients.failing_after = 2
 
     status, problem = await bulk(
-        edge, lines(*({"id": f"u{n}", "phone": "+8613800138000"} for n in range(2_000)))
+        edge, lines(*({"id": f"u{n}", "phone": "+8613800138000"} for n in range(4_000)))
     )
 
     assert status == 503
-    assert problem["detail"].startswith("1000 rows are stored")
+    assert problem["detail"].startswith("2000 rows are stored")
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ async def test_a_caller_who_hangs_up_leaves_what_was_stored(edge: Any, fakes: An
         b"POST /v1/recipients/bulk HTTP/1.1\r\nHost: gw\r\nContent-Type: application/x-ndjson\r\n"
         b"Authorization: Bearer gw_recipients\r\nContent-Length: 9999999\r\n\r\n"
     )
-    rows = lines(*({"id": f"u{n}", "phone": "+8613800138000"} for n in range(600)))
+    rows = lines(*({"id": f"u{n}", "phone": "+8613800138000"} for n in range(1_100)))
     _, writer = await asyncio.open_connection("127.0.0.1", edge.public.port)
 
     writer.write(head + rows)
@@ -402,5 +402,5 @@ async def test_a_caller_who_hangs_up_leaves_what_was_stored(edge: Any, fakes: An
     await asyncio.wait_for(fakes.recipients.was_put.wait(), 30)
     writer.close()
 
-    assert len(fakes.recipients.kept) == 500
+    assert len(fakes.recipients.kept) == 1_000
     assert (await put(edge, LI))[0] == 201

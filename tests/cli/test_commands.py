@@ -34,7 +34,17 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "demo", "check", "send", "migrate", "version", "key create", "dead redrive"],
+    [
+        "serve",
+        "demo",
+        "check",
+        "send",
+        "migrate",
+        "version",
+        "key create",
+        "dead redrive",
+        "recipients import",
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
@@ -64,6 +74,7 @@ def test_line_about_a_command_is_what_its_own_help_begins_with(name: str) -> Non
     [
         ("version", {"pydantic", "gateway.settings", "gateway.dispatch"}),
         ("send", {"pydantic", "aiohttp", "gateway.settings"}),
+        ("recipients", {"pydantic", "aiohttp", "gateway.settings"}),
         ("check", {"rich", "aiohttp", "gateway.app", "gateway.api", "prometheus_client"}),
         ("key", {"aiohttp", "gateway.app", "gateway.api", "prometheus_client"}),
         ("serve", {"rich", "cryptography.x509"}),

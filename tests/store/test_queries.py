@@ -9,7 +9,7 @@ import gateway.store
 from gateway.store import queries
 
 FOLDER = Path(gateway.store.__file__).parent
-FRAGMENTS = ("case", "claimed", "listed", "life", "phase")
+FRAGMENTS = ("case", "claimed", "listed", "life", "parts", "phase")
 ONLY = {"sqlite": "Only SQLite", "postgres": "Only PostgreSQL"}
 ENGINES = sorted(folder.name for folder in (FOLDER / "sql").iterdir())
 

@@ -45,7 +45,16 @@ _LISTED = """coalesce(json_group_array(json_array(
         OR EXISTS (SELECT 1 FROM queue q WHERE q.message = id AND q.rank IS NOT NULL),
     EXISTS (SELECT 1 FROM queue q WHERE q.message = id AND q.owner IS NOT NULL))), '[]')"""
 
-QUERIES = queries.load("sqlite", {"case": _CASE, "listed": _LISTED})
+#: Parts of the addresses of recipients, by one look at the first row of each.
+_PARTS = """
+    WITH RECURSIVE found (part) AS (
+        SELECT min(part) FROM recipient_address
+        UNION ALL
+        SELECT (SELECT min(part) FROM recipient_address WHERE part > found.part) FROM found
+        WHERE part IS NOT NULL)
+    SELECT part FROM found WHERE part IS NOT NULL"""
+
+QUERIES = queries.load("sqlite", {"case": _CASE, "listed": _LISTED, "parts": _PARTS})
 
 #: Pages of 4 KiB in each connection's cache.
 _CACHE_PAGES = 4_000

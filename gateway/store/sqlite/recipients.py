@@ -26,10 +26,12 @@ class SqliteRecipients:
     ) -> Sequence[Upserted]:
         if not rows:
             return ()
-        bodies = [(one.recipient.id, encode(one.recipient)) for one in rows]
-        packed = dump(bodies)
+        known = [
+            (one.recipient.id, encode(one.recipient), _addresses(one.addresses)) for one in rows
+        ]
+        packed = dump(known)
         return await self._engine.write(
-            lambda connection: _upsert(connection, tenant, rows, bodies, packed, now_ms)
+            lambda connection: _upsert(connection, tenant, known, packed, now_ms)
         )
 
     async def recipients(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Kept]:
@@ -61,7 +63,7 @@ class SqliteRecipients:
 
     async def erase_recipient(self, tenant: str, recipient: str) -> bool:
         def work(connection: apsw.Connection) -> bool:
-            call(connection, "drop_addresses", tenant=tenant, rows=dump([recipient]))
+            call(connection, "drop_addresses", tenant=tenant, rows=dump([[recipient]]))
             call(connection, "erase_recipient", tenant=tenant, id=recipient)
             return connection.changes() > 0
 
@@ -112,34 +114,31 @@ class SqliteRecipients:
         await self._engine.write(work)
 
 
+#: As the queries take a recipient: id, body, and [[channel, hash, reason], …].
+_Row = tuple[str, str, list[tuple[str, str, str]]]
+
+
+def _addresses(addresses: Sequence[base.Hashed]) -> list[tuple[str, str, str]]:
+    return [(one.channel, one.hash, one.reason) for one in addresses]
+
+
 def _upsert(
-    connection: apsw.Connection,
-    tenant: str,
-    rows: Sequence[base.RecipientRow],
-    bodies: Sequence[tuple[str, str]],
-    packed: str,
-    now_ms: int,
+    connection: apsw.Connection, tenant: str, rows: Sequence[_Row], packed: str, now_ms: int
 ) -> Sequence[Upserted]:
-    """packed: the bodies as the queries take them."""
+    """packed: the rows as the queries take them."""
     known = call_json(connection, "known_recipients", tenant=tenant, rows=packed)
     verdicts, others = put_apart(known, len(rows))
-    if len(others) < len(rows):
-        packed = dump([bodies[place] for place in others])
     if not others:
         return verdicts
-    changed = [rows[place].recipient.id for place in others if verdicts[place] is Upserted.CHANGED]
-    addresses = dump(
-        [
-            (rows[place].recipient.id, one.channel, one.hash, one.reason)
-            for place in others
-            for one in rows[place].addresses
-        ]
-    )
-    call(connection, "put_recipients", tenant=tenant, rows=packed, now_ms=now_ms)
-    if changed:
-        call(connection, "lift_deaths", tenant=tenant, rows=addresses)
-        call(connection, "drop_addresses", tenant=tenant, rows=dump(changed))
-    call(connection, "put_addresses", tenant=tenant, rows=addresses)
+    if len(others) < len(rows):
+        packed = dump([rows[place] for place in others])
+    if Upserted.CHANGED in verdicts:
+        call(connection, "lift_deaths", tenant=tenant, rows=packed)
+        call(connection, "drop_addresses", tenant=tenant, rows=packed)
+    part = call(connection, "latest_part", rows=sum(len(rows[place][2]) for place in others))
+    values = {"tenant": tenant, "rows": packed, "part": part}
+    call(connection, "put_recipients", **values, now_ms=now_ms)
+    call(connection, "put_addresses", **values)
     return verdicts
 
 
@@ -147,7 +146,7 @@ def _mark_dead(connection: apsw.Connection, dead: base.DeadDevice, now_ms: int) 
     owners = call_json(connection, "owners", hash=dead.hash)
     for tenant, body in owners:
         marked = without_device(decode(body), dead.device)
-        rows = dump([(marked.id, encode(marked))])
-        call(connection, "put_recipients", tenant=tenant, rows=rows, now_ms=now_ms)
+        values = {"tenant": tenant, "id": marked.id, "body": encode(marked), "now_ms": now_ms}
+        call(connection, "note_body", **values)
     call(connection, "note_death", hash=dead.hash, reason=dead.device.reason)
     return len(owners)

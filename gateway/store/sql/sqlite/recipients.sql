@@ -1,37 +1,54 @@
 -- name: known_recipients
--- Which of these are kept, and whether as they are. rows: [[id, body], …]; gives [[index, 1 if it
--- is the same], …]
+-- Which of these are kept, and whether as they are. rows: [[id, body, …], …]; gives [[index, 1 if
+-- it is the same], …]
 SELECT coalesce(json_group_array(json_array(r.key, p.body = r.value ->> 1)), '[]')
 FROM jsonb_each(:rows) r
 CROSS JOIN recipient p ON p.tenant = :tenant AND p.id = r.value ->> 0;
 
+-- name: latest_part
+-- Where the next :rows addresses go.
+-- Only SQLite: elsewhere addresses are in one tree.
+INSERT INTO meta (key, value) VALUES ('recipient.addresses', CAST(:rows AS TEXT))
+ON CONFLICT (key) DO UPDATE SET value = CAST(value + :rows AS TEXT)
+RETURNING value / 20000;
+
 -- name: put_recipients
--- Keep recipients, in place of those with their ids. rows: [[id, body], …]
-INSERT INTO recipient (tenant, id, body, updated_ms)
-SELECT :tenant, value ->> 0, value ->> 1, :now_ms FROM jsonb_each(:rows)
+-- Keep recipients, in place of those with their ids. rows: [[id, body, [[channel, hash, reason],
+-- …]], …]
+INSERT INTO recipient (tenant, id, body, addresses, part, updated_ms)
+SELECT :tenant, value ->> 0, value ->> 1, value ->> 2, :part, :now_ms FROM jsonb_each(:rows)
 WHERE true
-ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body, updated_ms = excluded.updated_ms;
+ON CONFLICT (tenant, id) DO UPDATE
+SET body = excluded.body, addresses = excluded.addresses, part = excluded.part,
+    updated_ms = excluded.updated_ms;
 
 -- name: lift_deaths
--- Lift the bans that the deaths of devices brought which live again. rows: [[id, channel, hash,
--- reason], …], as the devices are given now
+-- Lift the bans that the deaths of devices brought which live again. rows: as for `put_recipients`
 DELETE FROM suppression
 WHERE reason = 'hard_bounce' AND (channel, hash, tenant, sender, detail) IN (
     SELECT a.channel, a.hash, '', '', a.reason
     FROM jsonb_each(:rows) r
-    CROSS JOIN recipient_address a ON a.hash = r.value ->> 2 AND a.channel = r.value ->> 1
-        AND a.tenant = :tenant AND a.recipient = r.value ->> 0
-    WHERE a.reason <> '' AND r.value ->> 3 = '');
+    CROSS JOIN recipient p ON p.tenant = :tenant AND p.id = r.value ->> 0
+    CROSS JOIN jsonb_each(r.value, '$[2]') n
+    CROSS JOIN recipient_address a ON a.part = p.part AND a.hash = n.value ->> 1
+        AND a.channel = n.value ->> 0 AND a.tenant = p.tenant AND a.recipient = p.id
+    WHERE a.reason <> '' AND n.value ->> 2 = '');
 
 -- name: drop_addresses
--- Addresses of recipients that get others. rows: [id, …]
-DELETE FROM recipient_address
-WHERE (tenant, recipient) IN (SELECT :tenant, value FROM jsonb_each(:rows));
+-- Addresses of recipients as they are kept. rows: [[id, …], …]
+DELETE FROM recipient_address WHERE (part, hash, channel, tenant, recipient) IN (
+    SELECT p.part, a.value ->> 1, a.value ->> 0, p.tenant, p.id
+    FROM jsonb_each(:rows) r
+    CROSS JOIN recipient p ON p.tenant = :tenant AND p.id = r.value ->> 0
+    CROSS JOIN json_each(p.addresses) a);
 
 -- name: put_addresses
--- By what recipients are found. rows: [[id, channel, hash, reason], …]
-INSERT OR IGNORE INTO recipient_address (channel, hash, tenant, recipient, reason)
-SELECT value ->> 1, value ->> 2, :tenant, value ->> 0, value ->> 3 FROM jsonb_each(:rows);
+-- By what recipients are found; in order, as neighbours share a page. rows: as for
+-- `put_recipients`
+INSERT OR IGNORE INTO recipient_address (part, channel, hash, tenant, recipient, reason)
+SELECT :part, a.value ->> 0, a.value ->> 1, :tenant, r.value ->> 0, a.value ->> 2
+FROM jsonb_each(:rows) r, jsonb_each(r.value, '$[2]') a
+ORDER BY a.value ->> 1;
 
 -- name: read_recipients
 -- Those of these that are kept. rows: [id, …]; gives [[body, updated_ms], …], the bodies spliced in as they are stored
@@ -50,20 +67,27 @@ FROM (SELECT body, updated_ms FROM recipient
 -- Who has these addresses. rows: [[channel, hash], …]; gives [[channel, hash, recipient], …]
 SELECT coalesce(json_group_array(json_array(a.channel, a.hash, a.recipient)), '[]')
 FROM jsonb_each(:rows) r
-CROSS JOIN recipient_address a ON a.hash = r.value ->> 1 AND a.channel = r.value ->> 0
-    AND a.tenant = :tenant;
+CROSS JOIN ({parts}) s
+CROSS JOIN recipient_address a ON a.part = s.part AND a.hash = r.value ->> 1
+    AND a.channel = r.value ->> 0 AND a.tenant = :tenant;
 
 -- name: owners
 -- Recipients of all tenants that have a device. Gives [[tenant, body], …]
 SELECT coalesce(json_group_array(json_array(p.tenant, p.body)), '[]')
-FROM recipient_address a
-JOIN recipient p ON p.tenant = a.tenant AND p.id = a.recipient
-WHERE a.hash = :hash AND a.channel = 'push' AND a.reason = '';
+FROM ({parts}) s
+CROSS JOIN recipient_address a ON a.part = s.part AND a.hash = :hash AND a.channel = 'push'
+CROSS JOIN recipient p ON p.tenant = a.tenant AND p.id = a.recipient
+WHERE a.reason = '';
+
+-- name: note_body
+-- A recipient one of whose devices is dead.
+-- Only SQLite: elsewhere `put_recipients`, which here wants the addresses too.
+UPDATE recipient SET body = :body, updated_ms = :now_ms WHERE tenant = :tenant AND id = :id;
 
 -- name: note_death
 -- A device is dead, whoever has it.
 UPDATE recipient_address SET reason = :reason
-WHERE hash = :hash AND channel = 'push' AND reason = '';
+WHERE part IN ({parts}) AND hash = :hash AND channel = 'push' AND reason = '';
 
 -- name: erase_recipient
 -- Forget one.

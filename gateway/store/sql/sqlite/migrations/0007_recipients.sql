@@ -4,20 +4,24 @@ CREATE TABLE recipient (
     tenant     TEXT NOT NULL,
     id         TEXT NOT NULL,              -- the tenant's own
     body       TEXT NOT NULL,              -- model.recipient.encode
+    addresses  TEXT NOT NULL,              -- its rows of the next table: [[channel, hash], …]
+    part       INTEGER NOT NULL,           -- and where they are
     updated_ms INTEGER NOT NULL,
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
 
+-- Hashes lie anywhere, and in a large tree each costs a page of its own. So every 20,000 make a
+-- part: writing goes to the latest one, looking up goes through all of them. For the same reason
+-- there is no second index by recipient.
 CREATE TABLE recipient_address (
+    part      INTEGER NOT NULL,
     channel   TEXT NOT NULL,
     hash      TEXT NOT NULL,               -- of the address, keyed
     tenant    TEXT NOT NULL,
     recipient TEXT NOT NULL,
     reason    TEXT NOT NULL,               -- why the device is dead; '' it lives, or is none
-    PRIMARY KEY (hash, channel, tenant, recipient)
+    PRIMARY KEY (part, hash, channel, tenant, recipient)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX recipient_address_of ON recipient_address (tenant, recipient);
 
 CREATE TABLE message_recipient (
     tenant    TEXT NOT NULL,
