@@ -5,6 +5,7 @@ every fault found. `warnings` tells what is legal and probably not meant. Never 
 """
 
 from gateway.settings.advice import warnings
+from gateway.settings.caps import CapSettings, Over
 from gateway.settings.load import CheckProvider, load, parse
 from gateway.settings.models import (
     ApiSettings,
@@ -37,6 +38,7 @@ from gateway.settings.values import read_duration
 __all__ = [
     "ApiSettings",
     "BreakerSettings",
+    "CapSettings",
     "Category",
     "CheckProvider",
     "ContentSettings",
@@ -46,6 +48,7 @@ __all__ = [
     "LaneMatch",
     "LaneOrder",
     "LaneSms",
+    "Over",
     "ProviderAccount",
     "RateUnit",
     "ReferenceRow",

@@ -2,8 +2,8 @@
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
 `Directory` keeps tenants' settings, `Recipients` who their people are, `Habits` what has reached
-them. Every method is one transaction; StoreUnavailable means that nothing of it was stored and that
-it may be tried again. Times are UTC epoch milliseconds.
+them, `Caps` how often. Every method is one transaction; StoreUnavailable means that nothing of it
+was stored and that it may be tried again. Times are UTC epoch milliseconds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +16,7 @@ from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
 from gateway.model.values import Value
+from gateway.store.caps import Caps
 from gateway.store.habits import Habits
 from gateway.store.recipients import Recipients
 
@@ -197,8 +198,8 @@ class Ledger(Protocol):
         ...
 
     async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
-        """Delete old messages that have no work left, contacts as old, and keys and parked
-        receipts whose time is over, at most `limit` of each kind; how many in all."""
+        """Delete old messages that have no work left, contacts as old, and keys, parked
+        receipts and uses of caps whose time is over, at most `limit` of each kind; how many in all."""
         ...
 
 
@@ -342,7 +343,7 @@ class Fleet(Protocol):
         ...
 
 
-class Store(Queue, Ledger, Directory, Recipients, Habits, Protocol):
+class Store(Queue, Ledger, Directory, Recipients, Habits, Caps, Protocol):
     """An opened store."""
 
     @property

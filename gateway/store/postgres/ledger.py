@@ -130,6 +130,7 @@ class PostgresLedger:
                 + await session.run("purge_contacts", before_ms=before_ms, limit=limit)
                 + await session.run("purge_inbound", now_ms=now_ms, limit=limit)
                 + await session.run("purge_named", before=pages.first_id(before_ms), limit=limit)
+                + await session.run("purge_caps", now_ms=now_ms, limit=limit)
             )
 
         return (

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.store.sqlite.caps import SqliteCaps
 from gateway.store.sqlite.directory import SqliteDirectory
 from gateway.store.sqlite.engine import Engine
 from gateway.store.sqlite.habits import SqliteHabits
@@ -11,7 +12,9 @@ from gateway.store.sqlite.queue import SqliteQueue
 from gateway.store.sqlite.recipients import SqliteRecipients
 
 
-class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory, SqliteRecipients, SqliteHabits):
+class SqliteStore(
+    SqliteQueue, SqliteLedger, SqliteDirectory, SqliteRecipients, SqliteHabits, SqliteCaps
+):
     """Implements store.base.Store in one file.
 
     owner: names this process in claims; a new one each time, so that the claims of a process
@@ -36,6 +39,7 @@ class SqliteStore(SqliteQueue, SqliteLedger, SqliteDirectory, SqliteRecipients, 
         SqliteDirectory.__init__(self, engine)
         SqliteHabits.__init__(self, engine)
         SqliteRecipients.__init__(self, engine)
+        SqliteCaps.__init__(self, engine)
 
     async def __aenter__(self) -> "SqliteStore":
         await self._engine.open()
