@@ -19,6 +19,7 @@ from gateway.content import templates as content
 from gateway.dispatch import webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.caps import Caps
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
@@ -139,6 +140,7 @@ class Assembly:
                 if providers.brings_inbound(sender.provider)
             ],
             internal=webhooks.CATEGORY,
+            caps=self.settings.caps,
         )
 
     async def _build_road(self) -> None:
@@ -164,6 +166,7 @@ class Assembly:
             webhooks=self._reporter,
             weights={name: tenant.weight for name, tenant in settings.tenants.items()},
             note=self._habits.note if self._habits.learns else None,
+            capped={name for one in settings.caps.values() for name in one.categories},
         )
         self._bans = Bans(
             self.store,
@@ -172,6 +175,14 @@ class Assembly:
             by_consent=[name for name, one in settings.categories.items() if one.consent],
             declinable=self._can_leave(),
             providers_of=self._providers_of,
+        )
+        self._caps = Caps(
+            settings.caps,
+            self.store,
+            self._bans,
+            await self.store.secret("caps"),
+            clock,
+            self.metrics,
         )
         self._subscriptions = Subscriptions(
             self._bans,
@@ -250,6 +261,7 @@ class Assembly:
             bells=self._bells,
             bans=self._bans,
             replacing=self._replacing,
+            caps=self._caps,
             clock=self.clock,
             metrics=self.metrics,
             roster=self._accounts,
@@ -361,6 +373,7 @@ class Assembly:
                 replacing=self._replacing,
                 habits=self._habits,
                 timetable=self._timetable,
+                caps=self._caps,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(

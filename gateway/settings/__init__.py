@@ -33,7 +33,7 @@ from gateway.settings.routing import (
     StepSettings,
     Template,
 )
-from gateway.settings.values import read_duration
+from gateway.settings.values import read_duration, show_duration
 
 __all__ = [
     "ApiSettings",
@@ -65,5 +65,6 @@ __all__ = [
     "parse",
     "read_duration",
     "reference",
+    "show_duration",
     "warnings",
 ]

@@ -199,7 +199,8 @@ class Ledger(Protocol):
 
     async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
         """Delete old messages that have no work left, contacts as old, and keys, parked
-        receipts and uses of caps whose time is over, at most `limit` of each kind; how many in all."""
+        receipts and places under caps whose time is over, at most `limit` of each kind; how many
+        in all."""
         ...
 
 

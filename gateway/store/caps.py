@@ -6,8 +6,8 @@ the first place that will be free, so that of many that wait each comes back onc
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from gateway.model.caps import Cap, CapDemand, CapUse, Full, Place, counted, end_of, first_room
 from gateway.model.message import MessageId
@@ -28,17 +28,9 @@ class Caps(Protocol):
         ...
 
 
-class Kept(NamedTuple):
-    """A place as it is kept: taken, or kept free for a time to come."""
-
-    subject: str
-    cap: str
-    message: MessageId
-    channel: str
-    at_ms: int
-    taken: bool
-    #: when it counts no more
-    gone_ms: int
+#: A place as it is written: (subject, cap, message, channel, at_ms, taken, gone_ms); taken, or kept
+#: free until then; when it counts no more.
+Row: TypeAlias = tuple[str, str, MessageId, str, int, bool, int]
 
 
 def pages_of(places: Iterable[Place]) -> Sequence[tuple[str, str]]:
@@ -52,14 +44,14 @@ class Register:
     def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
         """rows: (subject, cap, message, channel, at_ms, taken)."""
         self._pages: Mapping[tuple[str, str], _Page] = defaultdict(_Page)
-        self._new: dict[tuple[str, str, MessageId, str], Kept] = {}
+        self._new: dict[tuple[str, str, MessageId, str], Row] = {}
         for subject, cap, message, channel, at_ms, taken in rows:
             self._pages[subject, cap].put((message, channel), at_ms, taken=bool(taken))
 
     @property
-    def new(self) -> Collection[Kept]:
+    def new(self) -> Sequence[Row]:
         """What has changed."""
-        return self._new.values()
+        return list(self._new.values())
 
     def take(self, demand: CapDemand, now_ms: int) -> Full | None:
         """As `Caps.take_caps`."""
@@ -107,8 +99,8 @@ class Register:
                 continue
             at = page.put(key, at_ms, taken=taken)
             gone_ms = end_of(one.cap.window, at)
-            kept = Kept(one.subject, one.cap.name, *key, at, taken, gone_ms)
-            self._new[kept[:4]] = kept
+            name = (one.subject, one.cap.name, *key)
+            self._new[name] = (*name, at, taken, gone_ms)
 
 
 class _Page:

@@ -16,6 +16,7 @@ from gateway.content import templates
 from gateway.dispatch import gate, senders, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.caps import Caps
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
@@ -306,6 +307,7 @@ class World:
             webhooks=reporter,
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
             note=self.habits.note if self.habits.learns else None,
+            capped={name for one in configured.caps.values() for name in one.categories},
         )
         self.bans = Bans(
             self.store,
@@ -315,6 +317,7 @@ class World:
             declinable=self._can_leave(),
             providers_of=self._providers_of,
         )
+        self.caps = Caps(configured.caps, self.store, self.bans, b"c" * 32, clock, self.metrics)
         self.subscriptions = Subscriptions(
             self.bans,
             b"u" * 32,
@@ -349,6 +352,7 @@ class World:
             replacing=self.replacing,
             habits=self.habits,
             timetable=self.timetable,
+            caps=self.caps,
         )
         self.desk = Desk(self.store, self.finisher, clock)
         self.recipients = Recipients(
@@ -461,6 +465,7 @@ class World:
             bells=self.bells,
             bans=self.bans,
             replacing=self.replacing,
+            caps=self.caps,
             clock=self.clock,
             metrics=self.metrics,
             roster=self.accounts,

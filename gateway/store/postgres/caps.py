@@ -35,7 +35,7 @@ class PostgresCaps:
             # a statement of its own: it sees what others wrote before they let go
             register = await _read(session, places)
             found = [register.take(one, now_ms) for one in demands]
-            await session.write({"put_caps": list(register.new)})
+            await session.write({"put_caps": register.new})
             return found
 
         return await self._engine.transact(work)

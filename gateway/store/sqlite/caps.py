@@ -21,7 +21,7 @@ class SqliteCaps:
         def work(connection: apsw.Connection) -> Sequence[Full | None]:
             register = _read(connection, [place for one in demands for place in one.places])
             found = [register.take(one, now_ms) for one in demands]
-            run(connection, "put_caps", list(register.new))
+            run(connection, "put_caps", register.new)
             return found
 
         return await self._engine.write(work) if demands else []
