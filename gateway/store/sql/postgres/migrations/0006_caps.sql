@@ -16,5 +16,5 @@ CREATE TABLE cap_use (
     autovacuum_vacuum_cost_delay = 0
 );
 
-CREATE INDEX cap_use_message ON cap_use (message);
+CREATE INDEX cap_use_message ON cap_use (message, channel);
 CREATE INDEX cap_use_gone ON cap_use (gone_ms);

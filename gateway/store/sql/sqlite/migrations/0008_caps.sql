@@ -11,5 +11,5 @@ CREATE TABLE cap_use (
     PRIMARY KEY (subject, cap, message, channel)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX cap_use_message ON cap_use (message);
+CREATE INDEX cap_use_message ON cap_use (message, channel);
 CREATE INDEX cap_use_gone ON cap_use (gone_ms);
