@@ -43,7 +43,7 @@ FILL = f"""
            expires_ms FROM queue;
     INSERT INTO attempt SELECT message, 0, 0, 0, 1, 'acme', 'accepted', '', '', 1, 2 FROM queue;
     INSERT INTO idempotency SELECT flow, message::text, '', message, due_ms FROM queue;
-    INSERT INTO cap_use SELECT md5(flow), 'c', message, '', due_ms, true, due_ms
+    INSERT INTO cap_use SELECT md5(message::text), 'c', message, '', due_ms, true, due_ms
     FROM queue"""
 
 #: Queries with values for their parameters.
