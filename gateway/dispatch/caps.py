@@ -75,14 +75,11 @@ class Caps:
     ) -> Sequence[Ban]:
         """The bans of rows that are covered, with the holds of those that find no room. decide:
         what the gate says of a row: those that may not go need no room. Raises StoreUnavailable."""
-        asking = [
-            place
-            for place, (row, ban) in enumerate(zip(rows, bans, strict=True))
-            if isinstance(decide(row, ban), gate.Send)
-        ]
+        decisions = [decide(row, ban) for row, ban in zip(rows, bans, strict=True)]
+        asking = [place for place, one in enumerate(decisions) if isinstance(one, gate.Send)]
         demands = [self._demand(rows[place]) for place in asking]
         found = await self._store.take_caps(demands, now_ms=self._clock.now_ms())
-        held = list(bans)
+        held = [_still(ban, one) for ban, one in zip(bans, decisions, strict=True)]
         for place, demand, full in zip(asking, demands, found, strict=True):
             if full is None:
                 self._note([one.cap.name for one in demand.places], _PASSED)
@@ -171,6 +168,18 @@ def _rule(name: str, one: CapSettings) -> _Rule:
         window, words = Sliding(round(length * 1000)), f"{one.most} within {show_duration(length)}"
     cap = Cap(name=name, most=one.most, window=window, waits=one.over is Over.DEFER)
     return _Rule(cap=cap, channels=frozenset(one.channels), shared=one.shared, words=words)
+
+
+def _still(ban: Ban, decision: gate.Decision) -> Ban:
+    """A rule that held a row when places were asked for holds it when its turn comes, even if its
+    time has passed by then: the row has no place."""
+    match decision:
+        case gate.Defer(until_ms, reason):
+            return replace(ban, hold=gate.Hold(reason, until_ms))
+        case gate.Suppress(reason) if not ban.reason:
+            return replace(ban, hold=gate.Hold(reason, None))
+        case _:
+            return ban
 
 
 def _hold(full: Full) -> gate.Hold:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.dispatch.gate import Hold
 from gateway.model import wire
+from gateway.model.case import Claimed
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import State
 from gateway.model.submission import Device, StepRequest, Submission, To
@@ -253,6 +254,26 @@ async def test_what_waits_for_the_night_to_end_uses_nothing(make_world: MakeWorl
     await world.sleep(MINUTE)
 
     assert await uses(world) == []
+
+
+async def test_what_the_night_held_when_places_were_given_does_not_go_without_one(
+    make_world: MakeWorld,
+) -> None:
+    world = await make_world(caps=offers(most=1))
+    asked: list[int] = []
+
+    def hold_of(row: Claimed, now_ms: int) -> Hold | None:
+        asked.append(now_ms)
+        return Hold("night", now_ms) if len(asked) == 1 else None  # it ends in between
+
+    world.hold_of = hold_of
+    world.start()
+
+    id_ = await post(world)
+    await world.settle()
+
+    assert await world.timeline(id_) == ["deferred", "attempt.accepted"]
+    assert await uses(world) == [(id_, "", True)]
 
 
 async def test_banned_and_cancelled_use_nothing(make_world: MakeWorld) -> None:

@@ -226,6 +226,19 @@ async def test_refused_change_gives_nothing_back(store: Store, make: Any) -> Non
     assert await used(store, make) == 1
 
 
+async def test_erased_messages_say_of_nobody_that_they_were_counted(
+    store: Store, make: Any
+) -> None:
+    (erased, kept) = messages = make.messages(2)
+    await store.accept(messages)
+    await take(store, make, *(demand(one.id) for one in messages))
+
+    await store.erase_messages({erased.id: erased.body}, hashes=[], now_ms=make.now_ms)
+
+    assert await used(store, make) == 1
+    assert await take(store, make, demand(kept.id)) == [None]
+
+
 async def test_old_uses_are_deleted_some_at_a_time(store: Store, make: Any) -> None:
     await take(store, make, *(demand(make.id(), cap(9)) for _ in range(5)))
     make.now_ms += HOUR_MS - 1

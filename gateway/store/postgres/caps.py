@@ -8,7 +8,7 @@ from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.session import Session
 
 #: Demands of one transaction. The server has room for some six thousand locks of all sessions.
-_AT_ONCE = 200
+_AT_ONCE = 100
 
 
 class PostgresCaps:

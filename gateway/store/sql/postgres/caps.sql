@@ -24,6 +24,10 @@ DELETE FROM cap_use u
 USING unnest(:message::uuid[], :channel::text[]) AS r (message, channel)
 WHERE u.message = r.message AND u.channel = r.channel;
 
+-- name: erase_caps
+-- That messages were counted for somebody.
+DELETE FROM cap_use WHERE message = ANY (:message::uuid[]);
+
 -- name: purge_caps
 -- Places that count no more.
 DELETE FROM cap_use WHERE (subject, cap, message, channel) IN (

@@ -21,6 +21,10 @@ SET at_ms = excluded.at_ms, taken = excluded.taken, gone_ms = excluded.gone_ms;
 DELETE FROM cap_use
 WHERE (message, channel) IN (SELECT value ->> 0, value ->> 1 FROM jsonb_each(:rows));
 
+-- name: erase_caps
+-- That messages were counted for somebody. rows: [message, …]
+DELETE FROM cap_use WHERE message IN (SELECT value FROM jsonb_each(:rows));
+
 -- name: purge_caps
 -- Places that count no more.
 DELETE FROM cap_use WHERE (subject, cap, message, channel) IN (
