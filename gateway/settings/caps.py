@@ -42,7 +42,7 @@ class CapSettings(Model):
     zone: Zone = Field(default="UTC", description="where the calendar's days begin")
     channels: tuple[Channel, ...] = Field(
         default=(),
-        description="those that count, each by itself; empty: all, and a message counts once",
+        description="those that count, a message once on each; empty: all, a message once in all",
     )
     categories: tuple[str, ...] = Field(
         min_length=1, description="messages that count and are held back; no others do"
@@ -54,7 +54,7 @@ class CapSettings(Model):
     shared: bool = Field(
         default=False,
         description="count messages of all tenants together, by address; "
-        "absent: each tenant's, by to.recipient if given",
+        "else each tenant's, by to.recipient if given",
     )
 
 

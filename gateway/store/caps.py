@@ -1,7 +1,7 @@
 """Uses of caps: what the gateway asks of a store, and how both engines decide it.
 
 A use is taken when a message is about to be sent. A message that finds no room and may wait keeps
-the first place that will be free, so that of many that wait each comes back once, for its own.
+the first place that will be free, so that of many that wait each comes back for its own.
 """
 
 from bisect import bisect_left, insort
