@@ -71,15 +71,17 @@ class Caps:
         self,
         rows: Sequence[Claimed],
         bans: Sequence[Ban],
-        decide: Callable[[Claimed, Ban], gate.Decision],
+        judge: Callable[[Claimed, Ban], tuple[gate.Decision, gate.Hold | None]],
     ) -> Sequence[Ban]:
-        """The bans of rows that are covered, with the holds of those that find no room. decide:
-        what the gate says of a row: those that may not go need no room. Raises StoreUnavailable."""
-        decisions = [decide(row, ban) for row, ban in zip(rows, bans, strict=True)]
-        asking = [place for place, one in enumerate(decisions) if isinstance(one, gate.Send)]
+        """The bans of rows that are covered, with the holds of those that find no room. judge:
+        what the gate says of a row, and the rule that holds it: those that may not go need no room.
+        Raises StoreUnavailable."""
+        judged = [judge(row, ban) for row, ban in zip(rows, bans, strict=True)]
+        asking = [place for place, (one, _) in enumerate(judged) if isinstance(one, gate.Send)]
         demands = [self._demand(rows[place]) for place in asking]
         found = await self._store.take_caps(demands, now_ms=self._clock.now_ms())
-        held = [_still(ban, one) for ban, one in zip(bans, decisions, strict=True)]
+        # a rule whose time passes before a row's turn comes holds it all the same: it has no place
+        held = [replace(ban, hold=hold) for ban, (_, hold) in zip(bans, judged, strict=True)]
         for place, demand, full in zip(asking, demands, found, strict=True):
             if full is None:
                 self._note([one.cap.name for one in demand.places], _PASSED)
@@ -170,17 +172,5 @@ def _rule(name: str, one: CapSettings) -> _Rule:
     return _Rule(cap=cap, channels=frozenset(one.channels), shared=one.shared, words=words)
 
 
-def _still(ban: Ban, decision: gate.Decision) -> Ban:
-    """A rule that held a row when places were asked for holds it when its turn comes, even if its
-    time has passed by then: the row has no place."""
-    match decision:
-        case gate.Defer(until_ms, reason):
-            return replace(ban, hold=gate.Hold(reason, until_ms))
-        case gate.Suppress(reason) if not ban.reason:
-            return replace(ban, hold=gate.Hold(reason, None))
-        case _:
-            return ban
-
-
 def _hold(full: Full) -> gate.Hold:
-    return gate.Hold(f"cap:{full.cap}", full.until_ms)
+    return gate.Hold(f"cap:{full.cap}", full.until_ms, kind="cap")

@@ -83,7 +83,7 @@ class Worker:
         self._bans = bans
         self._replacing = replacing
         self._caps = caps
-        self._decide = attempter.decide
+        self._judge = attempter.judge
         self._clock = clock
         self._may_send = may_send if may_send is not None else lambda: True
         self._bell = bells.listen(lane.name for lane in lanes)
@@ -221,7 +221,7 @@ class Worker:
     async def _places_of(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> Sequence[Ban]:
         while True:
             try:
-                return await self._caps.take(rows, bans, self._decide)
+                return await self._caps.take(rows, bans, self._judge)
             except StoreUnavailable as error:
                 _log.warning("caps_wait_for_store provider=%s reason=%s", self.name, error)
                 await self._clock.sleep(_POLL)
