@@ -47,7 +47,10 @@ _RECEIPT_REFUSALS = ("signature", "unreadable", "stranger")
 _INBOUND_KINDS = ("opt_out", "opt_in", "help", "reply", "repeated")
 
 #: Sorts of rules that make messages wait (`model.hold.Hold.kind`).
-_HOLD_KINDS = ("windows", "quiet", "holidays", "preset", "recipient", "other")
+_HOLD_KINDS = ("windows", "quiet", "holidays", "preset", "recipient", "cap", "other")
+
+#: What a cap decides of a message that is about to be sent.
+CAP_DECISIONS = ("passed", "deferred", "dropped")
 
 _BREAKER_STATES = ("closed", "half_open", "open")
 
@@ -157,6 +160,12 @@ class Metrics:
         self.double_successes = self._counter(
             "gateway_double_successes", "Messages that succeeded on more than one step", "category"
         )
+        self.cap_decisions = self._counter(
+            "gateway_cap_decisions",
+            f"Claimed messages by what a cap decided: {', '.join(CAP_DECISIONS)}",
+            "cap",
+            "decision",
+        )
         self.credential_refusals = self._counter(
             "gateway_credential_refusals",
             "Calls for which the provider refused the credential, or there was no access token",
@@ -231,6 +240,7 @@ class Metrics:
         reporters: Collection[str],
         answered: Collection[str],
         internal: str,
+        caps: Collection[str] = (),
     ) -> None:
         """Show what has not happened yet as 0: `rate()` misses an event that brings its series.
 
@@ -248,6 +258,7 @@ class Metrics:
             (self.ended, [*categories, internal], REPORTED),
             (self.fallbacks, channels),
             (self.double_successes, categories),
+            (self.cap_decisions, caps, CAP_DECISIONS),
             (self.stale, accounts),
             (self.end_to_end_seconds, categories),
             (self.delivery_seconds, reporters),

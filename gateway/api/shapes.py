@@ -115,7 +115,9 @@ class PreviewResult(TypedDict):
     """What would happen to a message. Nothing was stored or sent."""
 
     decision: Annotated[str, Field(description="send, defer, suppress or refuse")]
-    reasons: list[str]
+    reasons: Annotated[
+        list[str], Field(description="Why, and how the frequency caps stand that count it")
+    ]
     until: NotRequired[Annotated[Time, Field(description="When it would start, if not at once")]]
     category: str
     priority: str

@@ -19,6 +19,7 @@ from gateway.content import templates as content
 from gateway.dispatch import webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.caps import Caps
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
@@ -142,6 +143,7 @@ class Assembly:
                 if providers.brings_inbound(sender.provider)
             ],
             internal=webhooks.CATEGORY,
+            caps=self.settings.caps,
         )
         if any(one.lint is not LintMode.OFF for one in self.settings.categories.values()):
             self.metrics.begin_lint()
@@ -169,6 +171,7 @@ class Assembly:
             webhooks=self._reporter,
             weights={name: tenant.weight for name, tenant in settings.tenants.items()},
             note=self._habits.note if self._habits.learns else None,
+            capped={name for one in settings.caps.values() for name in one.categories},
         )
         self._bans = Bans(
             self.store,
@@ -177,6 +180,14 @@ class Assembly:
             by_consent=[name for name, one in settings.categories.items() if one.consent],
             declinable=[name for name, one in settings.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
+        )
+        self._caps = Caps(
+            settings.caps,
+            self.store,
+            self._bans,
+            await self.store.secret("caps"),
+            clock,
+            self.metrics,
         )
         self._subscriptions = Subscriptions(
             self._bans,
@@ -255,6 +266,7 @@ class Assembly:
             bells=self._bells,
             bans=self._bans,
             replacing=self._replacing,
+            caps=self._caps,
             clock=self.clock,
             metrics=self.metrics,
             roster=self._accounts,
@@ -367,6 +379,7 @@ class Assembly:
                 habits=self._habits,
                 timetable=self._timetable,
                 proofs=Proofreader(settings, self._renderer, self.metrics.count_finding),
+                caps=self._caps,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(

@@ -119,14 +119,19 @@ class Attempter:
             outcome: metrics.attempts.labels(self.account, outcome) for outcome in Outcome
         }
 
-    def prepare(self, row: Claimed, ban: Ban) -> Ready | End:
-        """The message to send, or the row's end without. ban: whether its address must not be
-        written to."""
+    def judge(self, row: Claimed, ban: Ban) -> tuple[gate.Decision, gate.Hold | None]:
+        """Whether the row may go now, and the rule by which not. ban: whether its address must not
+        be written to."""
         now_ms = self._clock.now_ms()
-        hold = self._hold_of(row, now_ms)
+        hold = self._hold_of(row, now_ms) or ban.hold
         decision = gate.decide(
             row, now_ms=now_ms, ban=ban.reason, others=ban.others, hold=hold, heir=ban.heir
         )
+        return decision, hold
+
+    def prepare(self, row: Claimed, ban: Ban) -> Ready | End:
+        """The message to send, or the row's end without. ban: as for `judge`."""
+        decision, hold = self.judge(row, ban)
         if not isinstance(decision, gate.Send):
             if isinstance(decision, gate.Defer) and hold is not None:
                 self._metrics.deferred.labels(row.case.message.category, hold.kind).inc()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content.addresses import hash_address
+from gateway.dispatch.gate import Hold
 from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.permission import (
@@ -53,6 +54,8 @@ class Ban(Value):
     others: Sequence[str] = ()
     #: the message that has taken the row's place; '' without one
     heir: str = ""
+    #: a rule that holds the row back, which was asked when it was claimed; None without one
+    hold: Hold | None = None
 
 
 FREE = Ban()

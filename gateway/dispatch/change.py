@@ -346,6 +346,19 @@ class Change:
         """Somebody may have it."""
         return bool(self._findings.attempts)
 
+    @property
+    def unreached(self) -> Sequence[str]:
+        """Channels by which nobody can have it and nothing of it is on its way; '' if that is true
+        of all of them."""
+        chain = self.case.message.chain
+        busy = {chain[step].channel for step, _ in self._live} | {
+            chain[one.step].channel
+            for one in self._findings.attempts
+            if one.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
+        }
+        left = dict.fromkeys(step.channel for step in chain if step.channel not in busy)
+        return [*left] if busy else ["", *left]
+
     def _report(self, state: State) -> Report:
         """What the tenant is told, with the attempt or receipt that brought it about."""
         message = self.case.message

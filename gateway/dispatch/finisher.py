@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.clock import Clock
@@ -25,6 +25,7 @@ from gateway.model.case import (
 )
 from gateway.model.errors import StoreUnavailable
 from gateway.model.state import DEAD, REPORTED, SUCCESSES, Outcome, ReceiptEvidence, State
+from gateway.model.values import replace
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
@@ -64,8 +65,10 @@ class Finisher:
         webhooks: Callable[[Report], Sequence[NewMessage]],
         weights: Mapping[str, float],
         note: Callable[[Case, Transition], None] | None = None,
+        capped: Collection[str] = (),
     ) -> None:
-        """note: told each change that has been written, with the case before it."""
+        """note: told each change that has been written, with the case before it. capped: the
+        categories whose messages use caps."""
         self._store = store
         self._clock = clock
         self._metrics = metrics
@@ -73,6 +76,7 @@ class Finisher:
         self._webhooks = webhooks
         self._weights = weights
         self._note = note
+        self._capped = frozenset(capped)
 
     async def record(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """Write what the news means; None when the message is gone.
@@ -143,7 +147,7 @@ class Finisher:
             )
         change = self._change(entry.case, now_ms)
         entry.news(change)
-        return change, change.transition(self._webhooks, entry.guard)
+        return change, self._transition(change, entry.guard)
 
     async def apply(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """The same for somebody who waits for an answer. Raises StoreUnavailable, and then nothing
@@ -156,7 +160,7 @@ class Finisher:
             news(change)
             if stale_news:
                 _keep_as_evidence(change)
-            transition = change.transition(self._webhooks, None if stale_news else guard)
+            transition = self._transition(change, None if stale_news else guard)
             verdict = (await self._store.commit([transition]))[0]
             if verdict is None:
                 self._count_stale(stale)
@@ -172,6 +176,13 @@ class Finisher:
                 self._count_stale(stale)
                 return None
             case = fresh
+
+    def _transition(self, change: Change, guard: Guard | None) -> Transition:
+        """The whole change; what a message uses of caps is given back where nobody can have it."""
+        found = change.transition(self._webhooks, guard)
+        if change.case.message.category in self._capped and (channels := change.unreached):
+            return replace(found, free_caps=channels)
+        return found
 
     def _count_stale(self, records: Sequence[AttemptRecord]) -> None:
         for record in records:

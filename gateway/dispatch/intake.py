@@ -10,8 +10,9 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.content import sms
-from gateway.dispatch import naming
+from gateway.dispatch import gate, naming
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.caps import Caps
 from gateway.dispatch.channel_choice import Reach
 from gateway.dispatch.compose import Composer, Plan
 from gateway.dispatch.habits import Habits
@@ -88,6 +89,7 @@ class Intake:
         habits: Habits,
         timetable: Timetable,
         proofs: Proofreader,
+        caps: Caps,
     ) -> None:
         self._settings = settings
         self._composer = composer
@@ -101,6 +103,7 @@ class Intake:
         self._replacing = replacing
         self._habits = habits
         self._proofs = proofs
+        self._caps = caps
 
     async def accept(self, caller: Caller, readings: Sequence[Reading]) -> Sequence[Verdict]:
         """One verdict each, in order. Raises StoreUnavailable."""
@@ -164,17 +167,17 @@ class Intake:
         if isinstance(judged, RequestError):
             raise judged
         message = judged.plan.message
-        waits = judged.plan.start_ms > now_ms and not judged.suppressed
         reason = judged.suppressed or (judged.hold.rule if judged.hold is not None else "")
         findings = self._proofs.findings(message)
         refusal = self._proofs.would_refuse(message.category, findings)
-        decision = "suppress" if judged.suppressed else "defer" if waits else "send"
+        capped, lines = await self._caps.preview(caller.tenant, judged.plan)
+        decision, until_ms = _outcome(judged, capped, now_ms)
         steps = [self._preview_step(judged.plan, step) for step in message.chain]
         steps += [PreviewStep(channel=one.channel, skipped=one.reason) for one in message.skipped]
         return Preview(
             decision="refuse" if refusal else decision,
-            reasons=refusal or ([reason] if reason else []),
-            until_ms=judged.plan.start_ms if waits and not refusal else None,
+            reasons=refusal or [*filter(None, [reason]), *lines],
+            until_ms=None if refusal else until_ms,
             category=message.category,
             priority=message.priority.name.lower(),
             expires_in=message.life_ms / 1000,
@@ -364,6 +367,16 @@ def _stored(draft: NewMessage | RequestError, verdict: Verdict) -> NewMessage | 
     if verdict.id != draft.id:
         return None
     return draft.dedupe.shadow if verdict.duplicate and draft.dedupe is not None else draft
+
+
+def _outcome(judged: Judged, capped: gate.Decision, now_ms: int) -> tuple[str, int | None]:
+    """(`send`, `defer` or `suppress`; until when it waits). capped: what the caps say."""
+    if judged.suppressed or isinstance(capped, gate.Suppress):
+        return "suppress", None
+    if isinstance(capped, gate.Defer):
+        return "defer", capped.until_ms
+    start_ms = judged.plan.start_ms
+    return ("defer", start_ms) if start_ms > now_ms else ("send", None)
 
 
 def _first_state(draft: NewMessage) -> State:

@@ -8,10 +8,12 @@ other work at the most.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 
 from gateway.clock import Clock
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Ban, Bans
+from gateway.dispatch.caps import Caps
 from gateway.dispatch.claims import Claimer
 from gateway.dispatch.claims import ServedLane as ServedLane
 from gateway.dispatch.lanes import Bells
@@ -45,6 +47,7 @@ class Worker:
         bells: Bells,
         bans: Bans,
         replacing: Replacing,
+        caps: Caps,
         clock: Clock,
         metrics: Metrics,
         roster: Mapping[str, Account],
@@ -79,6 +82,8 @@ class Worker:
         )
         self._bans = bans
         self._replacing = replacing
+        self._caps = caps
+        self._judge = attempter.judge
         self._clock = clock
         self._may_send = may_send if may_send is not None else lambda: True
         self._bell = bells.listen(lane.name for lane in lanes)
@@ -128,7 +133,7 @@ class Worker:
             await self._clock.sleep(_POLL)
             return
         if rows:
-            self._slots.put(rows, await self._bans_of(rows))
+            await self._start(rows)
         elif highest < Priority.BULK:
             self._urgent_may_wait = False
         elif startable <= 0:
@@ -200,6 +205,26 @@ class Worker:
                 await event.wait()
         except TimeoutError:
             pass
+
+    async def _start(self, rows: Sequence[Claimed]) -> None:
+        """Have these sent; those that a cap counts follow when they have their places."""
+        bans = await self._bans_of(rows)
+        covered = [self._caps.covers(row) for row in rows] if self._caps.categories else ()
+        if not any(covered):
+            self._slots.put(rows, bans)
+            return
+        others = [not one for one in covered]
+        self._slots.put([*compress(rows, others)], [*compress(bans, others)])
+        rows, bans = [*compress(rows, covered)], [*compress(bans, covered)]
+        self._slots.put(rows, await self._places_of(rows, bans))
+
+    async def _places_of(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> Sequence[Ban]:
+        while True:
+            try:
+                return await self._caps.take(rows, bans, self._judge)
+            except StoreUnavailable as error:
+                _log.warning("caps_wait_for_store provider=%s reason=%s", self.name, error)
+                await self._clock.sleep(_POLL)
 
     async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[Ban]:
         while True:

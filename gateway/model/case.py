@@ -223,6 +223,8 @@ class Transition(Value):
     webhooks: Sequence[NewMessage] = ()
     #: the message ended without success: the same content may be sent again
     free_dedupe: bool = False
+    #: channels of which its uses of caps are given back; '' that of them all
+    free_caps: Sequence[str] = ()
 
 
 class Reply(Value):

@@ -5,6 +5,7 @@ every fault found. `warnings` tells what is legal and probably not meant. Never 
 """
 
 from gateway.settings.advice import warnings
+from gateway.settings.caps import CapSettings, Over
 from gateway.settings.lint import LintSettings
 from gateway.settings.load import CheckProvider, load, parse
 from gateway.settings.models import (
@@ -33,11 +34,12 @@ from gateway.settings.routing import (
     StepSettings,
     Template,
 )
-from gateway.settings.values import read_duration
+from gateway.settings.values import read_duration, show_duration
 
 __all__ = [
     "ApiSettings",
     "BreakerSettings",
+    "CapSettings",
     "Category",
     "CheckProvider",
     "ContentSettings",
@@ -48,6 +50,7 @@ __all__ = [
     "LaneOrder",
     "LaneSms",
     "LintSettings",
+    "Over",
     "ProviderAccount",
     "RateUnit",
     "ReferenceRow",
@@ -64,5 +67,6 @@ __all__ = [
     "parse",
     "read_duration",
     "reference",
+    "show_duration",
     "warnings",
 ]

@@ -16,6 +16,7 @@ import jinja2
 from gateway.model.message import Priority
 from gateway.model.wire import Channel
 from gateway.settings import timing
+from gateway.settings.caps import cap_faults
 from gateway.settings.faults import Fault, KeyPath, unknown
 from gateway.settings.models import Settings, Tenant, TenantWebhook
 from gateway.settings.routing import Category, Lane, LaneSms, ProviderAccount
@@ -69,6 +70,9 @@ def faults(settings: Settings, names: Names) -> Iterator[Fault]:
     for name, category in settings.categories.items():
         yield from _category(name, category, names)
     yield from timing.faults(settings.timing, settings.categories, names.timing)
+    yield from cap_faults(
+        settings.caps, categories=names.categories, channels=names.channels | {Channel.WEBHOOK}
+    )
     for name, account in settings.providers.items():
         yield from _account(("providers", name), account)
     yield from _templates(settings, names)

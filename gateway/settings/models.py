@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic.networks import IPvAnyNetwork
 
 from gateway.model.submission import Scope
+from gateway.settings.caps import CapSettings
 from gateway.settings.lint import LintSettings
 from gateway.settings.routing import Category, Lane, Model, ProviderAccount, Template
 from gateway.settings.timing import TimingSettings
@@ -156,6 +157,7 @@ class Settings(Model):
     tenants: dict[Name, Tenant] = Field(default_factory=dict)
     categories: dict[Name, Category] = Field(default_factory=dict)
     timing: dict[Name, TimingSettings] = Field(default_factory=dict)
+    caps: dict[Name, CapSettings] = Field(default_factory=dict)
     lanes: dict[Name, Lane] = Field(default_factory=dict)
     providers: dict[Name, ProviderAccount] = Field(default_factory=dict)
     templates: dict[Name, Template] = Field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
 `Directory` keeps tenants' settings, `Permissions` what people agreed to, `Recipients` who they are,
-`Habits` what has reached them. Every method is one transaction; StoreUnavailable means that nothing
-of it was stored and that it may be tried again. Times are UTC epoch milliseconds.
+`Habits` what has reached them, `Caps` how often. Every method is one transaction; StoreUnavailable
+means that nothing of it was stored and that it may be tried again. Times are UTC epoch
+milliseconds.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from gateway.model.message import MessageId
 from gateway.model.state import State
 from gateway.model.tokens import Demand, Grant
 from gateway.model.values import Value
+from gateway.store.caps import Caps
 from gateway.store.habits import Habits
 from gateway.store.permissions import Permissions
 from gateway.store.recipients import Recipients
@@ -199,8 +201,8 @@ class Ledger(Protocol):
 
     async def purge(self, *, before_ms: int, parked_before_ms: int, now_ms: int, limit: int) -> int:
         """Delete old messages that have no work left, contacts as old, permissions that ended as
-        long ago, and keys, bans and parked receipts whose time is over, at most `limit` of each
-        kind; how many in all."""
+        long ago, and keys, bans, parked receipts and places under caps whose time is over, at most
+        `limit` of each kind; how many in all."""
         ...
 
 
@@ -301,7 +303,7 @@ class Fleet(Protocol):
         ...
 
 
-class Store(Queue, Ledger, Directory, Permissions, Recipients, Habits, Protocol):
+class Store(Queue, Ledger, Directory, Permissions, Recipients, Habits, Caps, Protocol):
     """An opened store."""
 
     @property

@@ -51,9 +51,10 @@ def test_example_has_no_fault_but_kinds_that_do_not_exist(
     assert result.exit_code == (exits.CONFIG if absent else 0)
 
 
-def test_example_in_the_readme_is_good(file: Path, example_environ: dict[str, str]) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    file.write_text(text, encoding="utf-8")
+def test_examples_in_the_readme_are_good(file: Path, example_environ: dict[str, str]) -> None:
+    """The first is a whole file, the others are added to it."""
+    texts = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    file.write_text("\n".join(texts), encoding="utf-8")
 
     result = check(file, environ=example_environ)
 

@@ -76,6 +76,7 @@ def _written(transitions: Sequence[Transition], ranks: Ranks) -> dict[str, Seque
         "put_references": [names[key] for key in sorted(names)],
         "put_contacts": [contacts[key] for key in sorted(contacts)],
         "free_dedupe": [(m,) for m, one in each if one.free_dedupe],
+        "free_caps": [(m, channel) for m, one in each for channel in one.free_caps],
     }
 
 

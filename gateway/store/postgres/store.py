@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.model.errors import StoreUnavailable
+from gateway.store.postgres.caps import PostgresCaps
 from gateway.store.postgres.directory import PostgresDirectory
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.fleet import PostgresFleet
@@ -22,6 +23,7 @@ class PostgresStore(
     PostgresPermissions,
     PostgresRecipients,
     PostgresHabits,
+    PostgresCaps,
 ):
     """Implements store.base.Store in one database, beside other nodes.
 
@@ -47,6 +49,7 @@ class PostgresStore(
         PostgresPermissions.__init__(self, engine)
         PostgresHabits.__init__(self, engine)
         PostgresRecipients.__init__(self, engine)
+        PostgresCaps.__init__(self, engine)
         self._fleet = PostgresFleet(engine, owner, self._claims)
 
     async def __aenter__(self) -> "PostgresStore":

@@ -56,6 +56,7 @@ def _write(connection: apsw.Connection, transitions: Sequence[Transition]) -> No
     )
     _write_queue(connection, transitions)
     run(connection, "free_dedupe", [message for message, one in each if one.free_dedupe])
+    run(connection, "free_caps", [(message, c) for message, one in each for c in one.free_caps])
 
 
 def _write_queue(connection: apsw.Connection, transitions: Sequence[Transition]) -> None:

@@ -106,8 +106,9 @@ class SqliteRecipients:
             run(connection, "erase_bodies", list(bodies.items()))
             if ids:
                 call(connection, "erase_contacts", rows=dump(ids), hashes=dump(hashes))
-            for query in ("erase_attempts", "erase_receipts", "erase_named", "free_dedupe"):
+            for query in ("erase_attempts", "erase_receipts", "erase_named", "erase_caps"):
                 run(connection, query, ids)
+            run(connection, "free_dedupe", ids)
             events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
             run(connection, "put_events", events)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.store.sqlite.caps import SqliteCaps
 from gateway.store.sqlite.directory import SqliteDirectory
 from gateway.store.sqlite.engine import Engine
 from gateway.store.sqlite.habits import SqliteHabits
@@ -19,6 +20,7 @@ class SqliteStore(
     SqlitePermissions,
     SqliteRecipients,
     SqliteHabits,
+    SqliteCaps,
 ):
     """Implements store.base.Store in one file.
 
@@ -45,6 +47,7 @@ class SqliteStore(
         SqlitePermissions.__init__(self, engine)
         SqliteHabits.__init__(self, engine)
         SqliteRecipients.__init__(self, engine)
+        SqliteCaps.__init__(self, engine)
 
     async def __aenter__(self) -> "SqliteStore":
         await self._engine.open()

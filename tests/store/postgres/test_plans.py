@@ -42,7 +42,9 @@ FILL = f"""
     SELECT message, flow, CASE WHEN due_ms % 50 = 0 THEN 'failed' ELSE 'queued' END, 1, 0,
            expires_ms FROM queue;
     INSERT INTO attempt SELECT message, 0, 0, 0, 1, 'acme', 'accepted', '', '', 1, 2 FROM queue;
-    INSERT INTO idempotency SELECT flow, message::text, '', message, due_ms FROM queue"""
+    INSERT INTO idempotency SELECT flow, message::text, '', message, due_ms FROM queue;
+    INSERT INTO cap_use SELECT md5(message::text), 'c', message, '', due_ms, true, due_ms
+    FROM queue"""
 
 #: Queries with values for their parameters.
 QUERIES: Mapping[str, dict[str, Any]] = {
@@ -130,12 +132,15 @@ QUERIES: Mapping[str, dict[str, Any]] = {
     "old_messages": {"before": IDS[-1], "limit": 500},
     "without_work": {"messages": IDS},
     "purge_keys": {"now_ms": NOW_MS, "limit": 500},
+    "read_caps": {"subject": IDS, "cap": ["c"] * 500},
+    "free_caps": {"message": IDS, "channel": [""] * 500},
+    "purge_caps": {"now_ms": NOW_MS, "limit": 500},
 }
 
 #: Those whose order must be that of an index: nothing is sorted but what a limit let through.
 ORDERED = ("heads", "heads_of_pins", "ready_pins", "expired", "due_rows", "lane_overview", "unpin")
 
-LARGE = frozenset({"queue", "message", "status", "attempt", "idempotency"})
+LARGE = frozenset({"queue", "message", "status", "attempt", "idempotency", "cap"})
 
 EMPTY, BACKLOG, MILLION = STATISTICS = (
     "of an empty database",
@@ -203,7 +208,7 @@ def inputs(plan: Node) -> Iterator[Node]:
 
 
 def table(node: Node) -> str:
-    """Without the name of the day."""
+    """Without the name of the day, and to its first word."""
     return str(node.get("Relation Name", "")).partition("_")[0]
 
 

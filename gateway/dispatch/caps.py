@@ -1,0 +1,176 @@
+"""How often recipients are written to: what a claimed row uses of the caps of its category.
+
+Asked when nothing else stands in a row's way, so that what is not sent uses nothing. A place that
+was taken stays the message's own, however often it is tried; the finisher gives it back when the
+message can have reached nobody.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from gateway.clock import Clock
+from gateway.content.addresses import hash_address
+from gateway.dispatch import gate
+from gateway.dispatch.bans import Ban, Bans, target
+from gateway.dispatch.compose import Plan
+from gateway.metrics import CAP_DECISIONS, Metrics
+from gateway.model import wire
+from gateway.model.caps import Calendar, Cap, CapDemand, Full, Place, Sliding
+from gateway.model.case import Claimed
+from gateway.model.message import Step
+from gateway.model.values import Value, replace
+from gateway.settings import CapSettings, Over, show_duration
+from gateway.store.caps import Caps as Store
+
+_PASSED, _DEFERRED, _DROPPED = CAP_DECISIONS
+
+
+class _Rule(Value):
+    """A cap, and what and whom it counts."""
+
+    cap: Cap
+    channels: frozenset[wire.Channel]
+    shared: bool
+    #: for people: `3 within 1d`
+    words: str
+
+
+class Caps:
+    """Asks the store for places."""
+
+    def __init__(
+        self,
+        caps: Mapping[str, CapSettings],
+        store: Store,
+        bans: Bans,
+        key: bytes,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        """key: of the hashes by which recipients are counted, 1 to 64 secret bytes."""
+        self._rules: dict[str, list[_Rule]] = defaultdict(list)
+        for name, one in caps.items():
+            rule = _rule(name, one)
+            for category in one.categories:
+                self._rules[category].append(rule)
+        self.categories: Collection[str] = frozenset(self._rules)
+        self._store = store
+        self._bans = bans
+        self._key = key
+        self._clock = clock
+        self._metrics = metrics
+
+    def covers(self, row: Claimed) -> bool:
+        """Whether a cap counts it; who is not covered need not ask."""
+        case = row.case
+        if case.internal or case.message.category not in self.categories:
+            return False
+        return bool(self._rules_of(case.message.category, case.message.chain[row.step].channel))
+
+    async def take(
+        self,
+        rows: Sequence[Claimed],
+        bans: Sequence[Ban],
+        judge: Callable[[Claimed, Ban], tuple[gate.Decision, gate.Hold | None]],
+    ) -> Sequence[Ban]:
+        """The bans of rows that are covered, with the holds of those that find no room. judge:
+        what the gate says of a row, and the rule that holds it: those that may not go need no room.
+        Raises StoreUnavailable."""
+        judged = [judge(row, ban) for row, ban in zip(rows, bans, strict=True)]
+        asking = [place for place, (one, _) in enumerate(judged) if isinstance(one, gate.Send)]
+        demands = [self._demand(rows[place]) for place in asking]
+        found = await self._store.take_caps(demands, now_ms=self._clock.now_ms())
+        # a rule whose time passes before a row's turn comes holds it all the same: it has no place
+        held = [replace(ban, hold=hold) for ban, (_, hold) in zip(bans, judged, strict=True)]
+        for place, demand, full in zip(asking, demands, found, strict=True):
+            if full is None:
+                self._note([one.cap.name for one in demand.places], _PASSED)
+                continue
+            hold = _hold(full)
+            waits = isinstance(gate.held(hold, expires_ms=demand.latest_ms), gate.Defer)
+            self._note([full.cap], _DEFERRED if waits else _DROPPED)
+            held[place] = replace(held[place], hold=hold)
+        return held
+
+    async def preview(self, tenant: str, plan: Plan) -> tuple[gate.Decision, Sequence[str]]:
+        """What they would say of a message at its start, and how they stand, a line each. Nothing
+        is used. Raises StoreUnavailable."""
+        lines: list[str] = []
+        decision: gate.Decision = gate.Send()
+        for step in plan.message.chain:
+            decision, its_lines = await self._look(tenant, plan, step)
+            lines += its_lines
+            if not isinstance(decision, gate.Suppress):  # else the next step's turn comes
+                break
+        return decision, [*dict.fromkeys(lines)]
+
+    async def _look(
+        self, tenant: str, plan: Plan, step: Step
+    ) -> tuple[gate.Decision, Sequence[str]]:
+        """What they say of a step, by the first of its parts."""
+        rules = self._rules_of(plan.message.category, step.channel)
+        if not rules:
+            return gate.Send(), ()
+        places = self._places(rules, tenant, step.channel, step.parts[0])
+        uses = await self._store.read_caps(places, now_ms=plan.start_ms)
+        lines: list[str] = []
+        decision: gate.Decision = gate.Send()
+        for rule, use in zip(rules, uses, strict=True):
+            lines.append(f"cap:{rule.cap.name}: {use.used} of {rule.words} used")
+            if use.room_ms > plan.start_ms:
+                full = Full(rule.cap.name, use.room_ms if rule.cap.waits else None)
+                found = gate.held(_hold(full), expires_ms=plan.expires_ms)
+                decision = decision if isinstance(decision, gate.Suppress) else found
+        return decision, lines
+
+    def _demand(self, row: Claimed) -> CapDemand:
+        case = row.case
+        channel, address = target(row)
+        rules = self._rules_of(case.message.category, channel)
+        places = self._places(rules, case.tenant, channel, address)
+        return CapDemand(message=case.id, places=places, latest_ms=case.expires_ms)
+
+    def _rules_of(self, category: str, channel: wire.Channel) -> Sequence[_Rule]:
+        if category not in self.categories:
+            return ()
+        return [one for one in self._rules[category] if not one.channels or channel in one.channels]
+
+    def _places(
+        self, rules: Sequence[_Rule], tenant: str, channel: wire.Channel, address: wire.Address
+    ) -> Sequence[Place]:
+        return [
+            Place(
+                cap=rule.cap,
+                subject=self._subject("" if rule.shared else tenant, channel, address),
+                channel=channel if rule.channels else "",
+            )
+            for rule in rules
+        ]
+
+    def _subject(self, tenant: str, channel: wire.Channel, address: wire.Address) -> str:
+        """Who is counted: the tenant's recipient, on whatever channel, if the message names one;
+        else the address. Tenants have their own names for people, so what is counted for all of
+        them (tenant '') is the address."""
+        if tenant and address.recipient:
+            return hash_address(self._key, "recipient", f"{tenant}\0{address.recipient}")
+        _, hash_ = self._bans.hashed(channel, address)
+        return hash_address(self._key, "address", f"{tenant}\0{hash_}")
+
+    def _note(self, caps: Sequence[str], decision: str) -> None:
+        for name in caps:
+            self._metrics.cap_decisions.labels(name, decision).inc()
+
+
+def _rule(name: str, one: CapSettings) -> _Rule:
+    if one.calendar is not None:
+        window: Sliding | Calendar = Calendar(one.calendar, one.zone)
+        words = f"{one.most} a {one.calendar}"
+    else:
+        length = one.within or 0.0
+        window, words = Sliding(round(length * 1000)), f"{one.most} within {show_duration(length)}"
+    cap = Cap(name=name, most=one.most, window=window, waits=one.over is Over.DEFER)
+    return _Rule(cap=cap, channels=frozenset(one.channels), shared=one.shared, words=words)
+
+
+def _hold(full: Full) -> gate.Hold:
+    return gate.Hold(f"cap:{full.cap}", full.until_ms, kind="cap")

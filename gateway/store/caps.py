@@ -1,0 +1,160 @@
+"""Uses of caps: what the gateway asks of a store, and how both engines decide it.
+
+A use is taken when a message is about to be sent. A message that finds no room and may wait keeps
+the first place that will be free, so that of many that wait each comes back for its own.
+"""
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from gateway.model.caps import Cap, CapDemand, CapUse, Full, Place, counted, end_of, first_room
+from gateway.model.message import MessageId
+
+
+class Caps(Protocol):
+    """How often whom has been written to."""
+
+    async def take_caps(
+        self, demands: Sequence[CapDemand], *, now_ms: int
+    ) -> Sequence[Full | None]:
+        """Use all places of each demand, in order, or say which cap is full. Exact over all nodes.
+        Who has a place keeps it, however often it asks."""
+        ...
+
+    async def read_caps(self, places: Sequence[Place], *, now_ms: int) -> Sequence[CapUse]:
+        """How each place stands; nothing is taken."""
+        ...
+
+
+#: A place as it is written: (subject, cap, message, channel, at_ms, taken, gone_ms); taken, or kept
+#: free until then; when it counts no more.
+Row: TypeAlias = tuple[str, str, MessageId, str, int, bool, int]
+
+
+def pages_of(places: Iterable[Place]) -> Sequence[tuple[str, str]]:
+    """(subject, cap) of what must be read to judge places, sorted."""
+    return sorted({(one.subject, one.cap.name) for one in places})
+
+
+class Register:
+    """The places of some subjects, as they were read; and those that are to be written."""
+
+    def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
+        """rows: (subject, cap, message, channel, at_ms, taken)."""
+        self._pages: Mapping[tuple[str, str], _Page] = defaultdict(_Page)
+        self._new: dict[tuple[str, str, MessageId, str], Row] = {}
+        for subject, cap, message, channel, at_ms, taken in rows:
+            self._pages[subject, cap].put((message, channel), at_ms, taken=bool(taken))
+
+    @property
+    def new(self) -> Sequence[Row]:
+        """What has changed."""
+        return list(self._new.values())
+
+    def take(self, demand: CapDemand, now_ms: int) -> Full | None:
+        """As `Caps.take_caps`."""
+        rooms = [(self._room(one, demand, now_ms, now_ms), one.cap) for one in demand.places]
+        room_ms, cap = max(rooms, key=lambda pair: pair[0], default=(now_ms, None))
+        if cap is None or room_ms <= now_ms:
+            self._put(demand, demand.places, now_ms, taken=True)
+            return None
+        for own_ms, one in rooms:
+            if own_ms > now_ms and not one.waits:
+                return Full(one.name, None)
+        while len(rooms) > 1 and (later := self._common(demand, room_ms, now_ms)) > room_ms:
+            room_ms = later
+        if room_ms < demand.latest_ms:
+            waiting = [one for one in demand.places if one.cap.waits]
+            self._put(demand, waiting, room_ms, taken=False, unless_at=now_ms)
+        return Full(cap.name, room_ms)
+
+    def read(self, place: Place, now_ms: int) -> CapUse:
+        """As `Caps.read_caps`."""
+        page, cap = self._pages[place.subject, place.cap.name], place.cap
+        room_ms = first_room(cap.window, cap.most, page.all, now_ms)
+        return CapUse(used=counted(cap.window, page.taken, now_ms), room_ms=room_ms)
+
+    def _common(self, demand: CapDemand, start_ms: int, now_ms: int) -> int:
+        return max(self._room(one, demand, start_ms, now_ms) for one in demand.places)
+
+    def _room(self, place: Place, demand: CapDemand, start_ms: int, now_ms: int) -> int:
+        page = self._pages[place.subject, place.cap.name]
+        return page.room(place.cap, (demand.message, place.channel), start_ms, now_ms)
+
+    def _put(
+        self,
+        demand: CapDemand,
+        places: Sequence[Place],
+        at_ms: int,
+        *,
+        taken: bool,
+        unless_at: int | None = None,
+    ) -> None:
+        """unless_at: leave alone what is taken, and counts then."""
+        for one in places:
+            page, key = self._pages[one.subject, one.cap.name], (demand.message, one.channel)
+            if unless_at is not None and page.counts(one.cap, key, unless_at):
+                continue
+            at = page.put(key, at_ms, taken=taken)
+            gone_ms = end_of(one.cap.window, at)
+            name = (one.subject, one.cap.name, *key)
+            self._new[name] = (*name, at, taken, gone_ms)
+
+
+class _Page:
+    """The places of one subject under one cap, by message and channel."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[MessageId, str], tuple[int, bool]] = {}
+        #: times of those that are taken, of those that are kept free, and of both; sorted
+        self.taken: list[int] = []
+        self._waiting: list[int] = []
+        self.all: list[int] = []
+        #: until then there is no room for another message: of thousands, none looks for it anew
+        self._full_until = 0
+
+    def put(self, key: tuple[MessageId, str], at_ms: int, *, taken: bool) -> int:
+        """In place of the one it has, if any; its time, which for one that was taken before is
+        never earlier: it may arrive again."""
+        before = self._of.pop(key, None)
+        if before is not None:
+            self._full_until = 0
+            for times in (self.taken if before[1] else self._waiting, self.all):
+                del times[bisect_left(times, before[0])]
+            if before[1] and taken:
+                at_ms = max(at_ms, before[0])
+        self._of[key] = (at_ms, taken)
+        for times in (self.taken if taken else self._waiting, self.all):
+            insort(times, at_ms)
+        return at_ms
+
+    def counts(self, cap: Cap, key: tuple[MessageId, str], now_ms: int) -> bool:
+        """Whether it has been taken, and counts now."""
+        own = self._of.get(key)
+        return own is not None and own[1] and end_of(cap.window, own[0]) > now_ms
+
+    def room(self, cap: Cap, key: tuple[MessageId, str], start_ms: int, now_ms: int) -> int:
+        """When there is room for it, from the start on."""
+        if self.counts(cap, key, now_ms):
+            return start_ms
+        own = self._of.get(key)
+        if own is None:
+            return self._room_of_new(cap, start_ms, now_ms)
+        return first_room(cap.window, cap.most, self._before(*own), start_ms)
+
+    def _room_of_new(self, cap: Cap, start_ms: int, now_ms: int) -> int:
+        from_ms = max(start_ms, self._full_until)
+        room_ms = first_room(cap.window, cap.most, self.all, from_ms)
+        if start_ms <= max(now_ms, self._full_until):
+            self._full_until = room_ms
+        return room_ms
+
+    def _before(self, own_ms: int, taken: bool) -> Sequence[int]:
+        """What counts against a message that has been here: all that is taken, and what is kept
+        for those that have waited for longer."""
+        if taken:  # long ago: only its own time does not stand in its way
+            place = bisect_left(self.all, own_ms)
+            return [*self.all[:place], *self.all[place + 1 :]]
+        return sorted([*self.taken, *self._waiting[: bisect_left(self._waiting, own_ms)]])

@@ -1,0 +1,63 @@
+"""Uses of caps on PostgreSQL: whoever judges a subject keeps the other nodes waiting."""
+
+from collections.abc import Iterator, Sequence
+
+from gateway.model.caps import CapDemand, CapUse, Full, Place
+from gateway.store.caps import Register, pages_of
+from gateway.store.postgres.engine import Engine
+from gateway.store.postgres.session import Session
+
+#: Demands of one transaction. The server has room for some six thousand locks of all sessions.
+_AT_ONCE = 100
+
+
+class PostgresCaps:
+    """Implements store.caps.Caps."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def take_caps(
+        self, demands: Sequence[CapDemand], *, now_ms: int
+    ) -> Sequence[Full | None]:
+        """Several transactions, of so many demands each."""
+        found: list[Full | None] = []
+        for some in _parts(demands):
+            found += await self._take(some, now_ms)
+        return found
+
+    async def _take(self, demands: Sequence[CapDemand], now_ms: int) -> Sequence[Full | None]:
+        places = [place for one in demands for place in one.places]
+        keys = sorted({_key(one.subject) for one in places})
+
+        async def work(session: Session) -> Sequence[Full | None]:
+            await session.value("hold_caps", keys=keys)
+            # a statement of its own: it sees what others wrote before they let go
+            register = await _read(session, places)
+            found = [register.take(one, now_ms) for one in demands]
+            await session.write({"put_caps": register.new})
+            return found
+
+        return await self._engine.transact(work)
+
+    async def read_caps(self, places: Sequence[Place], *, now_ms: int) -> Sequence[CapUse]:
+        async def work(session: Session) -> Sequence[CapUse]:
+            register = await _read(session, places)
+            return [register.read(one, now_ms) for one in places]
+
+        return await self._engine.run(work) if places else []
+
+
+async def _read(session: Session, places: Sequence[Place]) -> Register:
+    pages = pages_of(places)
+    return Register(map(tuple, await session.over("read_caps", pages)) if pages else ())
+
+
+def _parts(demands: Sequence[CapDemand]) -> Iterator[Sequence[CapDemand]]:
+    for start in range(0, len(demands), _AT_ONCE):
+        yield demands[start : start + _AT_ONCE]
+
+
+def _key(subject: str) -> int:
+    """A number for the server's locks. Two subjects that share one wait for each other."""
+    return int(subject[:16], 16) - 2**63
