@@ -346,7 +346,12 @@ class Assembly:
             self._reports(),
             registry.known,
             self._wordings,
-            {name: sender.provider.objection for name, sender in self._senders.items()},
+            {
+                name: sender.provider.objection
+                for name, sender in self._senders.items()
+                if providers.can_object(sender.provider)
+            },
+            {name: sender.provider.misfit for name, sender in self._senders.items()},
         )
         return Services(
             intake=Intake(

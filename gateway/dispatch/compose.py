@@ -17,6 +17,7 @@ from gateway.content.templates import (
     kinds_of,
 )
 from gateway.content.templates import is_empty as says_nothing
+from gateway.dispatch import devices
 from gateway.dispatch import lanes as lane_rules
 from gateway.dispatch.channel_choice import Choice, Person, Reach, choose
 from gateway.dispatch.wordings import Wordings, is_china
@@ -76,13 +77,16 @@ class Composer:
         is_kind: Callable[[str], bool],
         wordings: Wordings,
         objections: Mapping[str, Objection],
+        misfits: Mapping[str, devices.Misfit] | None = None,
     ) -> None:
         """reports: by account, what its receipts can tell. is_kind: of a provider. objections: by
-        account, as `Provider.objection`."""
+        account, as `Provider.objection`, of those that have any. misfits: by account, as
+        `Provider.misfit`, of all or none."""
         self._settings = settings
         self._is_kind = is_kind
         self._wordings = wordings
         self._objections = objections
+        self._misfits = misfits or {}
         self._templates = templates
         self._kinds = {
             name: frozenset(settings.providers[one].kind for one in lane.providers)
@@ -93,6 +97,14 @@ class Composer:
             name: min(settings.providers[one].cost for one in lane.providers)
             for name, lane in settings.lanes.items()
         }
+        #: lanes all of whose accounts look at what they carry, and not those of mails, which are
+        #: long: it is not worth while to render them twice
+        self._weighed = frozenset(
+            name
+            for name, lane in settings.lanes.items()
+            if lane.channel is not wire.Channel.EMAIL
+            and all(one in objections for one in lane.providers)
+        )
         self._chains = {name: _chain(category) for name, category in settings.categories.items()}
         self._reports = {
             name: frozenset().union(*(reports[one] for one in lane.providers))
@@ -235,6 +247,9 @@ class Composer:
         )
         if lane is None:
             return Skipped(channel=channel, reason=_NO_LANE)
+        if channel is wire.Channel.PUSH:
+            accounts = self._settings.lanes[lane].providers
+            devices.check(parts, [self._misfits[one] for one in accounts if one in self._misfits])
         content = self._first_look(submission, channel, lane)
         if content is None:
             return Skipped(channel=channel, reason=_NO_CONTENT)
@@ -260,7 +275,9 @@ class Composer:
 
     def _objection(self, lane: str, content: wire.Content, parts: Sequence[wire.Address]) -> str:
         """Why no account of the lane can ever carry any of it; empty when one may."""
-        if content is _UNSEEN:
+        if content is _UNSEEN or not all(
+            one in self._objections for one in self._settings.lanes[lane].providers
+        ):
             return ""
         reasons = []
         for account in self._settings.lanes[lane].providers:
@@ -276,10 +293,10 @@ class Composer:
     def _first_look(
         self, submission: Submission, channel: wire.Channel, lane: str
     ) -> wire.Content | None:
-        """What it says on a channel, None for nothing. Templates are rendered for SMS alone, whose
-        length counts; for other channels it is enough that they have their variables."""
+        """What it says on a channel, None for nothing. Templates are rendered where a length counts
+        or every account may object; elsewhere it is enough that they have their variables."""
         if submission.template:
-            return self._look_at_template(submission, channel, self._kinds[lane])
+            return self._look_at_template(submission, channel, lane)
         try:
             content = from_content(submission.content, channel, self._kinds[lane])
         except ContentFault as fault:
@@ -289,9 +306,9 @@ class Composer:
         return content if shown and not says_nothing(content) else None
 
     def _look_at_template(
-        self, submission: Submission, channel: wire.Channel, kinds: frozenset[str]
+        self, submission: Submission, channel: wire.Channel, lane: str
     ) -> wire.Content | None:
-        name, data = submission.template, submission.data
+        name, data, kinds = submission.template, submission.data, self._kinds[lane]
         if not self._templates.offers(name, channel, kinds):
             return None
         if absent := self._templates.missing(name, data, [channel], kinds):
@@ -299,7 +316,7 @@ class Composer:
                 "the template needs variables that `data` does not have",
                 [Fault(f"data.{one}", "is missing") for one in absent],
             )
-        if channel is not wire.Channel.SMS:
+        if channel is not wire.Channel.SMS and lane not in self._weighed:
             return _UNSEEN
         try:
             return self._templates.render(name, channel, data, kinds)

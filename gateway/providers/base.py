@@ -60,6 +60,14 @@ class Provider(Protocol):
         """
         return ""
 
+    def misfit(self, to: wire.Address) -> str:
+        """Why it is certain that this is no address of this account's; empty when it may be one.
+
+        Begins with the address's field and a colon, and repeats nothing of it. Such an address is
+        refused when a message is accepted, unless another account of the lane may serve it.
+        """
+        return ""
+
 
 @runtime_checkable
 class Reporter(Provider, Protocol):
@@ -124,6 +132,11 @@ class HttpProvider(Reporter, Protocol):
     ) -> Sequence[wire.AttemptResult]:
         """One result for each message of the request, in their order."""
         ...
+
+
+def can_object(provider: Provider) -> bool:
+    """Whether it looks at what it is to carry."""
+    return getattr(type(provider), "objection", Provider.objection) is not Provider.objection
 
 
 def brings_inbound(provider: Provider) -> bool:

@@ -448,3 +448,58 @@ async def test_message_that_nobody_can_carry_is_refused_for_what_it_says(
 
     assert named == next(name for name in ("template", "content") if fields.get(name))
     assert "too much for b" in detail
+
+
+def disowns(start: str, reason: str) -> Any:
+    return lambda to: reason if to.token.startswith(start) else ""
+
+
+async def test_device_that_no_account_of_the_lane_may_serve_is_refused_by_its_field(
+    world: Any,
+) -> None:
+    world.senders["p"].provider.disown = disowns("wrong", "token: not one of ours")
+    devices = tuple(Device(app="ios", token=token) for token in ("right", "wrong-1"))
+
+    fault = await refusal(world, to=To(push=devices), chain=(StepRequest(channel="push"),))
+
+    assert fault == ("to.push[1].token", "not one of ours")
+
+
+async def test_device_that_another_account_of_the_lane_may_serve_is_taken(make_world: Any) -> None:
+    world = await make_world(
+        lanes={"push": {"channel": "push", "providers": ["p", "q"]}},
+        providers={"q": {"kind": "http", "channel": "push", "url": "https://q.example.com"}},
+    )
+    world.senders["p"].provider.disown = disowns("apple", "app: not served")
+    world.senders["q"].provider.disown = disowns("a", "token: not one of ours")
+    push = (StepRequest(channel="push"),)
+
+    (taken,) = await accept(
+        world, submission(to=To(push=(Device(app="ios", token="android"),)), chain=push)
+    )
+    refused = await refusal(world, to=To(push=(Device(app="ios", token="apple"),)), chain=push)
+
+    assert isinstance(taken, Ticket)
+    assert refused == ("to.push[0].token", "not one of ours")
+
+
+async def test_template_is_weighed_where_every_account_may_object(make_world: Any) -> None:
+    world = await make_world(templates={"news": {"push": {"text": "{{ what }}"}}})
+    world.senders["p"].provider.object = objects("p")
+    to = To(push=(Device(app="ios", token="t"),))
+    fields = {"to": to, "template": "news", "content": {}, "chain": (StepRequest(channel="push"),)}
+
+    (taken,) = await accept(world, submission(**fields, data={"what": "fits"}))
+    field, detail = await refusal(world, **fields, data={"what": "long"})
+
+    assert isinstance(taken, Ticket)
+    assert (field, "too much for p" in detail) == ("template", True)
+
+
+async def test_template_of_an_email_is_not_rendered_before_it_is_sent(make_world: Any) -> None:
+    world = await make_world(templates={"news": {"email": {"text": "{{ 1 / what }}"}}})
+    fields = {"template": "news", "content": {}, "chain": (StepRequest(channel="email"),)}
+
+    (verdict,) = await accept(world, submission(**fields, data={"what": 0}))
+
+    assert isinstance(verdict, Ticket)

@@ -204,7 +204,7 @@ def test_push_that_is_too_large_cannot_be_built(provider: apns.Provider, message
 
     assert len(built(provider, message(content=fitting)).body) == 4096
     assert len(built(provider, message(content=call)).body) == 4097
-    with pytest.raises(ValueError, match="more than Apple takes"):
+    with pytest.raises(ValueError, match="more than 4096 bytes"):
         built(provider, message(content=wire.Content(text="x" * (4097 - empty))))
 
 
