@@ -224,6 +224,7 @@ class Assembly:
                 clock=self.clock,
                 metrics=self.metrics,
                 fleet=self._fleet,
+                breaker=choices.breaker_rules(self.settings),
             )
         return senders
 

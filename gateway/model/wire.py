@@ -193,6 +193,8 @@ class Deferred(Value):
     retry_after: float | None = None
     #: refused for the company that it was in, perhaps: its call is made again in halves, at once
     apart: bool = False
+    #: not even tried, for others are before it: it costs no attempt
+    held: bool = False
 
 
 class Unknown(Value):
@@ -200,6 +202,8 @@ class Unknown(Value):
 
     code: str
     detail: str = ""
+    #: it went to a system of the recipient's own, and says nothing of the account
+    of_recipient: bool = False
 
 
 AttemptResult: TypeAlias = Accepted | Rejected | Deferred | Unknown

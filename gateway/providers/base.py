@@ -73,6 +73,9 @@ class Provider(Protocol):
 class Reporter(Provider, Protocol):
     """What reports to us over HTTP: a service itself, or the mail system that gets bounces."""
 
+    #: whether the service puts a path of its own after the address that it is given
+    adds_path: ClassVar[bool] = False
+
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         """Whether the request proves to come from the service, now and for this account."""
         ...
@@ -116,6 +119,11 @@ class HttpProvider(Reporter, Protocol):
     http_version: ClassVar[Literal["1.1", "2"]] = "1.1"
     #: whether recipients say where requests go: then only where webhooks may go
     guarded: ClassVar[bool] = False
+
+    def knows(self, url: str) -> bool:
+        """Where `guarded`: whether many recipients share this address's host, and it is trusted."""
+        return False
+
     #: for connections of its own, when the usual ones will not do
     tls: ssl.SSLContext | None = None
 

@@ -143,12 +143,14 @@ class Provider(push_api.PushProvider):
         if not isinstance(result, wire.Deferred) or result.cause is wire.Cause.RECIPIENT:
             return result
         try:
-            host = URL(read_subscription(message.to.token).endpoint).host or ""
+            is_known = self.knows(read_subscription(message.to.token).endpoint)
         except ValueError:
-            host = ""
-        if host in self._services or f"*.{host.partition('.')[2]}" in self._services:
-            return result
-        return replace(result, cause=wire.Cause.RECIPIENT)
+            is_known = False
+        return result if is_known else replace(result, cause=wire.Cause.RECIPIENT)
+
+    def knows(self, url: str) -> bool:
+        host = URL(url).host or ""
+        return host in self._services or f"*.{host.partition('.')[2]}" in self._services
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         return False
