@@ -1,7 +1,6 @@
 """Hosts that recipients name: each is judged by itself, and the account by none of them."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -14,31 +13,24 @@ from gateway.model import wire
 from gateway.model.errors import AnswerLost, NotSent, TransportError
 from gateway.model.message import OnUnknown
 from gateway.model.state import State
-from gateway.providers import base
+from gateway.providers import base, chat
 
 DEAD, WELL = "https://dead.example/x", "https://push.example/x"
 
 
-class Service(base.HttpProvider):
+class Service(chat.Silent):
     """Posts to whatever address a message names."""
 
     name: ClassVar[str] = "service"
     channel = wire.Channel.PUSH
-    batch_limit: ClassVar[int] = 1
     guarded: ClassVar[bool] = True
-    reports: frozenset[wire.ReceiptEvent] = frozenset()
-    credential = None
     account = "browsers"
 
-    def build_requests(
-        self, messages: Sequence[wire.Message]
-    ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        return [((one,), wire.HttpRequest(method="POST", url=one.to.url)) for one in messages]
+    def request(self, message: wire.Message) -> wire.HttpRequest:
+        return wire.HttpRequest(method="POST", url=message.to.url)
 
-    def read_response(
-        self, messages: Sequence[wire.Message], response: wire.HttpResponse
-    ) -> Sequence[wire.AttemptResult]:
-        return [base.result_of_status(response, now_ms=0)]
+    def result(self, response: wire.HttpResponse) -> wire.AttemptResult:
+        return base.result_of_status(response, now_ms=0)
 
     def knows(self, url: str) -> bool:
         return url == WELL

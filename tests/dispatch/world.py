@@ -69,7 +69,6 @@ class FakeProvider(providers.HttpProvider):
         self, account: str, channel: wire.Channel, reports: frozenset[wire.ReceiptEvent]
     ) -> None:
         self.account = account
-        self.adds_path = False
         self.channel = channel
         self.reports = reports
         self.receipts: list[wire.DeliveryReceipt] = []
