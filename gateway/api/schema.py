@@ -62,6 +62,12 @@ class Device(TypedDict):
     token: Annotated[
         str, fields.line(4096, "The device's token; of a browser, its subscription as JSON")
     ]
+    registered_at: NotRequired[
+        Annotated[
+            fields.Instant,
+            Field(description="When the app got it: one that died before is not banned for that"),
+        ]
+    ]
 
 
 @with_config(CLOSED)

@@ -6,6 +6,7 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 from gateway.content import addresses, recipients, sms
@@ -394,11 +395,20 @@ def _whom(to: To, known: Recipient | None, category: str) -> Whom | None:
     return replace(whom, **{name: value for name, value in said.items() if value})
 
 
+def _milliseconds(at: datetime | None) -> int:
+    return 0 if at is None else int(at.timestamp() * 1000)
+
+
 def parts_of(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
     """Where a step of the channel goes; none without an address for it."""
     if channel is wire.Channel.PUSH:
         return tuple(
-            wire.Address(app=device.app, token=device.token, recipient=to.recipient)
+            wire.Address(
+                app=device.app,
+                token=device.token,
+                recipient=to.recipient,
+                registered_ms=_milliseconds(device.registered_at),
+            )
             for device in to.push
         )
     field = _FIELD[channel]

@@ -175,7 +175,8 @@ class Provider(push_api.PushProvider):
     def read_response(
         self, messages: Sequence[wire.Message], response: wire.HttpResponse
     ) -> Sequence[wire.AttemptResult]:
-        return [_result(response, now_ms=self._clock.now_ms())] * len(messages)
+        result = _result(response, now_ms=self._clock.now_ms())
+        return [_unless_renewed(result, one.to, response) for one in messages]
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         return False
@@ -266,6 +267,17 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
         wait = base.retry_after(response, now_ms=now_ms)
         return replace(known, code=str(reason), retry_after=wait)
     return replace(known, code=str(reason), detail=known.detail + _since(answer))
+
+
+def _unless_renewed(
+    result: wire.AttemptResult, to: wire.Address, response: wire.HttpResponse
+) -> wire.AttemptResult:
+    """A token that the app got after Apple saw it dead is not to be banned for that."""
+    if response.status != 410 or not isinstance(result, wire.Rejected) or not to.registered_ms:
+        return result
+    at = auth.json_object(response.body).get("timestamp")
+    is_renewed = isinstance(at, int) and to.registered_ms > at
+    return replace(result, suppress=False) if is_renewed else result
 
 
 def _since(answer: Json) -> str:

@@ -129,6 +129,13 @@ class HttpProvider(Reporter, Protocol):
 
     credential: Credential | None
 
+    def redirected(
+        self, request: wire.HttpRequest, response: wire.HttpResponse
+    ) -> wire.HttpRequest | None:
+        """The request as the answer says that it must be, such as to a chat's new id; it is made at
+        once, and once. None: the answer stands. Never for what may have been taken."""
+        return None
+
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
@@ -145,6 +152,11 @@ class HttpProvider(Reporter, Protocol):
 def can_object(provider: Provider) -> bool:
     """Whether it looks at what it is to carry."""
     return getattr(type(provider), "objection", Provider.objection) is not Provider.objection
+
+
+def can_redirect(provider: HttpProvider) -> bool:
+    """Whether its service tells where else a request must go."""
+    return getattr(type(provider), "redirected", None) not in (None, HttpProvider.redirected)
 
 
 def brings_inbound(provider: Provider) -> bool:

@@ -24,7 +24,7 @@ _REFUSED = wire.Deferred(code="", cause=wire.Cause.CREDENTIAL)
 #: By FcmError.errorCode, else google.rpc.Code. INVALID_ARGUMENT is told apart below.
 RESULTS: Mapping[str, wire.Rejected | wire.Deferred] = {
     "UNREGISTERED": _GONE,
-    "SENDER_ID_MISMATCH": replace(_GONE, detail="token of another project"),
+    "SENDER_ID_MISMATCH": replace(_GONE, detail="token of another project", doubtful=True),
     "THIRD_PARTY_AUTH_ERROR": replace(_REFUSED, detail="key for APNs or web push"),
     "APNS_AUTH_ERROR": replace(_REFUSED, detail="key for APNs"),  # its older name
     "UNAUTHENTICATED": _REFUSED,
