@@ -250,7 +250,10 @@ class Composer:
             return Skipped(channel=channel, reason=_NO_LANE)
         if channel is wire.Channel.PUSH:
             accounts = self._settings.lanes[lane].providers
-            devices.check(parts, [self._misfits[one] for one in accounts if one in self._misfits])
+            misfits = [self._misfits[one] for one in accounts if one in self._misfits]
+            parts = devices.usable(parts, misfits, submission.recipient)
+            if not parts:
+                return Skipped(channel=channel, reason=_NO_ADDRESS)
         content = self._first_look(submission, channel, lane)
         if content is None:
             return Skipped(channel=channel, reason=_NO_CONTENT)

@@ -9,8 +9,10 @@ import pytest
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage, KeyConflict, RequestError, StoreUnavailable
 from gateway.model.message import Mode, OnUnknown, Priority
+from gateway.model.recipient import PushDevice, Recipient
 from gateway.model.state import State
 from gateway.model.submission import Dedupe, Device, StepRequest, Submission, Ticket, To
+from gateway.model.values import replace
 
 TO = To(phone="+8613800138000", email="li@example.com")
 START = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=1000)
@@ -34,7 +36,9 @@ async def refusal(world: Any, **fields: Any) -> tuple[str, str]:
 
 
 async def ban(world: Any, channel: wire.Channel, **address: str) -> None:
-    await world.bans.add_address(channel, wire.Address(**address), reason="bounced", source="test")
+    await world.bans.add_address(
+        channel, replace(wire.Address(), **address), reason="bounced", source="test"
+    )
 
 
 async def test_category_fills_in_what_is_not_said(world: Any) -> None:
@@ -481,6 +485,24 @@ async def test_device_that_another_account_of_the_lane_may_serve_is_taken(make_w
 
     assert isinstance(taken, Ticket)
     assert refused == ("to.push[0].token", "not one of ours")
+
+
+async def test_registered_device_that_cannot_be_served_is_left_out(world: Any) -> None:
+    world.senders["p"].provider.disown = disowns("wrong", "token: not one of ours")
+    good, bad = (PushDevice(app="ios", token=token) for token in ("right", "wrong"))
+    push = (StepRequest(channel="push"),)
+    chain = (*push, StepRequest(channel="email"))
+
+    def named(*registered: PushDevice) -> Submission:
+        to = replace(TO, push=tuple(Device(app=one.app, token=one.token) for one in registered))
+        person = Recipient(id="user-42", push=registered)
+        return submission(to=to, chain=chain, recipient=person)
+
+    (both, only_bad) = await accept(world, named(good, bad), named(bad))
+
+    steps = [(await world.case(one.id)).message.chain for one in (both, only_bad)]
+    assert [part.token for part in steps[0][0].parts] == ["right"]
+    assert [step.channel for step in steps[1]] == ["email"]
 
 
 async def test_template_is_weighed_where_every_account_may_object(make_world: Any) -> None:
