@@ -5,6 +5,7 @@ a few slots of its own, and nothing of what it does reaches the account's breake
 many recipients share (`HttpProvider.knows`) may have all slots.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
@@ -40,18 +41,19 @@ class Target:
         self._booked = 0.0
 
     def objection(self, now: float) -> wire.Deferred | None:
-        """Why nothing is sent to it now; None: it may be."""
+        """Why nothing is sent to it now; None: it may be.
+
+        What waits for a service that all know costs no attempt: it will be back.
+        """
         if (wait := self.breaker.wait(now)) > 0.0:
-            recipient = wire.Cause.RECIPIENT
-            return wire.Deferred(code="target_down", cause=recipient, retry_after=min(wait, _LOOK))
+            wait = _LOOK if math.isinf(wait) else wait
+            return _deferral("target_down", wait, held=self._slots is None)
         if self._slots is None or self.in_flight < self._slots:
             return None
         # each gets a moment of its own, or all would come again at once
         pace = max(_LEAST_PACE, self._seconds / self._slots)
         self._booked = min(max(self._booked, now) + pace, now + _FARTHEST)
-        wait = self._booked - now
-        busy = wire.Cause.RECIPIENT
-        return wire.Deferred(code="target_busy", cause=busy, retry_after=wait, held=True)
+        return _deferral("target_busy", self._booked - now, held=True)
 
     def start(self, now: float) -> None:
         self.in_flight += 1
@@ -76,6 +78,11 @@ class Target:
             case _:
                 self.breaker.succeed(now)
         return result
+
+
+def _deferral(code: str, wait: float, *, held: bool) -> wire.Deferred:
+    recipient = wire.Cause.RECIPIENT
+    return wire.Deferred(code=code, cause=recipient, retry_after=wait, held=held)
 
 
 class Targets:

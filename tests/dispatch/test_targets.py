@@ -130,6 +130,21 @@ async def test_dead_host_is_asked_no_more_and_others_go_on(sender: GuardedSender
     assert await send(sender, WELL) == wire.Accepted()
 
 
+async def test_known_service_that_is_down_costs_nobody_an_attempt(
+    sender: GuardedSender, web: Web
+) -> None:
+    web.answers[WELL] = NotSent("refused")
+    for _ in range(5):
+        await send(sender, WELL)
+
+    result = await send(sender, WELL)
+
+    assert isinstance(result, wire.Deferred)
+    assert (result.code, result.held) == ("target_down", True)
+    assert result.retry_after is not None
+    assert 0.0 < result.retry_after <= 5.0
+
+
 async def test_host_that_has_recovered_is_sent_to_again(
     sender: GuardedSender, web: Web, clock: LoopClock
 ) -> None:
