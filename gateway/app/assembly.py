@@ -16,7 +16,7 @@ from gateway.app import choices
 from gateway.app.senders import build_sender
 from gateway.clock import Clock, SystemClock
 from gateway.content import templates as content
-from gateway.dispatch import webhooks
+from gateway.dispatch import devices, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import Composer
@@ -352,7 +352,7 @@ class Assembly:
                 for name, sender in self._senders.items()
                 if providers.can_object(sender.provider)
             },
-            {name: sender.provider.misfit for name, sender in self._senders.items()},
+            {name: self._misfit(sender.provider) for name, sender in self._senders.items()},
         )
         return Services(
             intake=Intake(
@@ -400,6 +400,12 @@ class Assembly:
                 for one in lane.providers
             )
         ]
+
+    def _misfit(self, provider: providers.Provider) -> devices.Misfit:
+        is_guarded = isinstance(provider, providers.HttpProvider) and provider.guarded
+        if is_guarded and provider.channel is wire.Channel.WEBHOOK:
+            return devices.of_urls(self._guard.check_url)
+        return provider.misfit
 
     def _reports(self) -> Mapping[str, frozenset[wire.ReceiptEvent]]:
         return {name: sender.provider.reports for name, sender in self._senders.items()}

@@ -248,7 +248,7 @@ class Composer:
         )
         if lane is None:
             return Skipped(channel=channel, reason=_NO_LANE)
-        if channel is wire.Channel.PUSH:
+        if channel in (wire.Channel.PUSH, wire.Channel.WEBHOOK):
             accounts = self._settings.lanes[lane].providers
             misfits = [self._misfits[one] for one in accounts if one in self._misfits]
             parts = devices.usable(parts, misfits, submission.recipient)

@@ -1,4 +1,4 @@
-"""Whether the devices of a message are such as some account of their lane can serve."""
+"""Whether devices and people's own systems are such as some account of their lane can serve."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -14,22 +14,38 @@ Misfit: TypeAlias = Callable[[wire.Address], str]
 def usable(
     parts: Sequence[wire.Address], misfits: Sequence[Misfit], person: Recipient | None
 ) -> tuple[wire.Address, ...]:
-    """Those that an account of the lane may serve. A device that is registered for the person is
-    left out when none may.
+    """Those that an account of the lane may serve. What is registered for the person is left out
+    when none may.
 
     Raises InvalidMessage that names every other one.
     """
-    registered = {(one.app, one.token) for one in person.push} if person is not None else set()
     kept, faults = [], []
     for place, part in enumerate(parts):
         if not (told := _misfit(part, misfits)):
             kept.append(part)
-        elif (part.app, part.token) not in registered:
+        elif person is None or not _is_registered(part, person):
             field, _, reason = told.partition(": ")
-            faults.append(Fault(f"to.push[{place}].{field}", reason))
+            where = f"to.push[{place}]" if part.token else "to"
+            faults.append(Fault(f"{where}.{field}", reason))
     if faults:
-        raise InvalidMessage("a device cannot be served", faults)
+        raise InvalidMessage("an address cannot be served", faults)
     return tuple(kept)
+
+
+def _is_registered(part: wire.Address, person: Recipient) -> bool:
+    if part.url:
+        return part.url == person.url
+    return any((part.app, part.token) == (one.app, one.token) for one in person.push)
+
+
+def of_urls(check: Callable[[str], str]) -> Misfit:
+    """Why requests may never go to an address. check: of a URL, why not; empty when they may."""
+
+    def misfit(to: wire.Address) -> str:
+        reason = check(to.url)
+        return f"url: {reason}" if reason else ""
+
+    return misfit
 
 
 def _misfit(part: wire.Address, misfits: Sequence[Misfit]) -> str:

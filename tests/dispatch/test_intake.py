@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.dispatch import devices
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage, KeyConflict, RequestError, StoreUnavailable
 from gateway.model.message import Mode, OnUnknown, Priority
@@ -503,6 +504,24 @@ async def test_registered_device_that_cannot_be_served_is_left_out(world: Any) -
     steps = [(await world.case(one.id)).message.chain for one in (both, only_bad)]
     assert [part.token for part in steps[0][0].parts] == ["right"]
     assert [step.channel for step in steps[1]] == ["email"]
+
+
+async def test_system_of_the_recipient_where_nothing_may_go_is_refused_by_its_field(
+    make_world: Any,
+) -> None:
+    hook = {"kind": "http", "channel": "webhook", "url": "https://w.example.com"}
+    world = await make_world(
+        lanes={"own": {"channel": "webhook", "providers": ["w"]}}, providers={"w": hook}
+    )
+    check = devices.of_urls(lambda url: "" if "good" in url else "address not allowed")
+    world.senders["w"].provider.disown = check
+    chain = (StepRequest(channel="webhook"),)
+
+    (taken,) = await accept(world, submission(to=To(url="https://good.example"), chain=chain))
+    fault = await refusal(world, to=To(url="https://10.0.0.1/x"), chain=chain)
+
+    assert isinstance(taken, Ticket)
+    assert fault == ("to.url", "address not allowed")
 
 
 async def test_template_is_weighed_where_every_account_may_object(make_world: Any) -> None:
