@@ -13,6 +13,17 @@ async def take(request: web.Request) -> web.Response:
 
     For providers, not for callers. A GET is how some of them prove the address before first use.
     """
+    return await _take(request, below=False)
+
+
+async def take_below(request: web.Request) -> web.Response:
+    """The same for services that put a path of their own after the address that they were given,
+    such as platforms for 5G messages; 404 for all others.
+    """
+    return await _take(request, below=True)
+
+
+async def _take(request: web.Request, *, below: bool) -> web.Response:
     services = request.app[SERVICES]
     inbound = wire.HttpRequest(
         method=request.method,
@@ -20,7 +31,8 @@ async def take(request: web.Request) -> web.Response:
         headers=_joined(request),
         body=await bodies.read_raw(request),
     )
-    reply = await services.receipts.take(queries.name(request, "provider"), inbound)
+    account = queries.name(request, "provider")
+    reply = await services.receipts.take(account, inbound, below=below)
     return web.Response(status=reply.status, body=reply.body, headers=dict(reply.headers))
 
 

@@ -45,9 +45,8 @@ def _app(routes: Sequence[Route], services: Services, limits: Limits) -> web.App
     app[LIMITS] = limits
     app[THROTTLE] = Throttle(limits, services.clock)
     for route in routes:
+        path = route.path.replace("{path}", "{path:.+}")  # as many segments as there are
         # HEAD goes wherever GET does (RFC 9110 §9.1).
         for method in ("HEAD", "GET") if route.method == "GET" else (route.method,):
-            app.router.add_route(
-                method, route.path, route.handler, expect_handler=edge.no_expectations
-            )
+            app.router.add_route(method, path, route.handler, expect_handler=edge.no_expectations)
     return app

@@ -59,7 +59,15 @@ class Device(TypedDict):
     """One app installation that takes pushes."""
 
     app: Annotated[str, fields.line(64, "Name of the app, as configured", ["ios"])]
-    token: Annotated[str, fields.line(4096, "The device's token")]
+    token: Annotated[
+        str, fields.line(4096, "The device's token; of a browser, its subscription as JSON")
+    ]
+    registered_at: NotRequired[
+        Annotated[
+            fields.Instant,
+            Field(description="When the app got it: one that died before is not banned for that"),
+        ]
+    ]
 
 
 @with_config(CLOSED)
@@ -172,7 +180,19 @@ class ChannelContent(TypedDict):
     collapse_key: NotRequired[
         Annotated[str, fields.line(64, "A push takes the place of an earlier one with this key")]
     ]
+    ttl: NotRequired[
+        Annotated[
+            fields.Duration,
+            Field(description="Longest time that a push is kept for a device that is off"),
+        ]
+    ]
     data: NotRequired[Annotated[_Extra, Field(description="Values for the app that gets a push")]]
+    cut: NotRequired[
+        Annotated[
+            list[Literal["text", "title"]],
+            Field(max_length=2, description="Texts of a push that may be shortened to make it fit"),
+        ]
+    ]
     list_unsubscribe: NotRequired[
         Annotated[_Link, Field(description="URI by which an email's list is left (RFC 8058)")]
     ]

@@ -91,8 +91,13 @@ class Endpoints(Protocol):
 class Receipts(Protocol):
     """Delivery receipts, as providers post them."""
 
-    async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
-        """What the provider wants to hear. Raises NotFound, BadSignature, UnreadableReceipt."""
+    async def take(
+        self, account: str, request: wire.HttpRequest, *, below: bool = False
+    ) -> wire.HttpResponse:
+        """What the provider wants to hear. below: it came to an address below the account's.
+
+        Raises NotFound, BadSignature, UnreadableReceipt.
+        """
         ...
 
 

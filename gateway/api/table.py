@@ -318,6 +318,15 @@ PUBLIC: Sequence[Route] = (
         )
         for method, summary in (("POST", "Take delivery receipts"), ("GET", "Prove the address"))
     ),
+    _open(
+        "POST",
+        "/v1/receipts/{provider}/{path}",
+        "Take delivery receipts below an address",
+        "receipts",
+        receipts.take_below,
+        _RECEIPT,
+        _RECEIPT_PROBLEMS,
+    ),
     *(
         _open(
             method,

@@ -16,7 +16,7 @@ from gateway.app import choices
 from gateway.app.senders import build_sender
 from gateway.clock import Clock, SystemClock
 from gateway.content import templates as content
-from gateway.dispatch import webhooks
+from gateway.dispatch import devices, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.caps import Caps
@@ -239,6 +239,7 @@ class Assembly:
                 clock=self.clock,
                 metrics=self.metrics,
                 fleet=self._fleet,
+                breaker=choices.breaker_rules(self.settings),
             )
         return senders
 
@@ -362,7 +363,12 @@ class Assembly:
             self._reports(),
             registry.known,
             self._wordings,
-            {name: sender.provider.objection for name, sender in self._senders.items()},
+            {
+                name: sender.provider.objection
+                for name, sender in self._senders.items()
+                if providers.can_object(sender.provider)
+            },
+            {name: self._misfit(sender.provider) for name, sender in self._senders.items()},
         )
         return Services(
             intake=Intake(
@@ -412,6 +418,12 @@ class Assembly:
                 for one in lane.providers
             )
         ]
+
+    def _misfit(self, provider: providers.Provider) -> devices.Misfit:
+        is_guarded = isinstance(provider, providers.HttpProvider) and provider.guarded
+        if is_guarded and provider.channel is wire.Channel.WEBHOOK:
+            return devices.of_urls(self._guard.check_url)
+        return provider.misfit
 
     def _reports(self) -> Mapping[str, frozenset[wire.ReceiptEvent]]:
         return {name: sender.provider.reports for name, sender in self._senders.items()}

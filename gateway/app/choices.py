@@ -89,7 +89,7 @@ def account_limits(settings: Settings, name: str, *, batch: int) -> AccountLimit
 
     batch: messages that one call to its provider can carry.
     """
-    rules, account = settings.breaker, settings.providers[name]
+    account = settings.providers[name]
     return AccountLimits(
         rate=account.rate,
         burst=account.burst or 1.0,
@@ -101,14 +101,20 @@ def account_limits(settings: Settings, name: str, *, batch: int) -> AccountLimit
             for lane in settings.lanes.values()
         ),
         reserve={int(level): share for level, share in account.reserve.items()},
-        breaker=BreakerRules(
-            window=rules.window,
-            least=rules.minimum,
-            share=rules.failures,
-            connects=rules.connects,
-            first_probe=rules.probe_after,
-            last_probe=rules.probe_cap,
-        ),
+        breaker=breaker_rules(settings),
+    )
+
+
+def breaker_rules(settings: Settings) -> BreakerRules:
+    """The same for every account, and every host that recipients name."""
+    rules = settings.breaker
+    return BreakerRules(
+        window=rules.window,
+        least=rules.minimum,
+        share=rules.failures,
+        connects=rules.connects,
+        first_probe=rules.probe_after,
+        last_probe=rules.probe_cap,
     )
 
 

@@ -6,6 +6,8 @@ from gateway.app.shelf import FleetShelf
 from gateway.clock import Clock
 from gateway.dispatch.senders import HttpSender, Sender, SmtpSender
 from gateway.dispatch.smpp_sender import SmppSender
+from gateway.dispatch.targets import GuardedSender, Targets
+from gateway.limits.breaker import BreakerRules
 from gateway.metrics import Metrics
 from gateway.model.errors import SettingsError
 from gateway.providers import base as providers
@@ -19,6 +21,9 @@ from gateway.transport.smtp import PooledSmtpTransport
 
 #: To one service over HTTP/2, of which each carries many requests at once.
 _OWN_CONNECTIONS = 4
+#: What of an account's slots one host may have that recipients name: a share, and two at least.
+_SHARE, _LEAST_SLOTS = 8, 2
+_USUAL_BREAKER = BreakerRules()
 
 
 async def build_sender(
@@ -31,13 +36,18 @@ async def build_sender(
     clock: Clock,
     metrics: Metrics,
     fleet: Fleet | None = None,
+    breaker: BreakerRules = _USUAL_BREAKER,
 ) -> Sender:
     """http: what all accounts with an HTTP API share. guarded: the same for addresses that
     recipients name. stack: closes what is opened for this one.
-    fleet: shares its access token with other nodes."""
+    fleet: shares its access token with other nodes. breaker: of each host that recipients name."""
     if isinstance(provider, providers.HttpProvider):
+        if provider.guarded:
+            slots = max(_LEAST_SLOTS, account.concurrency // _SHARE)
+            targets = Targets(breaker, slots=slots, knows=provider.knows)
+            return GuardedSender(provider, guarded, clock, timeout=account.timeout, targets=targets)
         shelf = None if fleet is None else FleetShelf(fleet, provider.account, account.options)
-        road = guarded if provider.guarded else await _road(provider, http, stack)
+        road = await _road(provider, http, stack)
         return HttpSender(provider, road, clock, timeout=account.timeout, shelf=shelf)
     if isinstance(provider, providers.SmtpProvider):
         relay = provider.settings

@@ -11,6 +11,7 @@ from gateway.cli import exits, loop, output
 from gateway.clock import SystemClock
 from gateway.content import addresses, templates
 from gateway.model import wire
+from gateway.model.values import replace
 from gateway.providers import registry
 from gateway.settings import Settings
 
@@ -144,7 +145,7 @@ def _address(channel: wire.Channel, to: str) -> wire.Address:
             return wire.Address()
         raise typer.BadParameter(f"--to is needed: {wanted}")
     try:
-        return wire.Address(**{field: _CHECKS.get(field, str)(to)})
+        return replace(wire.Address(), **{field: _CHECKS.get(field, str)(to)})
     except ValueError as error:
         raise typer.BadParameter(f"--to {error}: give {wanted}") from None
 

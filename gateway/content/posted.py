@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from gateway.content import attachments, sms
+from gateway.content import attachments, pushes, sms
 from gateway.model import wire
 
 #: Characters that one text may come to.
@@ -11,7 +11,8 @@ TEXT_LIMIT: Final = 64 * 1024
 #: The same of an email's text and html.
 EMAIL_LIMIT: Final = 1024 * 1024
 
-_TEXTS: Final = frozenset({"text", "subject", "title", "html"})
+#: Fields that every channel knows.
+TEXTS: Final = frozenset({"text", "subject", "title", "html"})
 _HEADERS = frozenset({"subject", "title"})
 _CHANNELS = frozenset(wire.Channel)
 
@@ -41,11 +42,11 @@ def from_content(
 
     kinds: those whose tables count, as in `TemplateSet`.
     """
-    if content.keys() <= _TEXTS:
+    if content.keys() <= TEXTS:
         return build(channel, content, {})
     fields, tables = {}, {}
     for key, value in content.items():
-        if key in _TEXTS:
+        if key in TEXTS:
             fields[key] = value
         elif key not in _CHANNELS and (kinds is None or key in kinds):
             tables[key] = _table(key, value)
@@ -54,8 +55,8 @@ def from_content(
     own = _table(channel, content[channel])
     if "template" in own:
         if kinds is None or channel in kinds:
-            tables[channel] = {key: value for key, value in own.items() if key not in _TEXTS}
-        own = {key: value for key, value in own.items() if key in _TEXTS}
+            tables[channel] = {key: value for key, value in own.items() if key not in TEXTS}
+        own = {key: value for key, value in own.items() if key in TEXTS}
     try:
         return build(channel, {**fields, **own}, tables)
     except ContentFault as fault:
@@ -70,7 +71,7 @@ def kinds_of(content: Mapping[str, Any]) -> Iterator[str]:
         if key in _CHANNELS:
             if isinstance(value, Mapping) and "template" in value:
                 yield key
-        elif key not in _TEXTS:
+        elif key not in TEXTS:
             yield key
 
 
@@ -90,9 +91,9 @@ def build(
     fields: `text`, `subject`, `title`, `html` and what the channel has of its own.
     """
     checked: dict[str, str] = {}
-    extra = {}
+    extra: dict[str, Any] = {}
     for key, value in fields.items():
-        if key not in _TEXTS:
+        if key not in TEXTS:
             extra[key] = value
             if key == "attachments":
                 _check_attachments(channel, value)
@@ -100,7 +101,16 @@ def build(
             checked[key] = _check(channel, key, value)
     if channel is wire.Channel.SMS and "text" in checked:
         checked["text"] = sms.normalise(checked["text"])
+    if extra and channel is wire.Channel.PUSH:
+        extra = dict(_check_push(extra))
     return wire.Content(**checked, extra=extra, provider_templates=provider_templates)
+
+
+def _check_push(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return pushes.check(extra)
+    except pushes.PushFault as fault:
+        raise ContentFault(fault.field, fault.reason) from None
 
 
 def _check_attachments(channel: wire.Channel, value: Any) -> None:

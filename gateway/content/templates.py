@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gateway import settings
-from gateway.content import folder, jinja, posted, trees
+from gateway.content import folder, jinja, posted, pushes, trees
 from gateway.model import wire
 from gateway.model.errors import SettingsError
 
@@ -185,6 +185,9 @@ def _fields(
 ) -> Iterator[_Part]:
     for name, value in fields.items():
         path = f"{channel}.{name}"
+        if channel is wire.Channel.PUSH and name not in posted.TEXTS | pushes.FIELDS:
+            faults.append(f"templates.{template}.{path}: no such field of a push")
+            continue
         try:
             node = trees.compile_field(path, value)
         except ValueError as error:

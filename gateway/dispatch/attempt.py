@@ -115,6 +115,8 @@ class Attempter:
         self._seconds = metrics.attempt_seconds.labels(self.account)
         #: of attempts whose results have not been written yet
         self._took: list[float] = []
+        #: whether the provider has taken anything from us
+        self._works = False
         self._counts = {
             outcome: metrics.attempts.labels(self.account, outcome) for outcome in Outcome
         }
@@ -205,7 +207,7 @@ class Attempter:
         """Write what came of rows in one commit; those that need `finish_alone`."""
         ended = [one for one in ends if isinstance(one, Ended)]
         self._count(ended)
-        for one in filter(_is_ban, ended):
+        for one in filter(self._is_ban, ended):
             await self._ban(one)
         left = await self._finisher.try_all([self._entry(one) for one in ends])
         return [ends[place] for place in left]
@@ -225,6 +227,7 @@ class Attempter:
     def _count(self, ended: Sequence[Ended]) -> None:
         self._seconds.observe_all(self._took)
         self._took.clear()
+        self._works = self._works or any(isinstance(one.result, wire.Accepted) for one in ended)
         for outcome, count in Counter([OUTCOMES[type(one.result)] for one in ended]).items():
             self._counts[outcome].inc(count)
 
@@ -302,6 +305,13 @@ class Attempter:
         if isinstance(move, policy.Retry) and (pause := self._paused_for(move.pin)) > 0.0:
             return replace(move, due_ms=max(move.due_ms, now_ms + 1000 * math.ceil(pause)))
         return move
+
+    def _is_ban(self, one: Ended) -> bool:
+        """Whether the provider says that the address will never take anything."""
+        result = one.result
+        if not isinstance(result, wire.Rejected) or not result.suppress or one.row.case.internal:
+            return False
+        return self._works or not result.doubtful
 
     async def _ban(self, one: Ended) -> None:
         """Before the result is written, so that whoever sees it finds the address banned."""
@@ -384,12 +394,6 @@ def expire(change: Change) -> None:
 
 def _guard(row: Claimed) -> Guard:
     return Guard(step=row.step, part=row.part, epoch=row.epoch)
-
-
-def _is_ban(one: Ended) -> bool:
-    """Whether the provider says that the address will never take anything."""
-    result = one.result
-    return isinstance(result, wire.Rejected) and result.suppress and not one.row.case.internal
 
 
 def _is_wish(result: wire.AttemptResult) -> bool:

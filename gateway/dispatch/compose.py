@@ -6,6 +6,7 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 from gateway.content import addresses, recipients, sms
@@ -17,6 +18,7 @@ from gateway.content.templates import (
     kinds_of,
 )
 from gateway.content.templates import is_empty as says_nothing
+from gateway.dispatch import devices
 from gateway.dispatch import lanes as lane_rules
 from gateway.dispatch.channel_choice import Choice, Person, Reach, choose
 from gateway.dispatch.links import NO_URLS
@@ -80,13 +82,16 @@ class Composer:
         is_kind: Callable[[str], bool],
         wordings: Wordings,
         objections: Mapping[str, Objection],
+        misfits: Mapping[str, devices.Misfit] | None = None,
     ) -> None:
         """reports: by account, what its receipts can tell. is_kind: of a provider. objections: by
-        account, as `Provider.objection`."""
+        account, as `Provider.objection`, of those that have any. misfits: by account, as
+        `Provider.misfit`, of all or none."""
         self._settings = settings
         self._is_kind = is_kind
         self._wordings = wordings
         self._objections = objections
+        self._misfits = misfits or {}
         self._templates = templates
         self._kinds = {
             name: frozenset(settings.providers[one].kind for one in lane.providers)
@@ -97,6 +102,14 @@ class Composer:
             name: min(settings.providers[one].cost for one in lane.providers)
             for name, lane in settings.lanes.items()
         }
+        #: lanes all of whose accounts look at what they carry, and not those of mails, which are
+        #: long: it is not worth while to render them twice
+        self._weighed = frozenset(
+            name
+            for name, lane in settings.lanes.items()
+            if lane.channel is not wire.Channel.EMAIL
+            and all(one in objections for one in lane.providers)
+        )
         self._chains = {name: _chain(category) for name, category in settings.categories.items()}
         self._reports = {
             name: frozenset().union(*(reports[one] for one in lane.providers))
@@ -239,6 +252,12 @@ class Composer:
         )
         if lane is None:
             return Skipped(channel=channel, reason=_NO_LANE)
+        if channel in (wire.Channel.PUSH, wire.Channel.WEBHOOK):
+            accounts = self._settings.lanes[lane].providers
+            misfits = [self._misfits[one] for one in accounts if one in self._misfits]
+            parts = devices.usable(parts, misfits, submission.recipient)
+            if not parts:
+                return Skipped(channel=channel, reason=_NO_ADDRESS)
         content = self._first_look(submission, channel, lane)
         if content is None:
             return Skipped(channel=channel, reason=_NO_CONTENT)
@@ -264,7 +283,9 @@ class Composer:
 
     def _objection(self, lane: str, content: wire.Content, parts: Sequence[wire.Address]) -> str:
         """Why no account of the lane can ever carry any of it; empty when one may."""
-        if content is _UNSEEN:
+        if content is _UNSEEN or not all(
+            one in self._objections for one in self._settings.lanes[lane].providers
+        ):
             return ""
         reasons = []
         for account in self._settings.lanes[lane].providers:
@@ -280,10 +301,10 @@ class Composer:
     def _first_look(
         self, submission: Submission, channel: wire.Channel, lane: str
     ) -> wire.Content | None:
-        """What it says on a channel, None for nothing. Templates are rendered for SMS alone, whose
-        length counts; for other channels it is enough that they have their variables."""
+        """What it says on a channel, None for nothing. Templates are rendered where a length counts
+        or every account may object; elsewhere it is enough that they have their variables."""
         if submission.template:
-            return self._look_at_template(submission, channel, self._kinds[lane])
+            return self._look_at_template(submission, channel, lane)
         try:
             content = from_content(submission.content, channel, self._kinds[lane])
         except ContentFault as fault:
@@ -293,9 +314,9 @@ class Composer:
         return content if shown and not says_nothing(content) else None
 
     def _look_at_template(
-        self, submission: Submission, channel: wire.Channel, kinds: frozenset[str]
+        self, submission: Submission, channel: wire.Channel, lane: str
     ) -> wire.Content | None:
-        name, data = submission.template, submission.data
+        name, data, kinds = submission.template, submission.data, self._kinds[lane]
         if not self._templates.offers(name, channel, kinds):
             return None
         known = {**NO_URLS, **data} if channel is wire.Channel.EMAIL else data
@@ -304,7 +325,7 @@ class Composer:
                 "the template needs variables that `data` does not have",
                 [Fault(f"data.{one}", "is missing") for one in absent],
             )
-        if channel is not wire.Channel.SMS:
+        if channel is not wire.Channel.SMS and lane not in self._weighed:
             return _UNSEEN
         try:
             return self._templates.render(name, channel, data, kinds)
@@ -382,11 +403,20 @@ def _whom(to: To, known: Recipient | None, category: str) -> Whom | None:
     return replace(whom, **{name: value for name, value in said.items() if value})
 
 
+def _milliseconds(at: datetime | None) -> int:
+    return 0 if at is None else int(at.timestamp() * 1000)
+
+
 def parts_of(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
     """Where a step of the channel goes; none without an address for it."""
     if channel is wire.Channel.PUSH:
         return tuple(
-            wire.Address(app=device.app, token=device.token, recipient=to.recipient)
+            wire.Address(
+                app=device.app,
+                token=device.token,
+                recipient=to.recipient,
+                registered_ms=_milliseconds(device.registered_at),
+            )
             for device in to.push
         )
     field = _FIELD[channel]

@@ -154,6 +154,8 @@ class Inbound:
 
 
 def _intent(one: wire.InboundMessage) -> Intent:
+    if one.wish is not None:
+        return Intent(one.wish)
     return keywords.read(one.text, china=one.sender.startswith("+86"))
 
 

@@ -94,6 +94,9 @@ def next_move(
         case wire.Deferred(cause=wire.Cause.THROTTLED | wire.Cause.CREDENTIAL):
             # the account is paused, so this does not spin; whoever is able may have it
             return Retry(due_ms=situation.now_ms, counts=False)
+        case wire.Deferred(held=True):
+            later = _later(result.retry_after or 0.0, situation)
+            return replace(later, counts=False) if isinstance(later, Retry) else later
         case wire.Deferred():
             return _after_deferral(result, situation, rules, random)
         case wire.Unknown():

@@ -83,14 +83,16 @@ class Receipts:
         self._errands = errands
         self._inbound = inbound
 
-    async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
-        """Store what a provider reports, then answer it.
+    async def take(
+        self, account: str, request: wire.HttpRequest, *, below: bool = False
+    ) -> wire.HttpResponse:
+        """Store what a provider reports, then answer it. below: to an address below its own.
 
         Raises NotFound, BadSignature, UnreadableReceipt, and StoreUnavailable or ErrandFailed: the
         provider is to try again.
         """
         provider = self._reporters.get(account)
-        if provider is None:
+        if provider is None or (below and not provider.adds_path):
             raise NotFound("no such provider account")
         if not await self._is_proved(provider, request):
             self._metrics.receipts_refused.labels(account, "signature").inc()

@@ -53,6 +53,7 @@ class HttpSender:
         self._provider = provider
         self._transport = transport
         self._timeout = timeout
+        self._can_redirect = providers.can_redirect(provider)
         self._tokens = (
             TokenKeeper(provider.credential, transport, clock, timeout=timeout, shelf=shelf)
             if provider.credential is not None
@@ -97,6 +98,8 @@ class HttpSender:
     ) -> Sequence[wire.AttemptResult]:
         try:
             response = await self._transport.send(request, timeout=self._timeout, admit=admit)
+            if self._can_redirect and (again := self._provider.redirected(request, response)):
+                response = await self._transport.send(again, timeout=self._timeout, admit=admit)
         except NotSent as error:
             return [wire.Deferred(code=error.reason, cause=wire.Cause.CONNECT)] * len(group)
         except AnswerLost as error:

@@ -297,6 +297,8 @@ class Slots:
                 self.account.abandon()
             case wire.Deferred(cause=wire.Cause.CONNECT):
                 self.account.fail(connect=True)
+            case wire.Unknown(of_recipient=True) | wire.Deferred(held=True):
+                self.account.abandon()
             case wire.Deferred(cause=wire.Cause.TEMPORARY) | wire.Unknown():
                 self.account.fail(connect=False)
             case _:

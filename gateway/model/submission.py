@@ -34,6 +34,8 @@ class Device(Value):
 
     app: str
     token: str
+    #: when the app got its token; None: the caller does not say
+    registered_at: datetime | None = None
 
 
 class To(Value):

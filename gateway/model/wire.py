@@ -46,6 +46,13 @@ FAILURES = frozenset(
 )
 
 
+class Wish(StrEnum):
+    """What somebody wants who has pressed a button for it."""
+
+    OPT_OUT = "opt_out"
+    OPT_IN = "opt_in"
+
+
 class Address(Value):
     """Where one part of a message goes. Only the fields of its channel are set."""
 
@@ -55,6 +62,8 @@ class Address(Value):
     #: push: name of the app, as configured by the tenant, and the device's token
     app: str = ""
     token: str = ""
+    #: push: when the app got its token, UTC epoch milliseconds; 0: nobody says
+    registered_ms: int = 0
     wechat: str = ""
     wecom: str = ""
     chat: str = ""
@@ -181,6 +190,9 @@ class Rejected(Value):
     suppress: bool = False
     #: with `suppress`: by the recipient's own wish, which is about this sender alone
     opted_out: bool = False
+    #: with `suppress`: our own set-up may be to blame, so that nobody is banned for it before the
+    #: account has been seen to work
+    doubtful: bool = False
 
 
 class Deferred(Value):
@@ -193,6 +205,8 @@ class Deferred(Value):
     retry_after: float | None = None
     #: refused for the company that it was in, perhaps: its call is made again in halves, at once
     apart: bool = False
+    #: not even tried, for others are before it: it costs no attempt
+    held: bool = False
 
 
 class Unknown(Value):
@@ -200,6 +214,8 @@ class Unknown(Value):
 
     code: str
     detail: str = ""
+    #: it went to a system of the recipient's own, and says nothing of the account
+    of_recipient: bool = False
 
 
 AttemptResult: TypeAlias = Accepted | Rejected | Deferred | Unknown
@@ -232,6 +248,8 @@ class InboundMessage(Value):
     text: str
     #: the provider's id of it, by which a second copy is known
     provider_id: str = ""
+    #: what they want, where they have said it by a button and not in words
+    wish: Wish | None = None
     #: the provider's id of the message of ours that it answers, where the service says so
     answers: str = ""
     #: when it was written, by the provider's clock; None when it does not say

@@ -13,10 +13,11 @@ therefore means that our clock is wrong, and nothing is signed anew for it.
 A 200 is the last that Apple says: there are no receipts. A push sent again carries the same
 `apns-id` and collapse id, and the device shows it once.
 
-`content.extra` may name `push_type`, `badge`, `sound`, `link`, `image`, `data` (keys beside
-`aps`), `collapse_key`, and `aps` with any keys of Apple's, which win over ours.
+`data` of a push stands beside `aps`. What is Apple's own stands in the content's table `apns`:
+`push_type`, and `aps` with any keys of theirs, which win over ours.
 """
 
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import apns_codes, auth, base, ecdsa, jwt
+from gateway.providers import apns_codes, auth, base, ecdsa, jwt, push_api
 from gateway.transport import tls
 
 Json: TypeAlias = Mapping[str, Any]
@@ -62,6 +63,9 @@ SUFFIXES: Mapping[str, str] = {
     "pushtotalk": ".voip-ptt",
 }
 
+#: Device tokens are of no fixed length (Apple: Registering your app with APNs), but whole octets.
+_TOKEN = re.compile(r"(?:[0-9A-Fa-f]{2}){4,200}")
+
 #: Of the names from which `apns-id` is made (RFC 9562 §5.5): our references.
 _NAMESPACE = UUID("6f0c1d5e-1d7c-4c53-9a0b-6a3f6f1f2b11")
 
@@ -84,6 +88,8 @@ class Settings:
     environment: Literal["production", "sandbox"] = "production"
     #: topics by push type, where they are not the bundle id and Apple's suffix
     topics: Mapping[str, str] = field(default_factory=dict)
+    #: names of the apps that it serves, as in `to.push[].app`; default: any
+    apps: Sequence[str] = ()
     #: authorities to trust in place of the system's, PEM; for tests and proxies
     authorities: str = ""
     #: origin of the API; default that of the environment
@@ -104,21 +110,21 @@ class Settings:
             raise errors.SettingsError(faults)
 
 
-class Provider(base.HttpProvider):
+class Provider(push_api.PushProvider):
     """One device a request; many requests share a connection."""
 
     name: ClassVar[str] = "apns"
-    channel = wire.Channel.PUSH
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "4,096 bytes"
+    most_bytes: ClassVar[int] = MAX_PAYLOAD
     http_version: ClassVar[Literal["1.1", "2"]] = "2"
     reports: frozenset[wire.ReceiptEvent] = frozenset()
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
-        self.account = account
+        super().__init__(account, settings.apps, clock)
         self.tls = _context(settings)
         self._settings = settings
-        self._clock = clock
         self._origin = (settings.base_url or HOSTS[settings.environment]).rstrip("/")
         self._bearer = lru_cache(maxsize=1)(partial(_bearer, settings, _key(settings)))
 
@@ -127,35 +133,41 @@ class Provider(base.HttpProvider):
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
         return [((message,), self._request(message)) for message in messages]
 
+    def token_fault(self, token: str) -> str:
+        return "" if _TOKEN.fullmatch(token) else "not a device token of Apple's, in hexadecimal"
+
+    def size(self, push: push_api.Push) -> int:
+        return len(orjson.dumps(_content(push)[1]))
+
+    def most_of(self, push: push_api.Push) -> int:
+        return MAX_VOIP_PAYLOAD if _push_type(push) == "voip" else MAX_PAYLOAD
+
     def _request(self, message: wire.Message) -> wire.HttpRequest:
-        push_type, payload = _content(message)
-        body = orjson.dumps(payload)
-        if len(body) > (MAX_VOIP_PAYLOAD if push_type == "voip" else MAX_PAYLOAD):
-            raise ValueError("content: more than Apple takes in a push")
-        headers = self._headers(message, push_type)
+        push = self.read(message)
+        push_type, payload = _content(push)
+        headers = self._headers(push, push_type)
         if self._settings.private_key:
             slot = (self._clock.now_ms() // 1000 - TOKEN_BACK) // TOKEN_USE
             headers["authorization"] = self._bearer(slot * TOKEN_USE)
-        token = quote(message.to.token, safe="")
-        url = f"{self._origin}/3/device/{token}"
+        url = f"{self._origin}/3/device/{quote(push.token, safe='')}"
+        body = orjson.dumps(payload)
         return wire.HttpRequest(method="POST", url=url, headers=headers, body=body)
 
-    def _headers(self, message: wire.Message, push_type: str) -> dict[str, str]:
+    def _headers(self, push: push_api.Push, push_type: str) -> dict[str, str]:
         settings = self._settings
         topic = settings.topics.get(push_type, settings.bundle_id + SUFFIXES[push_type])
-        now = self._clock.now_ms() // 1000
-        expires = min(int(message.expires_at.timestamp()), now + MAX_KEPT)
-        urgent = message.priority <= 1 and push_type != "background"
+        expires = self._clock.now_ms() // 1000 + min(push.ttl, MAX_KEPT)
+        urgent = push.urgent and push_type != "background"
         headers = {
             "content-type": "application/json",
-            "apns-id": str(uuid5(_NAMESPACE, message.reference)),
+            "apns-id": str(uuid5(_NAMESPACE, push.message.reference)),
             "apns-topic": topic,
             "apns-push-type": push_type,
             "apns-priority": "10" if urgent else "5",
             # Past moments would be refused by some and kept by others: 0 is "now or never".
-            "apns-expiration": str(expires if expires > now else 0),
+            "apns-expiration": str(expires if push.ttl else 0),
         }
-        collapse_id = _text(message.content.extra, "collapse_key") or message.id
+        collapse_id = push.collapse_key or push.message.id
         if len(collapse_id.encode()) <= MAX_COLLAPSE_ID and collapse_id.isprintable():
             headers["apns-collapse-id"] = collapse_id
         return headers
@@ -163,7 +175,8 @@ class Provider(base.HttpProvider):
     def read_response(
         self, messages: Sequence[wire.Message], response: wire.HttpResponse
     ) -> Sequence[wire.AttemptResult]:
-        return [_result(response, now_ms=self._clock.now_ms())] * len(messages)
+        result = _result(response, now_ms=self._clock.now_ms())
+        return [_unless_renewed(result, one.to, response) for one in messages]
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         return False
@@ -203,38 +216,36 @@ def _bearer(settings: Settings, key: ec.EllipticCurvePrivateKey | None, issued_a
     return f"bearer {jwt.sign_es256(key, header=header, claims=claims)}"
 
 
-def _content(message: wire.Message) -> tuple[str, Json]:
-    """Push type and payload: a push that shows nothing wakes the app in the background."""
-    content, extra = message.content, message.content.extra
-    alert = _filled(title=content.title or content.subject, body=content.text)
-    push_type = _text(extra, "push_type")
-    if push_type not in SUFFIXES:
-        push_type = "alert" if alert else "background"
+def _push_type(push: push_api.Push) -> str:
+    """A push that shows nothing wakes the app in the background."""
+    given = _own(push, "push_type")
+    if isinstance(given, str) and given in SUFFIXES:
+        return given
+    return "alert" if push.shown else "background"
+
+
+def _content(push: push_api.Push) -> tuple[str, Json]:
+    """Push type and payload."""
+    push_type = _push_type(push)
     aps: dict[str, Any] = {"content-available": 1} if push_type == "background" else {}
     if push_type != "background":
-        aps |= {"alert": alert} if alert else {}
-        aps |= _filled(sound=_text(extra, "sound"))
-        badge = extra.get("badge")
-        if isinstance(badge, int) and not isinstance(badge, bool) and badge >= 0:
-            aps["badge"] = badge
-        if _text(extra, "image"):
+        if push.shown:
+            aps["alert"] = _filled(title=push.title, body=push.body)
+        aps |= _filled(sound=push.sound)
+        if push.badge is not None:
+            aps["badge"] = push.badge
+        if push.image:
             aps["mutable-content"] = 1  # the app's extension fetches it
-    given = extra.get("aps")
+    given = _own(push, "aps")
     if isinstance(given, Mapping):
         aps |= {str(key): value for key, value in given.items()}
-    return push_type, {"aps": aps, **_beside(extra)}
+    beside = {key: value for key, value in push.data_object().items() if key != "aps"}
+    return push_type, {"aps": aps, **_filled(link=push.link, image=push.image), **beside}
 
 
-def _beside(extra: Json) -> Json:
-    given = extra.get("data")
-    data = dict(given) if isinstance(given, Mapping) else {}
-    named = _filled(link=_text(extra, "link"), image=_text(extra, "image"))
-    return {**named, **{str(key): value for key, value in data.items() if key != "aps"}}
-
-
-def _text(extra: Json, name: str) -> str:
-    value = extra.get(name)
-    return value if isinstance(value, str) else ""
+def _own(push: push_api.Push, name: str) -> object:
+    """Of the kind's own table; once it stood beside the texts."""
+    return push.own_table().get(name, push.message.content.extra.get(name))
 
 
 def _filled(**values: str) -> dict[str, str]:
@@ -256,6 +267,17 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
         wait = base.retry_after(response, now_ms=now_ms)
         return replace(known, code=str(reason), retry_after=wait)
     return replace(known, code=str(reason), detail=known.detail + _since(answer))
+
+
+def _unless_renewed(
+    result: wire.AttemptResult, to: wire.Address, response: wire.HttpResponse
+) -> wire.AttemptResult:
+    """A token that the app got after Apple saw it dead is not to be banned for that."""
+    if response.status != 410 or not isinstance(result, wire.Rejected) or not to.registered_ms:
+        return result
+    at = auth.json_object(response.body).get("timestamp")
+    is_renewed = isinstance(at, int) and to.registered_ms > at
+    return replace(result, suppress=False) if is_renewed else result
 
 
 def _since(answer: Json) -> str:

@@ -11,6 +11,8 @@ from gateway.model.values import replace
 _REQUEST = wire.Rejected(code="")
 _CONFIG = wire.Deferred(code="", cause=wire.Cause.CREDENTIAL)
 _GONE = wire.Rejected(code="", scope=wire.Scope.RECIPIENT, suppress=True)
+#: Where all tokens are such, the environment or the topic is wrong.
+_DOUBTFUL = replace(_GONE, doubtful=True)
 _LATER = wire.Deferred(code="")
 #: By `reason`.
 RESULTS: Mapping[str, wire.Rejected | wire.Deferred] = {
@@ -30,8 +32,8 @@ RESULTS: Mapping[str, wire.Rejected | wire.Deferred] = {
         ),
         _REQUEST,
     ),
-    "BadDeviceToken": replace(_GONE, detail="malformed, or of the other environment"),
-    "DeviceTokenNotForTopic": replace(_GONE, detail="token of another app"),
+    "BadDeviceToken": replace(_DOUBTFUL, detail="malformed, or of the other environment"),
+    "DeviceTokenNotForTopic": replace(_DOUBTFUL, detail="token of another app"),
     "Unregistered": replace(_GONE, detail="token gone"),
     "ExpiredToken": replace(_GONE, detail="token expired"),
     **dict.fromkeys(

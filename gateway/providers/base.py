@@ -60,10 +60,21 @@ class Provider(Protocol):
         """
         return ""
 
+    def misfit(self, to: wire.Address) -> str:
+        """Why it is certain that this is no address of this account's; empty when it may be one.
+
+        Begins with the address's field and a colon, and repeats nothing of it. Such an address is
+        refused when a message is accepted, unless another account of the lane may serve it.
+        """
+        return ""
+
 
 @runtime_checkable
 class Reporter(Provider, Protocol):
     """What reports to us over HTTP: a service itself, or the mail system that gets bounces."""
+
+    #: whether the service puts a path of its own after the address that it is given
+    adds_path: ClassVar[bool] = False
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         """Whether the request proves to come from the service, now and for this account."""
@@ -108,10 +119,22 @@ class HttpProvider(Reporter, Protocol):
     http_version: ClassVar[Literal["1.1", "2"]] = "1.1"
     #: whether recipients say where requests go: then only where webhooks may go
     guarded: ClassVar[bool] = False
+
+    def knows(self, url: str) -> bool:
+        """Where `guarded`: whether many recipients share this address's host, and it is trusted."""
+        return False
+
     #: for connections of its own, when the usual ones will not do
     tls: ssl.SSLContext | None = None
 
     credential: Credential | None
+
+    def redirected(
+        self, request: wire.HttpRequest, response: wire.HttpResponse
+    ) -> wire.HttpRequest | None:
+        """The request as the answer says that it must be, such as to a chat's new id; it is made at
+        once, and once. None: the answer stands. Never for what may have been taken."""
+        return None
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -124,6 +147,16 @@ class HttpProvider(Reporter, Protocol):
     ) -> Sequence[wire.AttemptResult]:
         """One result for each message of the request, in their order."""
         ...
+
+
+def can_object(provider: Provider) -> bool:
+    """Whether it looks at what it is to carry."""
+    return getattr(type(provider), "objection", Provider.objection) is not Provider.objection
+
+
+def can_redirect(provider: HttpProvider) -> bool:
+    """Whether its service tells where else a request must go."""
+    return getattr(type(provider), "redirected", None) not in (None, HttpProvider.redirected)
 
 
 def brings_inbound(provider: Provider) -> bool:

@@ -25,6 +25,8 @@ from gateway.providers import auth, base, getui_codes, mail_api, mainland, push_
 
 #: Milliseconds: the longest time to live, three days.
 MAX_TTL = 259_200_000
+#: Bytes of what goes to one phone: the makers' own services, which bring it, take no more.
+MAX_BYTES = 4096
 CONTENT_TYPE = "application/json;charset=utf-8"
 #: Bytes of apns-collapse-id (Apple: Sending notification requests to APNs).
 _MAX_COLLAPSE_ID = 64
@@ -46,6 +48,8 @@ class Settings:
     strategy: int = 1
     #: receipts are bought and come to us; default yes
     receipts: bool = True
+    #: names of the apps that it serves, as in `to.push[].app`; default: any
+    apps: Sequence[str] = ()
     #: origin of the API; default https://restapi.getui.com
     base_url: str = "https://restapi.getui.com"
 
@@ -89,17 +93,17 @@ class Credential(base.Credential):
         return replace(request, headers={**request.headers, "token": token})
 
 
-class Provider(base.HttpProvider):
+class Provider(push_api.PushProvider):
     """Many messages a call, each with contents of its own."""
 
     name: ClassVar[str] = "getui"
-    channel = wire.Channel.PUSH
     batch_limit: ClassVar[int] = 200
+    limits: ClassVar[str] = "4,096 bytes"
+    most_bytes: ClassVar[int] = MAX_BYTES
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
-        self.account = account
+        super().__init__(account, settings.apps, clock)
         self._settings = settings
-        self._clock = clock
         app = quote(settings.app_id, safe="")
         self._url = f"{settings.base_url.rstrip('/')}/v2/{app}"
         told = {wire.ReceiptEvent.DELIVERED} if settings.receipts else set()
@@ -121,10 +125,14 @@ class Provider(base.HttpProvider):
         whole = [tuple(call.values()) for call in calls]
         return [(call, self._request(call)) for call in whole]
 
+    def size(self, push: push_api.Push) -> int:
+        """Of what goes to one kind of phone, the largest."""
+        row = _single(push, strategy=self._settings.strategy)
+        parts = row["push_message"], row.get("push_channel", {}).get("ios", {})
+        return max(len(orjson.dumps(part)) for part in parts)
+
     def _request(self, call: Sequence[wire.Message]) -> wire.HttpRequest:
-        now_ms = self._clock.now_ms()
-        pushes = [push_api.read(one, kind=self.name, now_ms=now_ms) for one in call]
-        rows = [_single(one, strategy=self._settings.strategy) for one in pushes]
+        rows = [_single(self.read(one), strategy=self._settings.strategy) for one in call]
         path = "push/single/cid" if len(rows) == 1 else "push/single/batch/cid"
         body = rows[0] if len(rows) == 1 else {"is_async": False, "msg_list": rows}
         headers = {"content-type": CONTENT_TYPE}

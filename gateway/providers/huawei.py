@@ -55,6 +55,8 @@ class Settings:
     callback_user: str = ""
     #: key of the receipt configuration; default: none, and no receipt is believed
     callback_key: str = field(default="", repr=False)
+    #: names of the apps that it serves, as in `to.push[].app`; default: any
+    apps: Sequence[str] = ()
     #: token endpoint; default that of oauth-login.cloud.huawei.com
     token_uri: str = TOKEN_URI
     #: origin of the API; default https://push-api.cloud.huawei.com
@@ -70,17 +72,17 @@ class Settings:
             raise errors.SettingsError(faults)
 
 
-class Provider(base.HttpProvider):
+class Provider(push_api.PushProvider):
     """Equal contents to as many tokens as there are for them."""
 
     name: ClassVar[str] = "huawei"
-    channel = wire.Channel.PUSH
     batch_limit: ClassVar[int] = 1000
+    limits: ClassVar[str] = "4,096 bytes"
+    most_bytes: ClassVar[int] = MAX_BODY
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
-        self.account = account
+        super().__init__(account, settings.apps, clock)
         self._settings = settings
-        self._clock = clock
         origin, app = settings.base_url.rstrip("/"), quote(settings.app_id, safe="")
         self._url = f"{origin}/v1/{app}/messages:send"
         self._key = auth.to_bytes(settings.callback_key)
@@ -95,17 +97,17 @@ class Provider(base.HttpProvider):
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        now_ms = self._clock.now_ms()
-        pushes = [push_api.read(one, kind=self.name, now_ms=now_ms) for one in messages]
-        calls = push_api.share(pushes, limit=self.batch_limit)
+        """Raises ValueError when a content is too long for any call."""
+        calls = push_api.share([self.read(one) for one in messages], limit=self.batch_limit)
         return [(tuple(one.message for one in call), self._request(call)) for call in calls]
 
+    def size(self, push: push_api.Push) -> int:
+        """Of the body without its tokens."""
+        message = _content([push], self._settings)
+        return len(orjson.dumps({"validate_only": False, "message": message}))
+
     def _request(self, call: Sequence[push_api.Push]) -> wire.HttpRequest:
-        """Raises ValueError when the content is too long for any call."""
-        message = _content(call, self._settings)
-        if len(orjson.dumps({"validate_only": False, "message": message})) > MAX_BODY:
-            raise ValueError(f"longer than {MAX_BODY} bytes")
-        message = {"token": [one.token for one in call], **message}
+        message = {"token": [one.token for one in call], **_content(call, self._settings)}
         body = orjson.dumps({"validate_only": False, "message": message})
         headers = {"content-type": "application/json; charset=utf-8"}
         return wire.HttpRequest(method="POST", url=self._url, headers=headers, body=body)

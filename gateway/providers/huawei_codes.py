@@ -21,7 +21,9 @@ _SETUP = wire.Deferred(code="", detail="app not permitted", cause=wire.Cause.CRE
 _BUSY = wire.Deferred(code="http_503", detail="flow control", cause=wire.Cause.THROTTLED)
 #: push-api error codes, other than those that are told apart by token
 RESULTS: Mapping[str, wire.Rejected | wire.Deferred] = {
-    "80300007": replace(GONE, detail="no token is valid, unless the app id is wrong"),
+    "80300007": replace(
+        GONE, detail="no token is valid, unless the app id is wrong", doubtful=True
+    ),
     **dict.fromkeys(
         (
             *("80100001", "80100002", "80100003", "80100004", "80100013", "80100016", "80100017"),

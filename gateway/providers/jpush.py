@@ -23,6 +23,8 @@ from gateway.providers import auth, base, mail_api, mainland, push_api
 
 #: Seconds: the longest time to live, ten days.
 MAX_TTL = 864_000
+#: Bytes of what goes to one phone: the makers' own services, which bring it, take no more.
+MAX_BYTES = 4096
 #: Style of an Android notification with a picture.
 _PICTURE = 3
 
@@ -58,6 +60,8 @@ class Settings:
     apns_production: bool = True
     #: name each call, so that a repeated one is pushed once; default yes
     cid: bool = True
+    #: names of the apps that it serves, as in `to.push[].app`; default: any
+    apps: Sequence[str] = ()
     #: origin of the API; default https://api.jpush.cn, in Beijing https://bjapi.push.jiguang.cn
     base_url: str = "https://api.jpush.cn"
 
@@ -67,19 +71,19 @@ class Settings:
             raise errors.SettingsError(faults)
 
 
-class Provider(base.HttpProvider):
+class Provider(push_api.PushProvider):
     """Equal contents to as many registration ids as there are for them."""
 
     name: ClassVar[str] = "jpush"
-    channel = wire.Channel.PUSH
     batch_limit: ClassVar[int] = 1000
+    limits: ClassVar[str] = "4,096 bytes"
+    most_bytes: ClassVar[int] = MAX_BYTES
     reports: frozenset[wire.ReceiptEvent] = frozenset()
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
-        self.account = account
+        super().__init__(account, settings.apps, clock)
         self._settings = settings
-        self._clock = clock
         self._url = settings.base_url.rstrip("/") + "/v3/push"
         self._headers = {
             "authorization": auth.basic(settings.app_key, settings.master_secret),
@@ -89,10 +93,16 @@ class Provider(base.HttpProvider):
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        now_ms = self._clock.now_ms()
-        pushes = [push_api.read(one, kind=self.name, now_ms=now_ms) for one in messages]
-        calls = push_api.share(pushes, limit=self.batch_limit)
+        """Raises ValueError when a content is too long for any call."""
+        calls = push_api.share([self.read(one) for one in messages], limit=self.batch_limit)
         return [(tuple(one.message for one in call), self._request(call)) for call in calls]
+
+    def size(self, push: push_api.Push) -> int:
+        """Of what goes to one kind of phone, the largest."""
+        if not push.shown:
+            return len(push.data.encode())
+        said = _notification(push, self._settings.platforms)
+        return max(len(orjson.dumps(part)) for part in said.values())
 
     def _request(self, call: Sequence[push_api.Push]) -> wire.HttpRequest:
         first, settings = call[0], self._settings

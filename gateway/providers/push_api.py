@@ -1,21 +1,34 @@
-"""What providers of push by many tokens share: what is said, who may share a call, and names.
+"""What providers of push share: what is said and how long it may be, whose a token is, who may
+share a call, and names.
 
-Knows no provider by name, does no I/O. Services that take one content for many tokens give an id
-to the call only; a message is then known by that id and its token.
+Knows no provider by name, does no I/O. What a push may say is `content.pushes`' to tell. Services
+that take one content for many tokens give an id to the call only; a message is then known by that
+id and its token.
 """
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
+from gateway.clock import Clock
+from gateway.content import pushes
 from gateway.model import wire
-from gateway.model.values import Value
-from gateway.providers import mail_api
+from gateway.model.values import Value, replace
+from gateway.providers import base, mail_api
 
 #: Bits of a time to live that messages in one call must have in common: they may differ by 1/16.
 _TTL_BITS = 5
+#: Bytes that the longest character of a text takes in JSON, and what stands around all of them.
+_WORST, _AROUND = 6, 1000
+#: What services' own tokens are made of; a Web Push subscription is an object in JSON.
+_TOKEN = re.compile(r"[A-Za-z0-9_:%.~=+/-]+")
+#: Stands for what a message will be called, when only its length counts.
+_ID, _REFERENCE = "0" * 36, "0" * 48
+_FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Push(Value):
@@ -52,9 +65,14 @@ class Push(Value):
         return (*texts, *rest, self.message.category)
 
     def data_object(self) -> dict[str, Any]:
-        """The data as it was given."""
-        found: dict[str, Any] = orjson.loads(self.data) if self.data else {}
-        return found
+        """The data as it was given, with names that are texts."""
+        given = self.message.content.extra.get("data") if self.data else None
+        return {str(name): value for name, value in given.items()} if given else {}
+
+    def length(self) -> int:
+        """Bytes in JSON, at the most, of what it says."""
+        texts = self.title, self.body, self.link, self.image, self.sound, self.collapse_key
+        return _WORST * sum(map(len, texts)) + 2 * (len(self.data) + len(self.own))
 
     def own_table(self) -> dict[str, Any]:
         """The kind's own part of the content."""
@@ -62,11 +80,98 @@ class Push(Value):
         return found
 
 
+class PushProvider(base.HttpProvider):
+    """A service of push, over HTTP."""
+
+    channel = wire.Channel.PUSH
+    #: of what `size` measures
+    most_bytes: ClassVar[int]
+    #: what every push may have, to whatever token
+    least_bytes: ClassVar[int] = 2048
+
+    def __init__(self, account: str, apps: Sequence[str], clock: Clock) -> None:
+        """apps: that this account serves; none: any."""
+        self.account = account
+        self._apps = frozenset(apps)
+        self._clock = clock
+
+    def size(self, push: Push) -> int:
+        """Bytes of it, as the service counts them."""
+        raise NotImplementedError
+
+    def most_of(self, push: Push) -> int:
+        """Bytes that this push may have."""
+        return self.most_bytes
+
+    def token_fault(self, token: str) -> str:
+        """Why it is certain that this is no token of the service; empty when it may be one."""
+        return "" if _TOKEN.fullmatch(token) else "not a token of this service"
+
+    def misfit(self, to: wire.Address) -> str:
+        if self._apps and to.app and to.app not in self._apps:
+            return "app: this account does not serve it"
+        fault = self.token_fault(to.token)
+        return f"token: {fault}" if fault else ""
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if fault := self.misfit(to):
+            return fault
+        if _is_short(content, self.name, self.least_bytes):
+            return ""
+        try:
+            self.read(_sample(content, to))
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def read(self, message: wire.Message) -> Push:
+        """What the message says, as short as it must be. Raises ValueError when it cannot be."""
+        push = self._read(message)
+        # Nearly all are far from any limit, which need not be measured then.
+        if push.length() + _AROUND <= (most := self.most_of(push)) or self.size(push) <= most:
+            return push
+        given = message.content
+        given = given if given.title else replace(given, title=given.subject)
+        content = pushes.fit(given, lambda one: self.size(self._with(message, one)), most)
+        push = self._with(message, content)
+        if self.size(push) > most:
+            raise ValueError(f"content: more than {most} bytes as a push")
+        return push
+
+    def _with(self, message: wire.Message, content: wire.Content) -> Push:
+        return self._read(replace(message, content=content))
+
+    def _read(self, message: wire.Message) -> Push:
+        return read(message, kind=self.name, now_ms=self._clock.now_ms())
+
+
+def _is_short(content: wire.Content, kind: str, most: int) -> bool:
+    """Whether it is certain to fit, without a look at what it comes to."""
+    if "data" in content.extra or kind in content.provider_templates:
+        return False
+    texts = content.title, content.subject, content.text, *content.extra.values()
+    return _WORST * sum(len(one) for one in texts if isinstance(one, str)) + _AROUND <= most
+
+
+def _sample(content: wire.Content, to: wire.Address) -> wire.Message:
+    """A message with this content, of names as long as they can be."""
+    return wire.Message(
+        id=_ID,
+        reference=_REFERENCE,
+        channel=wire.Channel.PUSH,
+        category="",
+        to=to,
+        content=content,
+        expires_at=_FAR,
+    )
+
+
 def read(message: wire.Message, *, kind: str, now_ms: int) -> Push:
     """What the message says. Raises ValueError for data that no JSON can hold."""
     content, extra = message.content, message.content.extra
     badge = extra.get("badge")
     counted = isinstance(badge, int) and not isinstance(badge, bool) and badge >= 0
+    left = max(int(message.expires_at.timestamp() - now_ms / 1000), 0)
     return Push(
         message=message,
         token=mail_api.clean(message.to.token),
@@ -79,7 +184,7 @@ def read(message: wire.Message, *, kind: str, now_ms: int) -> Push:
         collapse_key=_text(extra, "collapse_key"),
         badge=badge if counted else None,
         urgent=message.priority <= 1,
-        ttl=max(int(message.expires_at.timestamp() - now_ms / 1000), 0),
+        ttl=min(left, _seconds(extra.get("ttl"), left)),
         own=_json(content.provider_templates.get(kind)),
     )
 
@@ -115,6 +220,11 @@ def name(call: str, token: str) -> str:
 def _rounded(ttl: int) -> int:
     step = 1 << max(0, ttl.bit_length() - _TTL_BITS)
     return ttl // step * step
+
+
+def _seconds(value: object, default: int) -> int:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return int(value) if good and isinstance(value, int | float) else default
 
 
 def _text(extra: Mapping[str, Any], key: str) -> str:

@@ -98,6 +98,7 @@ class Provider(base.HttpProvider):
     name: ClassVar[str] = "rcs_5g"
     channel = wire.Channel.RCS
     batch_limit: ClassVar[int] = 100
+    adds_path: ClassVar[bool] = True
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:

@@ -7,14 +7,16 @@ Limits: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avo
 What the content's table `telegram` holds (`parse_mode`, `disable_notification`,
 `link_preview_options`, `text` for another form of the text …) goes into the call. Without a
 `parse_mode` a text is shown as it is. There are no receipts and no idempotency key: a call that
-got no answer may be there twice when it is made again. A group that was upgraded has a new id; the
-answer's `migrate_to_chat_id` is not acted upon, and the message goes on to its next step.
+got no answer may be there twice when it is made again. A group that was upgraded has a new id: the
+call is made again with the answer's `migrate_to_chat_id`.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+import orjson
 
 from gateway.clock import Clock
 from gateway.model import wire
@@ -75,6 +77,16 @@ class Provider(chat.Silent):
         chat_id = message.to.chat
         to: int | str = int(chat_id) if _CHAT_ID.fullmatch(chat_id) else chat_id
         return chat.post(self._url, {**own, "text": text, "chat_id": to})
+
+    def redirected(
+        self, request: wire.HttpRequest, response: wire.HttpResponse
+    ) -> wire.HttpRequest | None:
+        parameters = auth.json_object(response.body).get("parameters")
+        id_ = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
+        if response.status != 400 or not isinstance(id_, int) or isinstance(id_, bool):
+            return None
+        body = {**auth.json_object(request.body), "chat_id": id_}
+        return replace(request, body=orjson.dumps(body))
 
     def result(self, response: wire.HttpResponse) -> wire.AttemptResult:
         answer = auth.json_object(response.body)

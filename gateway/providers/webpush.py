@@ -26,7 +26,7 @@ from yarl import URL
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, ecdsa, jwt, web_encryption
+from gateway.providers import auth, base, ecdsa, jwt, push_api, web_encryption
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -52,6 +52,8 @@ class Settings:
     private_key: str = field(repr=False)
     #: whom push services may ask about us: `mailto:…` or `https://…`
     subject: str
+    #: names of the apps that it serves, as in `to.push[].app`; default: any
+    apps: Sequence[str] = ()
     #: hosts of push services that are believed about the account; `*.` stands for one label
     services: Sequence[str] = (
         "fcm.googleapis.com",
@@ -74,19 +76,19 @@ class Subscription:
     keys: web_encryption.Recipient
 
 
-class Provider(base.HttpProvider):
+class Provider(push_api.PushProvider):
     """One subscription a request."""
 
     name: ClassVar[str] = "webpush"
-    channel = wire.Channel.PUSH
     batch_limit: ClassVar[int] = 1
+    limits: ClassVar[str] = "3,993 bytes"
+    most_bytes: ClassVar[int] = web_encryption.MAX_PLAINTEXT
     guarded: ClassVar[bool] = True
     reports: frozenset[wire.ReceiptEvent] = frozenset()
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
-        self.account = account
-        self._clock = clock
+        super().__init__(account, settings.apps, clock)
         try:
             key = ecdsa.private_key(settings.private_key)
         except ValueError as error:
@@ -103,20 +105,29 @@ class Provider(base.HttpProvider):
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
         return [((message,), self._request(message)) for message in messages]
 
+    def token_fault(self, token: str) -> str:
+        try:
+            read_subscription(token)
+        except ValueError:
+            return "not a web push subscription, in JSON"
+        return ""
+
+    def size(self, push: push_api.Push) -> int:
+        return len(orjson.dumps(_payload(push)))
+
     def _request(self, message: wire.Message) -> wire.HttpRequest:
         subscription = read_subscription(message.to.token)
-        now = self._clock.now_ms() // 1000
-        ttl = min(max(int(message.expires_at.timestamp()) - now, 0), MAX_TTL)
+        now, push = self._clock.now_ms() // 1000, self.read(message)
         origin = str(URL(subscription.endpoint, encoded=True).origin()).lower()
         headers = {
             "authorization": self._vapid(origin, now // TOKEN_USE * TOKEN_USE),
             "content-encoding": "aes128gcm",
             "content-type": "application/octet-stream",
-            "topic": _topic(message),
-            "ttl": str(ttl),
+            "topic": _topic(push),
+            "ttl": str(min(push.ttl, MAX_TTL)),
             "urgency": _URGENCY[min(max(message.priority, 0), 3)],
         }
-        body = web_encryption.encrypt(orjson.dumps(_payload(message)), subscription.keys)
+        body = web_encryption.encrypt(orjson.dumps(_payload(push)), subscription.keys)
         return wire.HttpRequest(
             method="POST", url=subscription.endpoint, headers=headers, body=body
         )
@@ -132,12 +143,14 @@ class Provider(base.HttpProvider):
         if not isinstance(result, wire.Deferred) or result.cause is wire.Cause.RECIPIENT:
             return result
         try:
-            host = URL(read_subscription(message.to.token).endpoint).host or ""
+            is_known = self.knows(read_subscription(message.to.token).endpoint)
         except ValueError:
-            host = ""
-        if host in self._services or f"*.{host.partition('.')[2]}" in self._services:
-            return result
-        return replace(result, cause=wire.Cause.RECIPIENT)
+            is_known = False
+        return result if is_known else replace(result, cause=wire.Cause.RECIPIENT)
+
+    def knows(self, url: str) -> bool:
+        host = URL(url).host or ""
+        return host in self._services or f"*.{host.partition('.')[2]}" in self._services
 
     def verify_receipt(self, request: wire.HttpRequest) -> bool:
         return False
@@ -183,9 +196,9 @@ def _vapid(
     return f"vapid t={token},k={public}"
 
 
-def _topic(message: wire.Message) -> str:
+def _topic(push: push_api.Push) -> str:
     """Of the collapse key or the message: 32 characters of base64url, which say nothing of it."""
-    given = _text(message.content.extra, "collapse_key") or message.id
+    given = push.collapse_key or push.message.id
     digest = hashlib.sha256(auth.to_bytes(given)).digest()
     return _base64url(digest)[:_MAX_TOPIC]
 
@@ -194,26 +207,17 @@ def _base64url(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def _payload(message: wire.Message) -> Json:
-    content, extra = message.content, message.content.extra
-    badge, data = extra.get("badge"), extra.get("data")
+def _payload(push: push_api.Push) -> Json:
     values = {
-        "id": message.id,
-        "title": content.title or content.subject,
-        "text": content.text,
-        "image": _text(extra, "image"),
-        "link": _text(extra, "link"),
-        "badge": badge if isinstance(badge, int) and badge >= 0 else None,
-        "data": {str(key): value for key, value in data.items()}
-        if isinstance(data, Mapping)
-        else None,
+        "id": push.message.id,
+        "title": push.title,
+        "text": push.body,
+        "image": push.image,
+        "link": push.link,
+        "badge": push.badge,
+        "data": push.data_object(),
     }
-    return {name: value for name, value in values.items() if value not in ("", None)}
-
-
-def _text(extra: Json, name: str) -> str:
-    value = extra.get(name)
-    return value if isinstance(value, str) else ""
+    return {name: value for name, value in values.items() if value not in ("", None, {})}
 
 
 def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:

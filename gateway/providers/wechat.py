@@ -27,6 +27,7 @@ _RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
 _CREDENTIAL, _THROTTLED = wire.Cause.CREDENTIAL, wire.Cause.THROTTLED
 #: Calls of the day are used up: until midnight in Beijing.
 QUOTA = 45009
+_REFUSED = wire.Rejected(code="", scope=_RECIPIENT, suppress=True, opted_out=True)
 # Global return codes, by what they mean to us.
 _GROUPS: errcodes.Groups = (
     (wire.Deferred(code="", detail="busy"), frozenset({-1})),
@@ -46,14 +47,11 @@ _GROUPS: errcodes.Groups = (
         wire.Rejected(code="", detail="no such openid here", scope=_RECIPIENT, suppress=True),
         frozenset({40003}),
     ),
-    (
-        wire.Rejected(code="", detail="does not follow", scope=_RECIPIENT, suppress=True),
+    (  # until they follow it again, of which we hear
+        replace(_REFUSED, detail="does not follow"),
         frozenset({43004, 50005}),
     ),
-    (
-        wire.Rejected(code="", detail="refuses messages", scope=_RECIPIENT, suppress=True),
-        frozenset({43019, 48002}),
-    ),
+    (replace(_REFUSED, detail="refuses messages"), frozenset({43019, 48002})),
     (  # consent to one template, not to the account
         wire.Rejected(code="", detail="no subscription left", scope=_RECIPIENT),
         frozenset({43101}),
@@ -76,6 +74,9 @@ RESULTS = errcodes.table_of(_GROUPS)
 
 TEMPLATE_EVENT = "TEMPLATESENDJOBFINISH"
 SUBSCRIBE_EVENT = "subscribe_msg_sent_event"
+#: Events of who follows the account. Consent to one template (`subscribe_msg_popup_event`,
+#: `subscribe_msg_change_event`) is WeChat's to keep: it answers 43101, and bans nobody.
+_WISHES = {"subscribe": wire.Wish.OPT_IN, "unsubscribe": wire.Wish.OPT_OUT}
 _DELIVERED, _FAILED = wire.ReceiptEvent.DELIVERED, wire.ReceiptEvent.FAILED
 #: By `Status` of a template message, without blanks; others that begin with `failed` are failures.
 STATUSES = {
@@ -198,10 +199,24 @@ class Provider(base.HttpProvider):
             return []
         document = self._callback.read(request)
         to = wechat_callback.text_of(document, "ToUserName")
+        if wish := _WISHES.get(wechat_callback.text_of(document, "Event")):
+            return [_follower(document, to=to, wish=wish)]
         return wechat_callback.read_inbound(document, to=to)
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return self._callback.answer(request)
+
+
+def _follower(document: Element, *, to: str, wish: wire.Wish) -> wire.InboundMessage:
+    """Somebody follows the account, or does so no more. An event is known by its sender and time
+    when it comes twice."""
+    sender = wechat_callback.text_of(document, "FromUserName")
+    created = wechat_callback.text_of(document, "CreateTime")
+    if not sender or not created:
+        raise errors.UnreadableReceipt("neither a sender nor a time of an event")
+    at = wechat_callback.read_at(document)
+    id_ = f"{wish}:{sender}:{created}"
+    return wire.InboundMessage(sender=sender, to=to, text="", provider_id=id_, wish=wish, at=at)
 
 
 def _token_request(origin: str, settings: Settings) -> wire.HttpRequest:

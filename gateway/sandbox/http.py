@@ -17,7 +17,7 @@ from aiohttp import web
 from gateway.model import wire
 from gateway.sandbox import base, control, reports, webhook_signature
 from gateway.sandbox.log import Arrival
-from gateway.sandbox.magic import ORDINARY, PHONES, Fate
+from gateway.sandbox.magic import ORDINARY, PHONES, Fate, Magic
 
 #: Words of its receipts.
 STATUSES: Mapping[wire.ReceiptEvent, str] = {
@@ -46,6 +46,11 @@ _ERRORS: Mapping[Fate, tuple[int, str]] = {
 _RETRIES = 5
 
 
+#: Beginning of addresses of which the receipt comes late.
+LATE = "late-"
+_LATE = Magic(late=1.2)
+
+
 class HttpServiceSimulator(base.HttpSimulator):
     """The service, with an optional bearer token and an optional secret for its receipts."""
 
@@ -70,7 +75,7 @@ class HttpServiceSimulator(base.HttpSimulator):
         if message is None:
             self.log.add(Arrival(at=at, fate=Fate.INVALID, answer="400"))
             return self._error(Fate.INVALID)
-        magic = PHONES.get(message["to"], ORDINARY)
+        magic = _LATE if message["to"].startswith(LATE) else PHONES.get(message["to"], ORDINARY)
         fate = self.judge.decide(magic)
         if fate not in (Fate.TAKEN, Fate.LOST, Fate.HUNG):
             self._record(message, at=at, fate=fate, answer=str(_ERRORS[fate][0]))
@@ -78,7 +83,7 @@ class HttpServiceSimulator(base.HttpSimulator):
         id = uuid.uuid4().hex
         self._record(message, at=at, fate=fate, answer="200", id=id)
         if fate is not Fate.HUNG and (event := self.judge.receipt(magic)):
-            self._report(id, event)
+            self._report(id, event, late=magic.late)
         return await self.conclude(request, fate, control.json_response({"id": id}))
 
     def _record(
@@ -96,7 +101,7 @@ class HttpServiceSimulator(base.HttpSimulator):
             )
         )
 
-    def _report(self, id: str, event: wire.ReceiptEvent) -> None:
+    def _report(self, id: str, event: wire.ReceiptEvent, *, late: float) -> None:
         if not self.knobs.receipt_url:
             return
         report = reports.Report(
@@ -104,7 +109,7 @@ class HttpServiceSimulator(base.HttpSimulator):
             retries=_RETRIES,
             retry_delay=lambda: self.knobs.receipt_retry_delay,
         )
-        delay = self.judge.receipt_delay()
+        delay = self.judge.receipt_delay() + late
         for _ in range(1 + self.knobs.receipt_repeats):
             self.reporter.schedule(delay, report)
 

@@ -35,6 +35,8 @@ class Magic:
     receipt: wire.ReceiptEvent | None = None
     #: taken, and never reported on
     silent: bool = False
+    #: seconds that its receipt comes later than others
+    late: float = 0.0
 
 
 #: For addresses without magic.

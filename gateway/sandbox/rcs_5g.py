@@ -50,6 +50,9 @@ _REPORTS: Mapping[wire.ReceiptEvent, Sequence[tuple[str, str]]] = {
 }
 #: How often it reports again is not documented.
 _RETRIES = 3
+#: What a platform puts after the address that it was given.
+_DELIVERY = "/openchatbot/v2/DeliveryInfoNotification"
+_STATUS = "/openchatbot/v2/MessageStatusNotification"
 
 
 class Rcs5gSimulator(base.HttpSimulator):
@@ -83,7 +86,7 @@ class Rcs5gSimulator(base.HttpSimulator):
             "conversationID": str(uuid.uuid4()),
             "contributionID": id,
         }
-        self._post(0, message)
+        self._post("", 0, message)
         return id
 
     def _routes(self) -> Sequence[web.RouteDef]:
@@ -142,12 +145,12 @@ class Rcs5gSimulator(base.HttpSimulator):
             told = {"address": f"tel:{phone}", "messageId": id}
             link = [{"rel": "OutboundMessageRequest", "href": f"{self.url}/requests/{id}"}]
             if status == "Revoked":
-                self._post(delay, {**told, "status": status, "link": link})
+                self._post(_STATUS, delay, {**told, "status": status, "link": link})
             elif rcs_5g_rules.wants(found, status):
                 info = {"deliveryStatus": status, "description": description, "text": ""}
-                self._post(delay, {"deliveryInfo": {**told, **info}, "link": link})
+                self._post(_DELIVERY, delay, {"deliveryInfo": {**told, **info}, "link": link})
 
-    def _post(self, delay: float, value: Mapping[str, Any]) -> None:
+    def _post(self, path: str, delay: float, value: Mapping[str, Any]) -> None:
         if not self.knobs.receipt_url:
             return
 
@@ -159,7 +162,7 @@ class Rcs5gSimulator(base.HttpSimulator):
             }
             return wire.HttpRequest(
                 method="POST",
-                url=self.knobs.receipt_url,
+                url=self.knobs.receipt_url + path,
                 headers=headers,
                 body=orjson.dumps(value),
             )

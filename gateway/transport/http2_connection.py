@@ -26,6 +26,7 @@ from hpack import HeaderTuple
 
 from gateway.model import errors
 from gateway.transport import http2_frames
+from gateway.transport.http2_fields import FieldEncoder
 from gateway.transport.http2_stream import Answer, Stream
 
 #: Bytes of an answer's headers that we take, as `lean_answer` does.
@@ -56,6 +57,10 @@ class _Frames(h2.connection.H2Connection):
 
     _EVERY = 64
     _until_look = 0
+
+    def __init__(self, config: h2.config.H2Configuration) -> None:
+        super().__init__(config)
+        self.encoder = FieldEncoder()
 
     @property
     def open_outbound_streams(self) -> int:

@@ -196,14 +196,18 @@ class FakeEndpoints:
 class FakeReceipts:
     taken: list[tuple[str, wire.HttpRequest]] = field(default_factory=list)
 
-    async def take(self, account: str, request: wire.HttpRequest) -> wire.HttpResponse:
+    async def take(
+        self, account: str, request: wire.HttpRequest, *, below: bool = False
+    ) -> wire.HttpResponse:
+        if below and account != "platform":
+            raise errors.NotFound("There is no such provider account.")
         if account == "forged":
             raise errors.BadSignature
         if account == "garbled":
             raise errors.UnreadableReceipt
         if account == "unprovable":
             raise errors.ErrandFailed
-        if account != "acme":
+        if account not in ("acme", "platform"):
             raise errors.NotFound("There is no such provider account.")
         self.taken.append((account, request))
         return wire.HttpResponse(

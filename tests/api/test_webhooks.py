@@ -91,6 +91,19 @@ async def test_receipt_reaches_its_provider_as_it_came(edge: Any, fakes: Any) ->
     assert request.headers["x-sign"] == "one, two"
 
 
+async def test_service_may_put_a_path_of_its_own_after_its_address(edge: Any, fakes: Any) -> None:
+    statuses = []
+    for account in ("platform", "acme"):
+        url = f"{edge.url}/v1/receipts/{account}/openchatbot/v2/DeliveryInfoNotification"
+        async with edge.session.post(url, data=b"x") as answer:
+            statuses.append(answer.status)
+
+    ((account, request),) = fakes.receipts.taken
+    assert statuses == [200, 404]
+    assert account == "platform"
+    assert request.url.endswith("/v1/receipts/platform/openchatbot/v2/DeliveryInfoNotification")
+
+
 async def test_address_can_be_proved_by_a_get(edge: Any, fakes: Any) -> None:
     async with edge.session.get(f"{edge.url}/v1/receipts/acme?echostr=1") as answer:
         status = answer.status

@@ -73,6 +73,16 @@ def test_timeline_tells_of_the_push_that_was_not_delivered(summary: Mapping[str,
     assert message["state"] == "delivered"
 
 
+def test_late_receipt_cancels_what_had_not_started(summary: Mapping[str, Any]) -> None:
+    (late,) = [one for one in summary["scenarios"] if one["name"] == "receipt too late"]
+    message = summary["examples"]["receipt too late"]
+
+    taken = [one["channel"] for one in message["timeline"] if one["event"] == "attempt.accepted"]
+
+    assert summary["cancelled"] == late["submitted"] > 0
+    assert (message["state"], taken) == ("delivered", ["push", "sms"])
+
+
 def test_shares_are_kept_in_every_round() -> None:
     total = sum(one.share for one in scenario.SCENARIOS)
 
@@ -114,6 +124,7 @@ def test_page_fits_into_80_columns_and_24_lines() -> None:
         fallbacks={"sms": many},
         failovers=many,
         throttled=many,
+        cancelled=many,
         webhooks={"verified": many, "repeated": 0, "refused": 0},
     )
     terminal = Console(width=80, record=True, file=io.StringIO())

@@ -332,6 +332,20 @@ async def test_opt_in_lifts_the_opt_out(lone_world: World) -> None:
     assert await lone_world.state(id_) == "sent"
 
 
+async def test_a_button_says_what_words_would(lone_world: World) -> None:
+    world = lone_world
+    await sent(world)
+
+    await world.hear("a", reply("", wish=wire.Wish.OPT_OUT))
+    out = await world.state(await marketing(world))
+    await world.hear("a", reply("", "in-2", wish=wire.Wish.OPT_IN))
+    back = await world.state(await marketing(world))
+    await world.settle()
+
+    assert (out, back != "suppressed") == ("suppressed", True)
+    assert [body["data"]["keyword"] for body in heard(world)] == ["stop", "start"]
+
+
 async def test_opt_in_does_not_lift_a_hard_bounce(lone_world: World) -> None:
     await lone_world.bans.add_address(
         wire.Channel.SMS, wire.Address(phone=ME), reason="bounced", source="a"

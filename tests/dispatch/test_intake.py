@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from gateway.dispatch import devices
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage, KeyConflict, RequestError, StoreUnavailable
 from gateway.model.message import Mode, OnUnknown, Priority
+from gateway.model.recipient import PushDevice, Recipient
 from gateway.model.state import State
 from gateway.model.submission import Dedupe, Device, StepRequest, Submission, Ticket, To
+from gateway.model.values import replace
 
 TO = To(phone="+8613800138000", email="li@example.com")
 START = datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=1000)
@@ -34,7 +37,9 @@ async def refusal(world: Any, **fields: Any) -> tuple[str, str]:
 
 
 async def ban(world: Any, channel: wire.Channel, **address: str) -> None:
-    await world.bans.add_address(channel, wire.Address(**address), reason="bounced", source="test")
+    await world.bans.add_address(
+        channel, replace(wire.Address(), **address), reason="bounced", source="test"
+    )
 
 
 async def test_category_fills_in_what_is_not_said(world: Any) -> None:
@@ -448,3 +453,94 @@ async def test_message_that_nobody_can_carry_is_refused_for_what_it_says(
 
     assert named == next(name for name in ("template", "content") if fields.get(name))
     assert "too much for b" in detail
+
+
+def disowns(start: str, reason: str) -> Any:
+    return lambda to: reason if to.token.startswith(start) else ""
+
+
+async def test_device_that_no_account_of_the_lane_may_serve_is_refused_by_its_field(
+    world: Any,
+) -> None:
+    world.senders["p"].provider.disown = disowns("wrong", "token: not one of ours")
+    devices = tuple(Device(app="ios", token=token) for token in ("right", "wrong-1"))
+
+    fault = await refusal(world, to=To(push=devices), chain=(StepRequest(channel="push"),))
+
+    assert fault == ("to.push[1].token", "not one of ours")
+
+
+async def test_device_that_another_account_of_the_lane_may_serve_is_taken(make_world: Any) -> None:
+    world = await make_world(
+        lanes={"push": {"channel": "push", "providers": ["p", "q"]}},
+        providers={"q": {"kind": "http", "channel": "push", "url": "https://q.example.com"}},
+    )
+    world.senders["p"].provider.disown = disowns("apple", "app: not served")
+    world.senders["q"].provider.disown = disowns("a", "token: not one of ours")
+    push = (StepRequest(channel="push"),)
+
+    (taken,) = await accept(
+        world, submission(to=To(push=(Device(app="ios", token="android"),)), chain=push)
+    )
+    refused = await refusal(world, to=To(push=(Device(app="ios", token="apple"),)), chain=push)
+
+    assert isinstance(taken, Ticket)
+    assert refused == ("to.push[0].token", "not one of ours")
+
+
+async def test_registered_device_that_cannot_be_served_is_left_out(world: Any) -> None:
+    world.senders["p"].provider.disown = disowns("wrong", "token: not one of ours")
+    good, bad = (PushDevice(app="ios", token=token) for token in ("right", "wrong"))
+    push = (StepRequest(channel="push"),)
+    chain = (*push, StepRequest(channel="email"))
+
+    def named(*registered: PushDevice) -> Submission:
+        to = replace(TO, push=tuple(Device(app=one.app, token=one.token) for one in registered))
+        person = Recipient(id="user-42", push=registered)
+        return submission(to=to, chain=chain, recipient=person)
+
+    (both, only_bad) = await accept(world, named(good, bad), named(bad))
+
+    steps = [(await world.case(one.id)).message.chain for one in (both, only_bad)]
+    assert [part.token for part in steps[0][0].parts] == ["right"]
+    assert [step.channel for step in steps[1]] == ["email"]
+
+
+async def test_system_of_the_recipient_where_nothing_may_go_is_refused_by_its_field(
+    make_world: Any,
+) -> None:
+    hook = {"kind": "http", "channel": "webhook", "url": "https://w.example.com"}
+    world = await make_world(
+        lanes={"own": {"channel": "webhook", "providers": ["w"]}}, providers={"w": hook}
+    )
+    check = devices.of_urls(lambda url: "" if "good" in url else "address not allowed")
+    world.senders["w"].provider.disown = check
+    chain = (StepRequest(channel="webhook"),)
+
+    (taken,) = await accept(world, submission(to=To(url="https://good.example"), chain=chain))
+    fault = await refusal(world, to=To(url="https://10.0.0.1/x"), chain=chain)
+
+    assert isinstance(taken, Ticket)
+    assert fault == ("to.url", "address not allowed")
+
+
+async def test_template_is_weighed_where_every_account_may_object(make_world: Any) -> None:
+    world = await make_world(templates={"news": {"push": {"text": "{{ what }}"}}})
+    world.senders["p"].provider.object = objects("p")
+    to = To(push=(Device(app="ios", token="t"),))
+    fields = {"to": to, "template": "news", "content": {}, "chain": (StepRequest(channel="push"),)}
+
+    (taken,) = await accept(world, submission(**fields, data={"what": "fits"}))
+    field, detail = await refusal(world, **fields, data={"what": "long"})
+
+    assert isinstance(taken, Ticket)
+    assert (field, "too much for p" in detail) == ("template", True)
+
+
+async def test_template_of_an_email_is_not_rendered_before_it_is_sent(make_world: Any) -> None:
+    world = await make_world(templates={"news": {"email": {"text": "{{ 1 / what }}"}}})
+    fields = {"template": "news", "content": {}, "chain": (StepRequest(channel="email"),)}
+
+    (verdict,) = await accept(world, submission(**fields, data={"what": 0}))
+
+    assert isinstance(verdict, Ticket)

@@ -276,3 +276,13 @@ async def test_subscription_is_confirmed_once_it_is_proved(world: Any) -> None:
 
     assert answer.status == 204
     assert world.web.asked.count(CONFIRM_URL) == 2
+
+
+async def test_only_a_service_that_adds_a_path_may_report_below_its_address(world: Any) -> None:
+    request = wire.HttpRequest(method="POST", url="https://gw/v1/receipts/a/more")
+    with pytest.raises(NotFound):
+        await world.receipts.take("a", request, below=True)
+
+    world.senders["a"].provider.adds_path = True
+
+    assert (await world.receipts.take("a", request, below=True)).status == 204

@@ -371,3 +371,34 @@ async def test_mail_has_one_result_each(
     sender = SmtpSender(MailProvider(), Relay(end), timeout=5.0)
 
     assert await send(sender, [message()]) == [result]
+
+
+class Moving(Provider):
+    """Its service may say that a message has to go elsewhere."""
+
+    def redirected(
+        self, request: wire.HttpRequest, response: wire.HttpResponse
+    ) -> wire.HttpRequest | None:
+        if response.status != 400:
+            return None
+        return replace(request, url=f"{request.url}/new")
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+async def test_request_that_has_to_go_elsewhere_does_so_once(
+    transport: Transport, clock: LoopClock, moves: int
+) -> None:
+    transport.answer = lambda request: wire.HttpResponse(
+        status=400 if request.url.count("/new") < moves else 200
+    )
+    admitted = 0
+
+    async def admit() -> None:
+        nonlocal admitted
+        admitted += 1
+
+    [call] = HttpSender(Moving(), transport, clock, timeout=5.0).plan([message()])
+    await call.make(admit)
+
+    assert [one.url for one in transport.requests] == [SEND_URL, f"{SEND_URL}/new"]
+    assert admitted == 2, "each request has a token of its own"

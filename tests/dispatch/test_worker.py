@@ -771,6 +771,23 @@ async def test_address_that_bounced_for_good_is_banned(world: Any) -> None:
     assert world.senders["a"].sent == [first]
 
 
+async def test_nobody_is_banned_for_what_may_be_our_own_set_up(world: Any) -> None:
+    dead = wire.Rejected(code="BadDeviceToken", suppress=True, doubtful=True)
+    answers = iter([dead, wire.Accepted(), dead])
+    world.senders["a"].answer = lambda message, time: next(answers)
+    world.start()
+    sms = (StepRequest(channel="sms"),)
+
+    states = []
+    for _ in range(4):
+        id_ = await world.post(chain=sms)
+        await world.settle()
+        states.append(await world.state(id_))
+
+    # not before the account has been seen to work
+    assert states == ["failed", "sent", "failed", "suppressed"]
+
+
 async def test_expired_message_is_not_sent(make_world: Any) -> None:
     world = await make_world(providers={"m": {"rate": 1}})
     world.start()

@@ -77,6 +77,11 @@ class FakeProvider(providers.HttpProvider):
         self.inbound: list[wire.InboundMessage] = []
         #: says why it cannot carry something
         self.object: Callable[[wire.Content, wire.Address], str] = lambda content, to: ""
+        #: says why an address is none of its
+        self.disown: Callable[[wire.Address], str] = lambda to: ""
+
+    def misfit(self, to: wire.Address) -> str:
+        return self.disown(to)
 
     def objection(self, content: wire.Content, to: wire.Address) -> str:
         return self.object(content, to)
@@ -335,6 +340,7 @@ class World:
             {"http", "aliyun"}.__contains__,
             self.wordings,
             {name: sender.provider.objection for name, sender in self.senders.items()},
+            {name: sender.provider.misfit for name, sender in self.senders.items()},
         )
         self.intake = Intake(
             configured,

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from gateway.sandbox.fcm import FcmSimulator
+from tests.e2e.conftest import HOOK_SECRET
 
 PHONE = "+14155550123"
 BRITON = "+447400123456"
@@ -175,6 +176,28 @@ async def test_withdrawn_push_token_is_renewed_without_losing_the_message(
 
     assert attempts(seen) == ["accepted/fcm"]
     assert fcm.tokens.issued == 2
+
+
+async def test_own_system_of_a_recipient_gets_a_signed_message(stand: Any, attempts: Any) -> None:
+    gateway = await stand.start(
+        {
+            "providers": {"devices": {"kind": "endpoint", "secret": HOOK_SECRET}},
+            "lanes": {"devices": {"channel": "webhook", "providers": ["devices"]}},
+            "tenants": {"shop": {"webhook": {"events": ["message.failed"]}}},
+        }
+    )
+    chain = [{"channel": "webhook"}]
+    url = f"{stand.receiver.url}/door"
+
+    id = await gateway.send(
+        to={"url": url}, chain=chain, content={"title": "Alarm", "text": "Door"}
+    )
+    seen = await gateway.until(id, "sent")
+
+    assert attempts(seen) == ["accepted/devices"]
+    ((reference, body),) = stand.receiver.bodies.items()
+    assert reference.startswith(id)
+    assert (body["type"], body["data"]["id"], body["data"]["text"]) == ("message", id, "Door")
 
 
 async def test_template_is_rendered_for_the_recipient(stand: Any) -> None:

@@ -204,7 +204,7 @@ def test_push_that_is_too_large_cannot_be_built(provider: apns.Provider, message
 
     assert len(built(provider, message(content=fitting)).body) == 4096
     assert len(built(provider, message(content=call)).body) == 4097
-    with pytest.raises(ValueError, match="more than Apple takes"):
+    with pytest.raises(ValueError, match="more than 4096 bytes"):
         built(provider, message(content=wire.Content(text="x" * (4097 - empty))))
 
 
@@ -386,3 +386,18 @@ def test_apple_reports_nothing(provider: apns.Provider) -> None:
     assert provider.answer_receipt(request).status == 404
     with pytest.raises(errors.UnreadableReceipt):
         provider.read_receipts(request)
+
+
+@pytest.mark.parametrize(
+    ("registered_ms", "is_banned"), [(0, True), (5_000, True), (15_000, False)]
+)
+def test_token_that_was_registered_after_it_died_is_not_banned(
+    provider: apns.Provider, message: Message, registered_ms: int, is_banned: bool
+) -> None:
+    to = wire.Address(token="00ff", registered_ms=registered_ms)
+    gone = answer(410, "Unregistered", timestamp=10_000)
+
+    [result] = provider.read_response([message(to=to)], gone)
+
+    assert isinstance(result, wire.Rejected)
+    assert result.suppress is is_banned

@@ -204,7 +204,7 @@ def test_content_may_be_4096_bytes_long_whatever_its_tokens(
     built = provider.build_requests([fits, push("t" * 300, text=fits.content.text)])
 
     assert len(built) == 1
-    with pytest.raises(ValueError, match="longer than 4096 bytes"):
+    with pytest.raises(ValueError, match="more than 4096 bytes"):
         provider.build_requests([push(text="x" * (room // 2 + 2))])
 
 

@@ -46,7 +46,7 @@ class Inbox:
 async def serving() -> AsyncIterator[Inbox]:
     inbox = Inbox()
     app = web.Application()
-    app.router.add_post("/v1/receipts/main", inbox.take)
+    app.router.add_post("/v1/receipts/main{path:.*}", inbox.take)
     async with test_utils.TestServer(app) as server:
         inbox.url = str(server.make_url("/v1/receipts/main"))
         yield inbox

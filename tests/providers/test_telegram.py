@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.model import errors, wire
@@ -164,3 +165,45 @@ def test_unreadable_answer_leaves_it_open(provider: telegram.Provider, body: byt
 def test_what_is_no_token_is_a_fault(make: Make, token: str) -> None:
     with pytest.raises(errors.SettingsError, match="bot_token: not the token of a bot"):
         make("telegram", bot_token=token)
+
+
+def test_group_with_a_new_id_gets_the_same_call_there(
+    make: Callable[..., Any], message: Callable[..., wire.Message]
+) -> None:
+    provider = make("telegram")
+    [(_, request)] = provider.build_requests([message(to=wire.Address(chat="-42"))])
+    body = {
+        "ok": False,
+        "error_code": 400,
+        "description": "Bad Request: group chat was upgraded to a supergroup chat",
+        "parameters": {"migrate_to_chat_id": -1001234567890},
+    }
+    moved = wire.HttpResponse(status=400, body=orjson.dumps(body))
+
+    again = provider.redirected(request, moved)
+
+    assert again is not None
+    assert orjson.loads(again.body) == {**orjson.loads(request.body), "chat_id": -1001234567890}
+    assert (again.url, again.headers) == (request.url, request.headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"ok":true,"result":{"message_id":1}}'),
+        (400, b'{"ok":false,"parameters":{"migrate_to_chat_id":"7"}}'),
+        (400, b'{"ok":false,"parameters":[]}'),
+        (500, b'{"ok":false,"parameters":{"migrate_to_chat_id":7}}'),
+        (400, b"<html>"),
+    ],
+)
+def test_other_answers_lead_nowhere_else(
+    make: Callable[..., Any],
+    message: Callable[..., wire.Message],
+    status: int,
+    body: bytes,
+) -> None:
+    provider = make("telegram")
+    [(_, request)] = provider.build_requests([message(to=wire.Address(chat="-42"))])
+
+    assert provider.redirected(request, wire.HttpResponse(status=status, body=body)) is None

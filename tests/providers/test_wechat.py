@@ -169,7 +169,7 @@ def test_refusal_is_told_without_the_words_that_may_name_somebody(
     [result] = provider.read_response([message()], recorded_answer("wechat/answer_refused"))
 
     assert result == wire.Rejected(
-        code="43004", detail="does not follow", scope=RECIPIENT, suppress=True
+        code="43004", detail="does not follow", scope=RECIPIENT, suppress=True, opted_out=True
     )
 
 
@@ -455,6 +455,39 @@ def test_other_events_bring_nothing(plain: wechat.Provider) -> None:
 
     assert plain.read_receipts(plain_request(document)) == []
     assert plain.read_inbound(plain_request(document)) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "wish"), [("subscribe", wire.Wish.OPT_IN), ("unsubscribe", wire.Wish.OPT_OUT)]
+)
+def test_who_follows_the_account_no_more_wants_nothing_from_it(
+    plain: wechat.Provider, event: str, wish: wire.Wish
+) -> None:
+    document = (
+        "<xml><ToUserName>gh_1</ToUserName><FromUserName>oia2</FromUserName>"
+        f"<CreateTime>1395658920</CreateTime><MsgType>event</MsgType><Event>{event}</Event></xml>"
+    )
+
+    [first] = plain.read_inbound(plain_request(document.encode()))
+    [again] = plain.read_inbound(plain_request(document.encode()))
+
+    assert (first.sender, first.to, first.text, first.wish) == ("oia2", "gh_1", "", wish)
+    assert first.provider_id == again.provider_id != ""
+
+
+def test_consent_to_one_template_is_no_wish_about_the_account(plain: wechat.Provider) -> None:
+    document = (
+        b"<xml><ToUserName>gh_1</ToUserName><FromUserName>oia2</FromUserName>"
+        b"<CreateTime>1395658920</CreateTime><MsgType>event</MsgType>"
+        b"<Event>subscribe_msg_change_event</Event></xml>"
+    )
+
+    assert plain.read_inbound(plain_request(document)) == []
+
+
+def test_event_without_a_sender_is_unreadable(plain: wechat.Provider) -> None:
+    with pytest.raises(errors.UnreadableReceipt):
+        plain.read_inbound(plain_request(b"<xml><Event>unsubscribe</Event></xml>"))
 
 
 def test_message_without_sender_is_unreadable(plain: wechat.Provider) -> None:

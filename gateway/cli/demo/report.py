@@ -7,8 +7,10 @@ from typing import Any
 
 from gateway.cli.client import Samples
 from gateway.cli.demo.scenario import SCENARIOS
-from gateway.cli.demo.tally import Tally
+from gateway.cli.demo.tally import Count, Tally
 from gateway.cli.stand import Stand
+from gateway.model.state import State
+from gateway.sandbox.http import LATE
 from gateway.sandbox.magic import Fate
 
 _ATTEMPTS = "gateway_attempts_total"
@@ -57,6 +59,8 @@ class Report:
     #: messages that a second provider of their lane took over
     failovers: int
     throttled: int
+    #: emails that a late receipt of the push before them cancelled
+    cancelled: int
     #: `verified`, `repeated` and `refused`
     webhooks: Mapping[str, int]
 
@@ -87,6 +91,7 @@ def make(tally: Tally, stand: Stand, samples: Samples, seconds: float) -> Report
         providers=providers,
         fallbacks=dict(tally.fallbacks),
         failovers=tally.failovers,
+        cancelled=_cancelled(counts[SCENARIOS[-1].name], stand),
         throttled=sum(one.throttled for one in providers),
         webhooks={
             "verified": taken[Fate.TAKEN],
@@ -94,6 +99,12 @@ def make(tally: Tally, stand: Stand, samples: Samples, seconds: float) -> Report
             "refused": taken[Fate.INVALID],
         },
     )
+
+
+def _cancelled(late: Count, stand: Stand) -> int:
+    """Messages that ended by their push, less those whose email went out all the same."""
+    emails = sum(LATE in one.to for one in stand.relay.log.arrivals)
+    return late.states[State.DELIVERED] - emails
 
 
 def _providers(stand: Stand, samples: Samples) -> list[ProviderRow]:

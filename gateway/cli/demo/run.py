@@ -29,8 +29,9 @@ _FAILURES, _OFTEN = 0.25, 0.5
 #: Posts under way at once, beyond which the stream falls behind rather than pile up.
 _MOST_POSTS = 64
 
-#: Whose timelines are shown in the end: a fallback between channels, and one between providers.
-EXAMPLES = (scenario.SCENARIOS[0].name, scenario.SCENARIOS[2].name)
+#: Whose timelines are shown in the end: a fallback between channels, one between providers, and a
+#: step that a late receipt cancelled.
+EXAMPLES = (scenario.SCENARIOS[0].name, scenario.SCENARIOS[2].name, scenario.SCENARIOS[-1].name)
 
 #: (numbers, what is going on)
 Show = Callable[[report.Report, str], None]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.model.state import State
+from gateway.sandbox.http import LATE
 
 _LADDER = [
     {"channel": "push", "until": "delivered", "within": "2s"},
@@ -12,8 +13,16 @@ _LADDER = [
     {"channel": "email"},
 ]
 
-#: Numbers of the simulators (`sandbox.magic.PHONES`): content refused; handset off, in China.
-_REFUSES, _OFF = "+15005550002", "+8615005550010"
+#: Numbers of the simulators (`sandbox.magic.PHONES`): content refused; handset off, in China; taken
+#: and never reported on.
+_REFUSES, _OFF, _SILENT = "+15005550002", "+8615005550010", "+15005550014"
+
+#: The push's receipt comes when the SMS is on its way, and before the email is due.
+_LATE = [
+    {"channel": "push", "until": "delivered", "within": "1s"},
+    {"channel": "sms", "until": "delivered", "within": "4s"},
+    {"channel": "email"},
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +119,20 @@ def _refused(number: int) -> Mapping[str, Any]:
     }
 
 
+def _late(number: int) -> Mapping[str, Any]:
+    return {
+        "to": {
+            "push": [{"app": "bank", "token": f"{LATE}{number:08d}"}],
+            "phone": _SILENT,
+            "email": f"{LATE}{number}@example.com",
+        },
+        "category": "otp",
+        "chain": _LATE,
+        "template": "login-code",
+        "data": {"code": f"{number % 1_000_000:06d}"},
+    }
+
+
 SCENARIOS: Sequence[Scenario] = (
     Scenario(
         name="push, no receipt",
@@ -159,6 +182,14 @@ SCENARIOS: Sequence[Scenario] = (
         body=_refused,
         end=State.FAILED,
         by="sms",
+    ),
+    Scenario(
+        name="receipt too late",
+        chain="push→sms→email",
+        share=2,
+        body=_late,
+        end=State.DELIVERED,
+        by="push",
     ),
 )
 

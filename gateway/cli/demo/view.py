@@ -21,7 +21,6 @@ def page(report: Report, note: str) -> RenderableType:
         Text(f"{report.seconds:5.1f} s  {note}", style="bold"),
         _scenarios(report),
         _providers(report),
-        Text(),
         Text(_totals(report)),
     )
 
@@ -72,6 +71,7 @@ def _totals(report: Report) -> str:
     parts = {
         "went on to another channel": sum(report.fallbacks.values()),
         "to a second provider": report.failovers,
+        "cancelled by late receipts": report.cancelled,
         "throttled": report.throttled,
         "webhooks verified": report.webhooks["verified"],
         "webhooks refused": report.webhooks["refused"],
