@@ -9,12 +9,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from gateway.clock import Clock, to_datetime
+from gateway.clock import Clock
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Entry, Finisher, News
 from gateway.dispatch.inbound import Inbound
+from gateway.dispatch.parking import DETAIL, pack, unpack
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -27,9 +28,6 @@ from gateway.providers import base as providers
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
-
-#: What is kept of a provider's words.
-_DETAIL = 300
 
 #: Receipts or replies that one request may carry.
 _MOST = 10_000
@@ -129,7 +127,7 @@ class Receipts:
         """Apply receipts whose attempt has become known; how many attempts they were about."""
         parked = await self._store.parked(limit=_PARKED)
         await self._apply_all(
-            [_found(one, _unpack(values)) for one in parked for values in one.receipts]
+            [_found(one, unpack(values)) for one in parked for values in one.receipts]
         )
         if parked:
             await self._store.clear_parked(parked)
@@ -146,7 +144,7 @@ class Receipts:
         ]
         found = await self._store.find_attempts(
             [
-                base.Named(provider=account, reference=one.provider_id, parked=_pack(one))
+                base.Named(provider=account, reference=one.provider_id, parked=pack(one))
                 for one in named
             ],
             now_ms=self._clock.now_ms(),
@@ -176,15 +174,17 @@ class Receipts:
                 self._metrics.receipts_refused.labels(account, "stranger").inc(strangers)
             if case is not None and plausible:
                 believed.append((case, plausible))
-        await self._finisher.apply_all([Entry(case, self._news(these)) for case, these in believed])
+        await self._finisher.apply_all(
+            [Entry(case, self._news(case, these)) for case, these in believed]
+        )
         for case, these in believed:
             for one in these:
                 self._count(case, one)
                 if one.receipt.suppress or one.receipt.event in _BANNING:
                     await self._ban(case, one)
 
-    def _news(self, group: Sequence[_Found]) -> News:
-        records = [self._record(one) for one in group]
+    def _news(self, case: Case, group: Sequence[_Found]) -> News:
+        records = [self._record(case, one) for one in group]
 
         def news(change: Change) -> None:
             for record in records:
@@ -193,15 +193,21 @@ class Receipts:
 
         return news
 
-    def _record(self, one: _Found) -> ReceiptRecord:
+    def _record(self, case: Case, one: _Found) -> ReceiptRecord:
         receipt = one.receipt
         at_ms = self._clock.now_ms()
         return ReceiptRecord(
             evidence=ReceiptEvidence(
-                one.redrive, one.step, one.part, one.number, one.account, receipt.event
+                one.redrive,
+                one.step,
+                one.part,
+                one.number,
+                one.account,
+                receipt.event,
+                receipt.provider_id if receipt.of_segment else "",
             ),
             code=receipt.code[:64],
-            detail=receipt.detail[:_DETAIL],
+            detail=" ".join(filter(None, (receipt.detail[:DETAIL], _share(case, one)))),
             at_ms=at_ms,
         )
 
@@ -239,6 +245,16 @@ def _is_plausible(case: Case, one: _Found) -> bool:
     )
 
 
+def _share(case: Case, one: _Found) -> str:
+    """How much of the message a receipt is about, when not about all of it."""
+    if not one.receipt.of_segment:
+        return ""
+    where = (one.redrive, one.step, one.part)
+    segments = [a.segments for a in case.attempts if (a.redrive, a.step, a.part) == where]
+    most = max(segments, default=1)
+    return f"(one of {most} segments)" if most > 1 else ""
+
+
 def _ours(account: str, receipt: wire.DeliveryReceipt) -> _Found | None:
     """The part that it names by our own reference, if it does."""
     place = read_reference(receipt.reference) if receipt.reference else None
@@ -265,27 +281,4 @@ def _found(place: Parked, receipt: wire.DeliveryReceipt) -> _Found:
         part=place.part,
         number=place.number,
         receipt=receipt,
-    )
-
-
-def _pack(receipt: wire.DeliveryReceipt) -> Mapping[str, str]:
-    """A receipt as it is parked."""
-    return {
-        "event": receipt.event,
-        "provider_id": receipt.provider_id,
-        "code": receipt.code[:64],
-        "detail": receipt.detail[:_DETAIL],
-        "suppress": "1" if receipt.suppress else "",
-        "at_ms": str(int(receipt.at.timestamp() * 1000)) if receipt.at else "",
-    }
-
-
-def _unpack(values: Mapping[str, str]) -> wire.DeliveryReceipt:
-    return wire.DeliveryReceipt(
-        event=wire.ReceiptEvent(values["event"]),
-        provider_id=values["provider_id"],
-        code=values["code"],
-        detail=values["detail"],
-        suppress=bool(values["suppress"]),
-        at=to_datetime(int(values["at_ms"])) if values["at_ms"] else None,
     )

@@ -225,9 +225,11 @@ class Slots:
         admitted = False
         started_ms = self._clock.now_ms()
 
-        async def admit() -> None:
+        async def admit(part: int = 0) -> None:
             nonlocal admitted, started_ms
-            waited = await self._admit(shipment.rows)
+            waited = await self._admit(shipment, part)
+            if part:  # whoever takes over the claim must take all of it to be under way
+                return
             if not self._may_send() or (waited and self._attempter.are_held(shipment.rows)):
                 raise ClaimLost
             if admitted:  # the same messages again, with a refreshed credential
@@ -244,16 +246,27 @@ class Slots:
             self._release(len(shipment.rows))
         return started_ms, results
 
-    async def _admit(self, rows: Sequence[Claimed]) -> float:
-        """Returns when they have their tokens: after so many seconds."""
-        if self.account.limiter is None:
+    async def _admit(self, shipment: Shipment, part: int) -> float:
+        """Returns when it has its tokens: after so many seconds."""
+        tokens = self._price(shipment, part)
+        if self.account.limiter is None or tokens == 0:
             return 0.0
         asked = self._clock.monotonic()
-        tokens = 1 if self.account.limits.token_per_call else sum(map(self._tokens_of, rows))
-        await self.account.limiter.admit(tokens, rows[0].priority)
+        await self.account.limiter.admit(tokens, shipment.rows[0].priority)
         waited = self._clock.monotonic() - asked
         self._token_wait.observe(waited)
         return waited
+
+    def _price(self, shipment: Shipment, part: int) -> int:
+        """Tokens for a part of a call: what leaves later is paid for later, and what was counted
+        beyond that with the first."""
+        limits, others = self.account.limits, shipment.call.parts - 1
+        if limits.token_per_call:
+            return 1
+        if part:
+            return int(limits.token_per_part)
+        tokens = sum(map(self._tokens_of, shipment.rows))
+        return max(1, tokens - others) if limits.token_per_part else tokens
 
     def _go(self, rows: Sequence[Claimed]) -> None:
         """They have their tokens."""

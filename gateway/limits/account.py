@@ -47,6 +47,8 @@ class AccountLimits:
     batch: int = 1
     #: whether a token pays for a whole call
     token_per_call: bool = False
+    #: whether each part of a text that goes in parts is paid for by itself, when it leaves
+    token_per_part: bool = False
     #: whether a lane orders its accounts by what they have done of late
     compared: bool = False
     #: by priority number: share of the bucket kept for it

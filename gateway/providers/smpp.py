@@ -4,8 +4,7 @@ SMPP Protocol Specification v3.4, https://smpp.org/SMPP_v3_4_Issue1_2.pdf: submi
 deliver_sm §4.6, times §7.1.1. What answers and receipts mean is in `smpp_replies`, how texts are
 carried in `smpp_text`.
 
-A receipt names a message by the centre's id alone, and each part of a long message has its own:
-see `dispatch.smpp_parts`.
+A receipt names a message by the centre's id alone, and each part of a long message has its own.
 """
 
 import re
@@ -271,6 +270,7 @@ class Provider(base.SmppProvider):
             provider_id=smpp_replies.name(report, self._settings.message_ids),
             code=" ".join(filter(None, (report.state, told)))[:64],
             at=self._date(report.done),
+            of_segment=True,
         )
 
     def _date(self, done: str) -> datetime | None:

@@ -368,7 +368,10 @@ def test_parameters_win_over_the_text(make: Make) -> None:
     receipt = read(make("smpp"), delivery("id:99 stat:DELIVRD", parameters=parameters))
 
     assert receipt == wire.DeliveryReceipt(
-        event=wire.ReceiptEvent.FAILED, provider_id="12", code="UNDELIV 3/27"
+        event=wire.ReceiptEvent.FAILED,
+        provider_id="12",
+        code="UNDELIV 3/27",
+        of_segment=True,
     )
 
 
