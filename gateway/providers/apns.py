@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import apns_codes, auth, base, ecdsa, jwt
+from gateway.providers import apns_codes, auth, base, ecdsa, jwt, trial
 from gateway.transport import tls
 
 Json: TypeAlias = Mapping[str, Any]
@@ -122,16 +122,18 @@ class Provider(base.HttpProvider):
         self._origin = (settings.base_url or HOSTS[settings.environment]).rstrip("/")
         self._bearer = lru_cache(maxsize=1)(partial(_bearer, settings, _key(settings)))
 
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if trial.is_short(content, octets=MAX_PAYLOAD // 2):
+            return ""
+        return trial.objection(_body, content, to, self.channel)
+
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
         return [((message,), self._request(message)) for message in messages]
 
     def _request(self, message: wire.Message) -> wire.HttpRequest:
-        push_type, payload = _content(message)
-        body = orjson.dumps(payload)
-        if len(body) > (MAX_VOIP_PAYLOAD if push_type == "voip" else MAX_PAYLOAD):
-            raise ValueError("content: more than Apple takes in a push")
+        push_type, body = _body(message)
         headers = self._headers(message, push_type)
         if self._settings.private_key:
             slot = (self._clock.now_ms() // 1000 - TOKEN_BACK) // TOKEN_USE
@@ -201,6 +203,15 @@ def _bearer(settings: Settings, key: ec.EllipticCurvePrivateKey | None, issued_a
     header = {"alg": "ES256", "kid": settings.key_id}
     claims = {"iss": settings.team_id, "iat": issued_at}
     return f"bearer {jwt.sign_es256(key, header=header, claims=claims)}"
+
+
+def _body(message: wire.Message) -> tuple[str, bytes]:
+    """(apns-push-type, payload). Raises ValueError when that is too long."""
+    push_type, payload = _content(message)
+    body = orjson.dumps(payload)
+    if len(body) > (MAX_VOIP_PAYLOAD if push_type == "voip" else MAX_PAYLOAD):
+        raise ValueError("content: more than Apple takes in a push")
+    return push_type, body
 
 
 def _content(message: wire.Message) -> tuple[str, Json]:

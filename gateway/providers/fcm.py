@@ -20,11 +20,12 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base
+from gateway.providers import auth, base, google_key, trial
 
 Json: TypeAlias = Mapping[str, Any]
 
-TOKEN_URI = "https://oauth2.googleapis.com/token"
+#: Bytes of keys and values (docs: set-message-type).
+MAX_PAYLOAD = 4096
 #: Seconds: the longest and default time to live of AndroidConfig.ttl, four weeks.
 MAX_TTL = 2_419_200
 #: Seconds to wait after a project's or topic's quota without Retry-After (docs: scale-fcm).
@@ -88,10 +89,17 @@ class Provider(base.HttpProvider):
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
         self.account = account
         self._clock = clock
-        key = _read_key(settings)
+        key = google_key.read(
+            settings.service_account, project_id=settings.project_id, token_uri=settings.token_uri
+        )
         project = quote(key["project_id"], safe="")
         self._url = f"{settings.base_url.rstrip('/')}/v1/projects/{project}/messages:send"
-        self.credential: base.Credential | None = _credential(key, settings.scope, clock)
+        self.credential: base.Credential | None = google_key.credential(key, settings.scope, clock)
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if trial.is_short(content, octets=MAX_PAYLOAD) or _weight(content) <= MAX_PAYLOAD:
+            return ""
+        return f"title, text and data are longer than {MAX_PAYLOAD} bytes"
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -121,48 +129,22 @@ class Provider(base.HttpProvider):
         return wire.HttpResponse(status=404)
 
 
-def _read_key(settings: Settings) -> dict[str, str]:
-    """The fields of the key file that are used, settings first. Raises SettingsError."""
-    key = auth.json_object(settings.service_account.encode())
-    wanted = {
-        "project_id": settings.project_id or key.get("project_id"),
-        "client_email": key.get("client_email"),
-        "private_key": key.get("private_key"),
-        "private_key_id": key.get("private_key_id", ""),
-        "token_uri": settings.token_uri or key.get("token_uri", TOKEN_URI),
-    }
-    needed = ("project_id", "client_email", "private_key", "token_uri")
-    faults = [
-        f"service_account: no {name} in the key file"
-        for name in needed
-        if not isinstance(wanted[name], str) or not wanted[name]
-    ]
-    if faults:
-        raise errors.SettingsError(faults)
-    return {name: str(value) for name, value in wanted.items()}
+def _weight(content: wire.Content) -> int:
+    """Bytes of what surely counts."""
+    said = _notification(content) | _data(content.extra)
+    return sum(len(auth.to_bytes(key)) + len(auth.to_bytes(text)) for key, text in said.items())
 
 
-def _credential(key: Mapping[str, str], scope: str, clock: Clock) -> auth.JwtBearer:
-    try:
-        return auth.JwtBearer(
-            issuer=key["client_email"],
-            scope=scope,
-            private_key=key["private_key"],
-            key_id=key["private_key_id"],
-            token_uri=key["token_uri"],
-            clock=clock,
-        )
-    except ValueError as error:
-        raise errors.SettingsError([f"service_account: private_key is {error}"]) from error
+def _notification(content: wire.Content) -> dict[str, str]:
+    title, image = content.title or content.subject, _text(content.extra, "image")
+    return _filled(title=title, body=content.text, image=image)
 
 
 def _payload(message: wire.Message, *, now_ms: int) -> Json:
     content, extra = message.content, message.content.extra
     expires = message.expires_at.timestamp()
     ttl = min(max(int(expires - now_ms / 1000), 0), MAX_TTL)
-    notification = _filled(
-        title=content.title or content.subject, body=content.text, image=_text(extra, "image")
-    )
+    notification = _notification(content)
     urgent = message.priority <= 1
     payload = {
         "token": message.to.token,

@@ -23,7 +23,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import errors, wire
-from gateway.providers import auth, base, huawei_codes, mail_api, push_api
+from gateway.providers import auth, base, huawei_codes, mail_api, push_api, trial
 
 TOKEN_URI = "https://oauth-login.cloud.huawei.com/oauth2/v3/token"
 #: Bytes of a body without its tokens (80300008).
@@ -91,6 +91,15 @@ class Provider(base.HttpProvider):
             token_uri=settings.token_uri,
             clock=clock,
         )
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if trial.is_short(content, octets=MAX_BODY // 2):
+            return ""
+        return trial.objection(self._alone, content, to, self.channel)
+
+    def _alone(self, message: wire.Message) -> wire.HttpRequest:
+        push = push_api.read(message, kind=self.name, now_ms=self._clock.now_ms())
+        return self._request([push])
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -1,4 +1,4 @@
-"""Numbers as SMPP has them: digits beside a type of number (SMPP 3.4 §5.2.5) and a plan (§5.2.6)."""
+"""Numbers as SMPP has them: digits, a type of number (SMPP 3.4 §5.2.5) and a plan (§5.2.6)."""
 
 import re
 from typing import Final

@@ -26,7 +26,7 @@ from yarl import URL
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, ecdsa, jwt, web_encryption
+from gateway.providers import auth, base, ecdsa, jwt, trial, web_encryption
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -97,6 +97,9 @@ class Provider(base.HttpProvider):
         self._vapid = lru_cache(maxsize=_ORIGINS)(
             partial(_vapid, key, settings.subject, self.public_key)
         )
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return trial.objection(_check, content, to, self.channel)
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -192,6 +195,15 @@ def _topic(message: wire.Message) -> str:
 
 def _base64url(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _check(message: wire.Message) -> None:
+    """Raises ValueError for what cannot be encrypted: to whom, and how much."""
+    read_subscription(message.to.token)
+    if trial.is_short(message.content, octets=web_encryption.MAX_PLAINTEXT // 2):
+        return
+    if len(orjson.dumps(_payload(message))) > web_encryption.MAX_PLAINTEXT:
+        raise ValueError("content: too long for a web push")
 
 
 def _payload(message: wire.Message) -> Json:
