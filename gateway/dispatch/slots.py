@@ -19,6 +19,7 @@ from gateway.dispatch.attempt import (
 from gateway.dispatch.bans import Ban
 from gateway.dispatch.calls import Calls
 from gateway.dispatch.change import OUTCOMES
+from gateway.dispatch.quota import DailyQuota
 from gateway.dispatch.settler import Settler
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
@@ -47,8 +48,10 @@ class Slots:
         tokens_of: Callable[[Claimed], int],
         may_send: Callable[[], bool] | None,
         give_back: Callable[[Sequence[Claimed]], Awaitable[None]],
+        quota: DailyQuota | None = None,
     ) -> None:
-        """may_send: as for `Worker`. give_back: returns rows that are not ours to send any more."""
+        """may_send: as for `Worker`. give_back: returns rows that are not ours to send any more.
+        quota: of calls, from which each takes its share."""
         self.account = account
         self.name = attempter.account
         #: set when there may be room again; whoever waits for it clears it
@@ -62,6 +65,7 @@ class Slots:
         self._is_alone = may_send is None
         self._may_send = may_send if may_send is not None else lambda: True
         self._give_back = give_back
+        self._quota = quota
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
         self._calls = Calls(
             account,
@@ -137,12 +141,13 @@ class Slots:
             return None
         if self.account.halted_for() > 0.0:
             return None
-        shipment = self._calls.next()
-        if shipment is None:
-            return None
-        self.account.start()
-        self._unadmitted += len(shipment.rows)
-        return shipment
+        while (shipment := self._calls.next()) is not None:
+            if self._quota is None or self._quota.take(shipment.call.parts):
+                self.account.start()
+                self._unadmitted += len(shipment.rows)
+                return shipment
+            self._hand_back(shipment.rows)
+        return None
 
     def _hand_back(self, rows: Sequence[Claimed]) -> None:
         """They have waited for so long that the gate must be asked again."""
