@@ -19,7 +19,7 @@ from gateway.dispatch.parking import DETAIL, pack, unpack
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import Case, Parked, ReceiptRecord
+from gateway.model.case import Case, Parked, ReceiptRecord, shares
 from gateway.model.errors import BadSignature, NotFound, UnreadableReceipt
 from gateway.model.message import MessageId, read_reference
 from gateway.model.state import ReceiptEvidence
@@ -195,20 +195,22 @@ class Receipts:
 
     def _record(self, case: Case, one: _Found) -> ReceiptRecord:
         receipt = one.receipt
-        at_ms = self._clock.now_ms()
+        evidence = ReceiptEvidence(
+            one.redrive,
+            one.step,
+            one.part,
+            one.number,
+            one.account,
+            receipt.event,
+            receipt.provider_id if receipt.of_segment else "",
+        )
+        total = shares(case, evidence)
+        told = [receipt.detail[:DETAIL], f"(one of {total} segments)" if total > 1 else ""]
         return ReceiptRecord(
-            evidence=ReceiptEvidence(
-                one.redrive,
-                one.step,
-                one.part,
-                one.number,
-                one.account,
-                receipt.event,
-                receipt.provider_id if receipt.of_segment else "",
-            ),
+            evidence=evidence,
             code=receipt.code[:64],
-            detail=" ".join(filter(None, (receipt.detail[:DETAIL], _share(case, one)))),
-            at_ms=at_ms,
+            detail=" ".join(filter(None, told)),
+            at_ms=self._clock.now_ms(),
         )
 
     def _count(self, case: Case, one: _Found) -> None:
@@ -243,16 +245,6 @@ def _is_plausible(case: Case, one: _Found) -> bool:
     return tried or any(
         row.claimed and (case.redrive, row.step, row.part) == where for row in case.live
     )
-
-
-def _share(case: Case, one: _Found) -> str:
-    """How much of the message a receipt is about, when not about all of it."""
-    if not one.receipt.of_segment:
-        return ""
-    where = (one.redrive, one.step, one.part)
-    segments = [a.segments for a in case.attempts if (a.redrive, a.step, a.part) == where]
-    most = max(segments, default=1)
-    return f"(one of {most} segments)" if most > 1 else ""
 
 
 def _ours(account: str, receipt: wire.DeliveryReceipt) -> _Found | None:

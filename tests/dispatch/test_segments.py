@@ -2,13 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from itertools import permutations
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.model import wire
-from gateway.model.state import State
+from gateway.model.case import shares
+from gateway.model.state import AttemptEvidence, Outcome, ReceiptEvidence, State
 from gateway.model.submission import StepRequest
+from gateway.model.values import replace
 from gateway.model.wire import DeliveryReceipt, ReceiptEvent
 
 TAKEN = wire.Accepted(provider_id="s1", segments=("s1", "s2", "s3"))
@@ -154,3 +157,14 @@ async def test_redriven_message_stops_when_all_of_the_first_time_arrive_after_al
     assert waits == [(1,)]
     assert await world.sql("SELECT count(*) FROM queue") == [(0,)]
     assert await world.state(id_) == "delivered"
+
+
+def test_what_a_segment_tells_is_a_share_of_the_whole() -> None:
+    """Whoever counts what has reached people counts no message thrice."""
+    attempts = [AttemptEvidence(0, 0, 0, number, "a", Outcome.ACCEPTED, 3) for number in (1, 2)]
+    case = SimpleNamespace(attempts=attempts)
+    segment = ReceiptEvidence(0, 0, 0, None, "a", ARRIVED, "s1")
+
+    assert shares(case, segment) == 3  # type: ignore[arg-type]
+    assert shares(case, replace(segment, segment="")) == 1  # type: ignore[arg-type]
+    assert shares(case, replace(segment, step=1)) == 1  # type: ignore[arg-type]
