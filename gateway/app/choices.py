@@ -96,6 +96,7 @@ def account_limits(settings: Settings, name: str, *, batch: int) -> AccountLimit
         concurrency=account.concurrency,
         batch=min(batch, _MOST_AT_ONCE),
         token_per_call=account.rate_unit is RateUnit.REQUEST,
+        token_per_part=account.rate_unit is RateUnit.PART,
         compared=any(
             lane.order is LaneOrder.BEST and name in lane.providers
             for lane in settings.lanes.values()

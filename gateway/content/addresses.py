@@ -18,6 +18,9 @@ _COMMON_PHONE = re.compile(r"\+86(?!179)1[3-9][0-9]{9}|\+1[2-9][0-9]{2}[2-9][0-9
 #: E.164 allows 15 digits; the rest is how people group them.
 _PHONE = re.compile(r"\+[0-9][0-9 ().-]{3,30}")
 
+#: Fewer are a short code, where the metadata does not know better.
+_LEAST_DIGITS: Final = 9
+
 _LABEL = r"(?=[a-z0-9-]{1,63}(?:\.|$))[a-z0-9]+(?:-[a-z0-9]+)*"
 _COMMON_EMAIL = re.compile(
     rf"(?=[^@]{{1,64}}@)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@{_LABEL}(?:\.{_LABEL})*"
@@ -55,6 +58,34 @@ def check_phone(value: str) -> str:
     if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise ValueError("not a phone number: wrong length for its country")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def is_country(code: str) -> bool:
+    """Whether it is an ISO 3166 code of two letters with numbers of its own."""
+    import phonenumbers
+
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def complete_phone(digits: str, country: str, *, is_national: bool) -> str:
+    """E.164 of a number as a network in `country` writes it: national, with a trunk prefix or
+    without, or, unless it is known to be national, with a country code. '' when it is none, such
+    as a short code.
+    """
+    import phonenumbers
+
+    possible = ""
+    for spelt in (digits,) if is_national else (digits, f"+{digits.removeprefix('00')}"):
+        try:
+            number = phonenumbers.parse(spelt, country)
+        except phonenumbers.NumberParseException:
+            continue
+        full = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if phonenumbers.is_valid_number(number):
+            return full
+        if len(digits) >= _LEAST_DIGITS and phonenumbers.is_possible_number(number):
+            possible = possible or full  # numbering plans change faster than metadata
+    return possible
 
 
 def check_email(value: str) -> str:

@@ -15,21 +15,19 @@ from gateway.dispatch.change import OUTCOMES, Change
 from gateway.dispatch.finisher import Entry, Finisher
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.replacing import replace_by
-from gateway.dispatch.senders import Call, Sender
+from gateway.dispatch.results import code_of, names_of, segments_of, sound
+from gateway.dispatch.senders import Admit, Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Contact, Guard
 from gateway.model.state import AttemptEvidence, Outcome, State
 from gateway.model.values import Value, replace
 from gateway.providers import base as providers
-from gateway.transport.base import Admit
 
 _log = logging.getLogger(__name__)
 
 #: What is kept of a provider's words.
 _DETAIL = 300
-
-_TEXTS, _REASONS = ("provider_id", "detail"), ("code", "detail")
 
 #: What an attempt comes to by a fault of ours.
 _FAULT = wire.Unknown(code="internal_error")
@@ -181,7 +179,7 @@ class Attempter:
         ClaimLost of `admit`."""
         started = self._clock.monotonic()
         try:
-            results = [_sound(one) for one in await shipment.call.make(admit)]
+            results = [sound(one) for one in await shipment.call.make(admit)]
             if len(results) != len(shipment.rows):
                 raise LookupError("the adapter has left results out")
         except ClaimLost:
@@ -243,13 +241,14 @@ class Attempter:
                 row.epoch,
                 self.account,
                 OUTCOMES[type(result)],
+                segments_of(result),
             ),
-            code=_code(result),
+            code=code_of(result),
             detail=result.detail[:_DETAIL],
             started_ms=one.started_ms,
             ended_ms=one.ended_ms,
         )
-        name = result.provider_id if self._reports and isinstance(result, wire.Accepted) else ""
+        names = names_of(result) if self._reports and isinstance(result, wire.Accepted) else ()
         contacts = self._contacts(row, result)
 
         preferred = self._preferred_for(row.lane)
@@ -265,12 +264,12 @@ class Attempter:
                     provider=self.account,
                     at_ms=one.started_ms,
                 )
-            change.add_attempt(record, name)
+            change.add_attempt(record, names)
             change.add_contacts(contacts)
             change.follow(row, self._move(row, result, tried, one.ended_ms, change))
 
         first = (
-            (record, name, contacts) if not preferred and first_try.is_plain(row, result) else None
+            (record, names, contacts) if not preferred and first_try.is_plain(row, result) else None
         )
         return Entry(row.case, news, _guard(row), first)
 
@@ -318,7 +317,7 @@ class Attempter:
         try:
             sender = self.account if _is_wish(one.result) else ""
             await self._bans.add(
-                one.row, reason=_code(one.result), source=self.account, sender=sender
+                one.row, reason=code_of(one.result), source=self.account, sender=sender
             )
         except Exception as error:  # the next refusal bans it; the result must not be lost
             _log.warning(
@@ -399,35 +398,3 @@ def _guard(row: Claimed) -> Guard:
 def _is_wish(result: wire.AttemptResult) -> bool:
     """Whether the recipient has refused this sender, and nothing is said of others."""
     return isinstance(result, wire.Rejected) and result.opted_out
-
-
-def _sound(result: wire.AttemptResult) -> wire.AttemptResult:
-    """The same with texts that can be stored: adapters make them of what providers say. Raises
-    TypeError when it is no result at all."""
-    if type(result) not in OUTCOMES:
-        raise TypeError("an adapter's result is none")
-    if type(result) is wire.Accepted and _is_text(result.provider_id) and not result.detail:
-        return result  # nearly all are of this kind
-    names = _TEXTS if isinstance(result, wire.Accepted) else _REASONS
-    repaired = {
-        name: str(text).encode("utf-8", "replace").decode()
-        for name in names
-        if not _is_text(text := getattr(result, name))
-    }
-    return replace(result, **repaired) if repaired else result
-
-
-def _is_text(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _code(result: wire.AttemptResult) -> str:
-    return "" if isinstance(result, wire.Accepted) else result.code[:64]

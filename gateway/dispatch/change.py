@@ -34,6 +34,7 @@ from gateway.model.message import Mode
 from gateway.model.state import (
     REPORTED,
     SUCCESSES,
+    AttemptEvidence,
     Outcome,
     ReceiptEvidence,
     State,
@@ -67,24 +68,15 @@ class Change:
 
     # What happened
 
-    def add_attempt(self, record: AttemptRecord, provider_id: str = "") -> None:
-        """An attempt has a result. provider_id: by which receipts will name it, if they can."""
+    def add_attempt(self, record: AttemptRecord, names: Sequence[str] = ()) -> None:
+        """An attempt has a result. names: by which receipts will name it, if they can."""
         one = record.evidence
         if one.number == 1 and one.part == 0 and self._is_overtime(one.step):
             self._note_overtime(record)
         self._attempts.append(record)
         self._findings.attempts.append(one)
-        if provider_id:
-            self._references.append(
-                Reference(
-                    provider=one.provider,
-                    reference=provider_id,
-                    redrive=one.redrive,
-                    step=one.step,
-                    part=one.part,
-                    number=one.number,
-                )
-            )
+        if names:
+            self._references += references(one, names)
 
     def add_contacts(self, contacts: Sequence[Contact]) -> None:
         """They may have got it, and can answer."""
@@ -403,6 +395,21 @@ class Change:
             webhooks=webhooks(self._report(state)) if is_news and not self.case.internal else (),
             free_dedupe=is_news and state not in SUCCESSES and state is not State.UNKNOWN,
         )
+
+
+def references(attempt: AttemptEvidence, names: Sequence[str]) -> list[Reference]:
+    """What receipts will call the attempt."""
+    return [
+        Reference(
+            provider=attempt.provider,
+            reference=name,
+            redrive=attempt.redrive,
+            step=attempt.step,
+            part=attempt.part,
+            number=attempt.number,
+        )
+        for name in names
+    ]
 
 
 OUTCOMES: dict[type, Outcome] = {

@@ -3,6 +3,7 @@ the least share of low priorities and within the daily quota.
 """
 
 import logging
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -71,24 +72,33 @@ class Claimer:
         self._share: Counter[int] = Counter()
 
     async def claim(
-        self, limit: int, startable: int, *, highest: int = Priority.BULK
+        self, limit: int, startable: int, *, highest: int = Priority.BULK, held: int = 0
     ) -> list[Claimed]:
-        """Rows to send, at most `limit` and a few shares. Raises StoreUnavailable, and then holds
-        none."""
+        """Rows to send, at most `limit` and a few shares. held: rows that wait for a call already.
+        Raises StoreUnavailable, and then holds none."""
         if self._quota is not None:
-            limit = await self._quota.reserve(limit)
+            limit = await self._covered(self._quota, limit, held)
             if limit == 0:
                 self._account.rest(_QUOTA_PAUSE)
                 return []
         claimed: list[Claimed] = []
         try:
-            await self._claim_into(claimed, limit, startable, highest)
+            await self._claim_into(claimed, limit, startable, highest, held)
         except StoreUnavailable:
             if not claimed:
                 raise
-        if self._quota is not None and claimed:
+        if self._quota is not None and claimed and not self._account.limits.token_per_call:
             claimed = await self._within_quota(claimed, self._quota)
         return claimed
+
+    async def _covered(self, quota: DailyQuota, rows: int, held: int) -> int:
+        """How many more rows today's quota has something for. A call takes its share of it when it
+        is made (`Slots`); what others cost is known when they have been claimed."""
+        if not self._account.limits.token_per_call:
+            return await quota.reserve(rows)
+        each = self._account.rows_per_token()
+        calls = await quota.reserve(math.ceil((held + rows) / each))
+        return max(0, min(rows, calls * each - held))
 
     async def _within_quota(self, claimed: list[Claimed], quota: DailyQuota) -> list[Claimed]:
         """Those that the quota covers; the others go back. A row may cost several tokens, which
@@ -144,7 +154,7 @@ class Claimer:
         return min([longest, *(one.spill_after for one in self._lanes if one.shared)]) or longest
 
     async def _claim_into(
-        self, claimed: list[Claimed], limit: int, startable: int, highest: int
+        self, claimed: list[Claimed], limit: int, startable: int, highest: int, held: int
     ) -> None:
         # over several lanes, nothing of one priority before all of the next
         first = Priority.CRITICAL if len(self._lanes) > 1 else highest
@@ -157,9 +167,9 @@ class Claimer:
                     )
         self._lanes.append(self._lanes.pop(0))
         if len(claimed) >= limit and highest == Priority.BULK:
-            await self._claim_shares(claimed)
+            await self._claim_shares(claimed, held)
 
-    async def _claim_shares(self, claimed: list[Claimed]) -> None:
+    async def _claim_shares(self, claimed: list[Claimed], held: int) -> None:
         """What lower priorities have saved up while higher ones took everything.
 
         These take their turn with the others: behind them, they would only fill the room.
@@ -170,7 +180,8 @@ class Claimer:
             self._share[priority] += taken
             owed = int(self._share[priority] * _LEAST_SHARE)
             if self._quota is not None:
-                owed = await self._quota.reserve(len(claimed) + owed) - len(claimed)
+                covered = await self._covered(self._quota, len(claimed) + owed, held)
+                owed = covered - len(claimed)
             if owed <= 0:
                 continue
             self._share[priority] = 0

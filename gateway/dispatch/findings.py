@@ -70,7 +70,20 @@ class Findings:
     def is_goal(self, receipt: ReceiptEvidence) -> bool:
         """Whether a receipt says that its step has got as far as it can be wanted to."""
         until = self._chain[receipt.step].until
+        if receipt.segment:  # one may be of many
+            return receipt.event in _GOOD_NEWS[State.DELIVERED] and self._has_arrived(receipt)
         return receipt.event in _GOOD_NEWS[until if until is not State.SENT else State.DELIVERED]
+
+    def _has_arrived(self, receipt: ReceiptEvidence) -> bool:
+        """Whether what a segment is part of has got as far as it can be wanted to."""
+        until = self._chain[receipt.step].until
+        ours = [
+            one
+            for one in self.attempts
+            if (one.redrive, one.step, one.part) == (receipt.redrive, receipt.step, receipt.part)
+        ]
+        wanted = until if until is not State.SENT else State.DELIVERED
+        return succeeded(ours, self.receipts, until=wanted)
 
     def is_done(self, step: int, part: int | None = None) -> bool:
         """Whether a step, or one part of it, is done by its own measure."""

@@ -48,8 +48,8 @@ class Entry(NamedTuple):
     case: Case
     news: News
     guard: Guard | None = None
-    #: the record, the provider's name and the contacts of an attempt that is `first_try.is_plain`
-    first: tuple[AttemptRecord, str, Sequence[Contact]] | None = None
+    #: the record, the provider's names and the contacts of an attempt that is `first_try.is_plain`
+    first: tuple[AttemptRecord, Sequence[str], Sequence[Contact]] | None = None
 
 
 class Finisher:
@@ -135,11 +135,11 @@ class Finisher:
     def _decide(self, entry: Entry, now_ms: int) -> tuple[Change | None, Transition]:
         """What is to be written, and the change that it comes from unless that was plain."""
         if entry.first is not None and entry.guard is not None:
-            record, name, contacts = entry.first
+            record, names, contacts = entry.first
             return None, first_try.transition(
                 entry.case,
                 record,
-                name=name,
+                names=names,
                 contacts=contacts,
                 guard=entry.guard,
                 now_ms=now_ms,

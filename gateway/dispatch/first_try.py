@@ -6,6 +6,7 @@ once, at a quarter of the cost. A test holds the two against each other.
 
 from collections.abc import Callable, Sequence
 
+from gateway.dispatch.change import references
 from gateway.dispatch.webhooks import Report
 from gateway.model import wire
 from gateway.model.case import (
@@ -15,7 +16,6 @@ from gateway.model.case import (
     Contact,
     Guard,
     NewMessage,
-    Reference,
     Transition,
 )
 from gateway.model.state import State
@@ -38,13 +38,13 @@ def transition(
     case: Case,
     record: AttemptRecord,
     *,
-    name: str,
+    names: Sequence[str],
     contacts: Sequence[Contact] = (),
     guard: Guard,
     now_ms: int,
     webhooks: Callable[[Report], Sequence[NewMessage]],
 ) -> Transition:
-    """The end of the message's only row. name: by which receipts will name the attempt, if they
+    """The end of the message's only row. names: by which receipts will name the attempt, if they
     can."""
     one = record.evidence
     return Transition(
@@ -58,25 +58,9 @@ def transition(
         guard=guard,
         attempts=(record,),
         drop=((one.step, one.part),),
-        references=_references(record, name),
+        references=references(one, names),
         contacts=contacts,
         webhooks=() if case.internal else webhooks(_report(case, record, now_ms)),
-    )
-
-
-def _references(record: AttemptRecord, name: str) -> Sequence[Reference]:
-    if not name:
-        return ()
-    one = record.evidence
-    return (
-        Reference(
-            provider=one.provider,
-            reference=name,
-            redrive=one.redrive,
-            step=one.step,
-            part=one.part,
-            number=one.number,
-        ),
     )
 
 

@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.content.addresses import hash_address
 from gateway.dispatch.channel_choice import Reach
 from gateway.model import wire
-from gateway.model.case import Case, Transition
+from gateway.model.case import Case, Transition, shares
 from gateway.model.state import Outcome
 from gateway.store import base
 from gateway.store.habits import Habit, month_of
@@ -78,7 +78,7 @@ class Habits:
         for receipt in transition.receipts:
             one = receipt.evidence
             if (worth := _WORTH.get(one.event, 0.0)) and one.step < len(chain):
-                self._add(case, one.step, tries=0.0, reached=worth)
+                self._add(case, one.step, tries=0.0, reached=worth / shares(case, one))
 
     def _add(self, case: Case, step: int, *, tries: float, reached: float) -> None:
         plan = case.message.chain[step]

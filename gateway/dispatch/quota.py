@@ -1,4 +1,4 @@
-"""A provider account's tokens a day, over all nodes."""
+"""A provider account's tokens a day, over all nodes: by message, part or call, as its rate."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -27,9 +27,10 @@ class DailyQuota:
         if day != self._day:
             self._day, self._left = day, 0
         if self._left < wanted:
-            self._left += await self._store.take_quota(
+            granted = await self._store.take_quota(
                 self._account, day, amount=wanted - self._left, limit=self._limit
             )
+            self._left += granted  # not in one: some may have been taken meanwhile
         return min(wanted, self._left)
 
     @property
@@ -40,6 +41,13 @@ class DailyQuota:
     def spend(self, count: int) -> None:
         """So many of the reserved are used."""
         self._left -= count
+
+    def take(self, count: int) -> bool:
+        """Use so many of what is set aside for today, if they are there."""
+        if self._left < count or self._day != self._today().date().isoformat():
+            return False
+        self._left -= count
+        return True
 
     async def close(self) -> None:
         """Give back what was set aside for nothing. Raises StoreUnavailable."""

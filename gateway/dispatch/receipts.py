@@ -9,16 +9,17 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from gateway.clock import Clock, to_datetime
+from gateway.clock import Clock
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
 from gateway.dispatch.errands import Errands
 from gateway.dispatch.finisher import Entry, Finisher, News
 from gateway.dispatch.inbound import Inbound
+from gateway.dispatch.parking import DETAIL, pack, unpack
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import Case, Parked, ReceiptRecord
+from gateway.model.case import Case, Parked, ReceiptRecord, shares
 from gateway.model.errors import BadSignature, NotFound, UnreadableReceipt
 from gateway.model.message import MessageId, read_reference
 from gateway.model.state import ReceiptEvidence
@@ -27,9 +28,6 @@ from gateway.providers import base as providers
 from gateway.store import base
 
 _log = logging.getLogger(__name__)
-
-#: What is kept of a provider's words.
-_DETAIL = 300
 
 #: Receipts or replies that one request may carry.
 _MOST = 10_000
@@ -131,7 +129,7 @@ class Receipts:
         """Apply receipts whose attempt has become known; how many attempts they were about."""
         parked = await self._store.parked(limit=_PARKED)
         await self._apply_all(
-            [_found(one, _unpack(values)) for one in parked for values in one.receipts]
+            [_found(one, unpack(values)) for one in parked for values in one.receipts]
         )
         if parked:
             await self._store.clear_parked(parked)
@@ -148,7 +146,7 @@ class Receipts:
         ]
         found = await self._store.find_attempts(
             [
-                base.Named(provider=account, reference=one.provider_id, parked=_pack(one))
+                base.Named(provider=account, reference=one.provider_id, parked=pack(one))
                 for one in named
             ],
             now_ms=self._clock.now_ms(),
@@ -178,15 +176,17 @@ class Receipts:
                 self._metrics.receipts_refused.labels(account, "stranger").inc(strangers)
             if case is not None and plausible:
                 believed.append((case, plausible))
-        await self._finisher.apply_all([Entry(case, self._news(these)) for case, these in believed])
+        await self._finisher.apply_all(
+            [Entry(case, self._news(case, these)) for case, these in believed]
+        )
         for case, these in believed:
             for one in these:
                 self._count(case, one)
                 if one.receipt.suppress or one.receipt.event in _BANNING:
                     await self._ban(case, one)
 
-    def _news(self, group: Sequence[_Found]) -> News:
-        records = [self._record(one) for one in group]
+    def _news(self, case: Case, group: Sequence[_Found]) -> News:
+        records = [self._record(case, one) for one in group]
 
         def news(change: Change) -> None:
             for record in records:
@@ -195,16 +195,24 @@ class Receipts:
 
         return news
 
-    def _record(self, one: _Found) -> ReceiptRecord:
+    def _record(self, case: Case, one: _Found) -> ReceiptRecord:
         receipt = one.receipt
-        at_ms = self._clock.now_ms()
+        evidence = ReceiptEvidence(
+            one.redrive,
+            one.step,
+            one.part,
+            one.number,
+            one.account,
+            receipt.event,
+            receipt.provider_id if receipt.of_segment else "",
+        )
+        total = shares(case, evidence)
+        told = [receipt.detail[:DETAIL], f"(one of {total} segments)" if total > 1 else ""]
         return ReceiptRecord(
-            evidence=ReceiptEvidence(
-                one.redrive, one.step, one.part, one.number, one.account, receipt.event
-            ),
+            evidence=evidence,
             code=receipt.code[:64],
-            detail=receipt.detail[:_DETAIL],
-            at_ms=at_ms,
+            detail=" ".join(filter(None, told)),
+            at_ms=self._clock.now_ms(),
         )
 
     def _count(self, case: Case, one: _Found) -> None:
@@ -267,27 +275,4 @@ def _found(place: Parked, receipt: wire.DeliveryReceipt) -> _Found:
         part=place.part,
         number=place.number,
         receipt=receipt,
-    )
-
-
-def _pack(receipt: wire.DeliveryReceipt) -> Mapping[str, str]:
-    """A receipt as it is parked."""
-    return {
-        "event": receipt.event,
-        "provider_id": receipt.provider_id,
-        "code": receipt.code[:64],
-        "detail": receipt.detail[:_DETAIL],
-        "suppress": "1" if receipt.suppress else "",
-        "at_ms": str(int(receipt.at.timestamp() * 1000)) if receipt.at else "",
-    }
-
-
-def _unpack(values: Mapping[str, str]) -> wire.DeliveryReceipt:
-    return wire.DeliveryReceipt(
-        event=wire.ReceiptEvent(values["event"]),
-        provider_id=values["provider_id"],
-        code=values["code"],
-        detail=values["detail"],
-        suppress=bool(values["suppress"]),
-        at=to_datetime(int(values["at_ms"])) if values["at_ms"] else None,
     )

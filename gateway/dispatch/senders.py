@@ -17,12 +17,20 @@ from gateway.providers import base as providers
 from gateway.transport import base as transports
 
 
+class Admit(Protocol):
+    """Returns when a part of a call has its tokens and may leave. The first is number 0."""
+
+    async def __call__(self, part: int = 0) -> None: ...
+
+
 class Call(NamedTuple):
     """Messages that share a call to their provider, and how to make it."""
 
     messages: Sequence[wire.Message]
     #: one result for each message, in their order; awaits what it is given before each request
-    make: Callable[[transports.Admit | None], Awaitable[Sequence[wire.AttemptResult]]]
+    make: Callable[[Admit | None], Awaitable[Sequence[wire.AttemptResult]]]
+    #: that leave one by one, each when it is admitted
+    parts: int = 1
 
 
 class Sender(Protocol):

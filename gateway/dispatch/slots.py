@@ -19,6 +19,7 @@ from gateway.dispatch.attempt import (
 from gateway.dispatch.bans import Ban
 from gateway.dispatch.calls import Calls
 from gateway.dispatch.change import OUTCOMES
+from gateway.dispatch.quota import DailyQuota
 from gateway.dispatch.settler import Settler
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
@@ -47,8 +48,10 @@ class Slots:
         tokens_of: Callable[[Claimed], int],
         may_send: Callable[[], bool] | None,
         give_back: Callable[[Sequence[Claimed]], Awaitable[None]],
+        quota: DailyQuota | None = None,
     ) -> None:
-        """may_send: as for `Worker`. give_back: returns rows that are not ours to send any more."""
+        """may_send: as for `Worker`. give_back: returns rows that are not ours to send any more.
+        quota: of calls, from which each takes its share."""
         self.account = account
         self.name = attempter.account
         #: set when there may be room again; whoever waits for it clears it
@@ -62,6 +65,7 @@ class Slots:
         self._is_alone = may_send is None
         self._may_send = may_send if may_send is not None else lambda: True
         self._give_back = give_back
+        self._quota = quota
         self._token_wait = metrics.token_wait_seconds.labels(self.name)
         self._calls = Calls(
             account,
@@ -137,12 +141,13 @@ class Slots:
             return None
         if self.account.halted_for() > 0.0:
             return None
-        shipment = self._calls.next()
-        if shipment is None:
-            return None
-        self.account.start()
-        self._unadmitted += len(shipment.rows)
-        return shipment
+        while (shipment := self._calls.next()) is not None:
+            if self._quota is None or self._quota.take(shipment.call.parts):
+                self.account.start()
+                self._unadmitted += len(shipment.rows)
+                return shipment
+            self._hand_back(shipment.rows)
+        return None
 
     def _hand_back(self, rows: Sequence[Claimed]) -> None:
         """They have waited for so long that the gate must be asked again."""
@@ -225,9 +230,11 @@ class Slots:
         admitted = False
         started_ms = self._clock.now_ms()
 
-        async def admit() -> None:
+        async def admit(part: int = 0) -> None:
             nonlocal admitted, started_ms
-            waited = await self._admit(shipment.rows)
+            waited = await self._admit(shipment, part)
+            if part:  # whoever takes over the claim must take all of it to be under way
+                return
             if not self._may_send() or (waited and self._attempter.are_held(shipment.rows)):
                 raise ClaimLost
             if admitted:  # the same messages again, with a refreshed credential
@@ -244,16 +251,27 @@ class Slots:
             self._release(len(shipment.rows))
         return started_ms, results
 
-    async def _admit(self, rows: Sequence[Claimed]) -> float:
-        """Returns when they have their tokens: after so many seconds."""
-        if self.account.limiter is None:
+    async def _admit(self, shipment: Shipment, part: int) -> float:
+        """Returns when it has its tokens: after so many seconds."""
+        tokens = self._price(shipment, part)
+        if self.account.limiter is None or tokens == 0:
             return 0.0
         asked = self._clock.monotonic()
-        tokens = 1 if self.account.limits.token_per_call else sum(map(self._tokens_of, rows))
-        await self.account.limiter.admit(tokens, rows[0].priority)
+        await self.account.limiter.admit(tokens, shipment.rows[0].priority)
         waited = self._clock.monotonic() - asked
         self._token_wait.observe(waited)
         return waited
+
+    def _price(self, shipment: Shipment, part: int) -> int:
+        """Tokens for a part of a call: what leaves later is paid for later, and what was counted
+        beyond that with the first."""
+        limits, others = self.account.limits, shipment.call.parts - 1
+        if limits.token_per_call:
+            return 1
+        if part:
+            return int(limits.token_per_part)
+        tokens = sum(map(self._tokens_of, shipment.rows))
+        return max(1, tokens - others) if limits.token_per_part else tokens
 
     def _go(self, rows: Sequence[Claimed]) -> None:
         """They have their tokens."""

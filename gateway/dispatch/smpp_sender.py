@@ -1,12 +1,14 @@
-"""Sends by an SMPP message centre, part by part, and stores what it reports on its connections."""
+"""Sends by an SMPP message centre, part by part, and stores what it reports on its connections.
+
+A text that goes in parts is one attempt; each part has an id, by which the centre reports on it.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeAlias
 
-from gateway.dispatch.senders import Call
-from gateway.dispatch.smpp_parts import Parts
+from gateway.dispatch.senders import Admit, Call
 from gateway.metrics import Metrics
 from gateway.model import smpp, wire
 from gateway.model.errors import AnswerLost, NotSent, StoreError, UnreadableReceipt
@@ -53,7 +55,6 @@ class SmppSender:
         self._transport = transport
         self._metrics = metrics
         self._timeout = timeout
-        self._parts = Parts()
 
     @property
     def provider(self) -> providers.SmppProvider:
@@ -69,31 +70,29 @@ class SmppSender:
         self._transport.begin(take)
 
     def plan(self, messages: Sequence[wire.Message]) -> Sequence[Call]:
-        return [
-            Call([message], partial(self._send, self._provider.build_submits(message)))
-            for message in messages
-        ]
+        return [self._call(message) for message in messages]
+
+    def _call(self, message: wire.Message) -> Call:
+        submits = self._provider.build_submits(message)
+        return Call([message], partial(self._send, submits), parts=len(submits))
 
     async def _send(
-        self, submits: Sequence[smpp.Submit], admit: transports.Admit | None
+        self, submits: Sequence[smpp.Submit], admit: Admit | None
     ) -> Sequence[wire.AttemptResult]:
         """A part goes when the one before it was taken: what is refused leaves no pieces behind.
 
         What is put off after parts were taken is unknown: to repeat it would repeat those.
         """
         ids: list[str] = []
-        result: wire.AttemptResult = wire.Accepted()
-        for submit in submits:
-            # tokens are for the whole message
-            result = await self._submit(submit, None if ids else admit)
+        for number, submit in enumerate(submits):
+            admit_part = partial(admit, number) if admit is not None else None
+            result = await self._submit(submit, admit_part)
             if not isinstance(result, wire.Accepted):
-                self._parts.forget(ids)
                 if ids and isinstance(result, wire.Deferred):
                     return [wire.Unknown(code=result.code, detail="after parts were taken")]
                 return [result]
             ids.append(result.provider_id)
-            self._parts.add(ids, len(submits))
-        return [wire.Accepted(provider_id=ids[0])]
+        return [wire.Accepted(provider_id=ids[0], segments=_segments(ids))]
 
     async def _submit(
         self, submit: smpp.Submit, admit: transports.Admit | None
@@ -135,10 +134,14 @@ class SmppSender:
     def _read(self, delivery: smpp.Delivery) -> wire.DeliveryReceipt | wire.InboundMessage | None:
         """None for what is acknowledged and not kept: it would not be better the next time."""
         try:
-            brought = self._provider.read_delivery(delivery)
+            return self._provider.read_delivery(delivery)
         except UnreadableReceipt:
             self._metrics.receipts_refused.labels(self._provider.account, "unreadable").inc()
             return None
-        if isinstance(brought, wire.DeliveryReceipt):
-            return self._parts.settle(brought)
-        return brought
+
+
+def _segments(ids: Sequence[str]) -> Sequence[str]:
+    """The ids of several parts. A centre that gives no ids reports on none; one that gives the
+    same to all reports on them together."""
+    different = tuple(dict.fromkeys(filter(None, ids)))
+    return different if len(different) > 1 else ()

@@ -79,6 +79,7 @@ class Worker:
             tokens_of=tokens_of,
             may_send=may_send,
             give_back=self._claimer.give_back,
+            quota=quota if account.limits.token_per_call else None,
         )
         self._bans = bans
         self._replacing = replacing
@@ -126,7 +127,9 @@ class Worker:
             if limit <= 0:
                 await self._rest()
                 return
-            rows = await self._claimer.claim(limit, startable, highest=highest)
+            rows = await self._claimer.claim(
+                limit, startable, highest=highest, held=self._slots.held[0]
+            )
             await self._note_use(limit, len(rows))
         except StoreUnavailable as error:
             _log.warning("claim_waits_for_store provider=%s reason=%s", self.name, error)

@@ -47,6 +47,8 @@ class AccountLimits:
     batch: int = 1
     #: whether a token pays for a whole call
     token_per_call: bool = False
+    #: whether each part of a text that goes in parts is paid for by itself, when it leaves
+    token_per_part: bool = False
     #: whether a lane orders its accounts by what they have done of late
     compared: bool = False
     #: by priority number: share of the bucket kept for it
@@ -136,7 +138,7 @@ class Account:
                 ahead = max(ahead, batch)
             return max(0, free + ahead), max(0, free)
         floor = self.limiter.floor(_LEAST_URGENT)
-        tokens = math.floor(self.limiter.bucket.level(now) - floor) * self._rows_per_token()
+        tokens = math.floor(self.limiter.bucket.level(now) - floor) * self.rows_per_token()
         held = waiting + started
         return max(0, self._soon(_LEAST_URGENT) - held), max(0, min(free, tokens - held))
 
@@ -157,7 +159,7 @@ class Account:
         """Rows that a priority has tokens for, within the time that is claimed ahead."""
         assert self.limiter is not None
         soon = self.limiter.bucket.soon(self._clock.monotonic(), PREFETCH)
-        return math.floor(soon - self.limiter.floor(priority)) * self._rows_per_token()
+        return math.floor(soon - self.limiter.floor(priority)) * self.rows_per_token()
 
     def next_room(self, wanted: int = 1, waiting: int = 0, started: int = 0) -> float:
         """Seconds until `room` gives `wanted` by itself; 0: it depends on what is in flight."""
@@ -176,7 +178,7 @@ class Account:
 
     def _until_tokens(self, rows: int) -> float:
         assert self.limiter is not None
-        wanted = math.ceil(rows / self._rows_per_token()) + self.limiter.floor(_LEAST_URGENT)
+        wanted = math.ceil(rows / self.rows_per_token()) + self.limiter.floor(_LEAST_URGENT)
         return self.limiter.bucket.wait(wanted, self._clock.monotonic())
 
     def call_tokens(self) -> float:
@@ -185,7 +187,8 @@ class Account:
             return math.inf
         return max(1.0, self.limiter.bucket.most - self.limiter.floor(_LEAST_URGENT))
 
-    def _rows_per_token(self) -> int:
+    def rows_per_token(self) -> int:
+        """Rows that a token pays for, as it has turned out lately."""
         return math.ceil(self._per_call) if self.limits.token_per_call else 1
 
     def note_plan(self, rows: int, calls: int) -> None:

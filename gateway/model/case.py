@@ -67,6 +67,15 @@ class Case(Value):
     receipts: Sequence[ReceiptEvidence]
 
 
+def shares(case: Case, receipt: ReceiptEvidence) -> int:
+    """How many receipts like this one tell of the whole of an attempt, as far as is known."""
+    if not receipt.segment:
+        return 1
+    where = (receipt.redrive, receipt.step, receipt.part)
+    ours = [one.segments for one in case.attempts if (one.redrive, one.step, one.part) == where]
+    return max(ours, default=1)
+
+
 class Claimed(Value):
     """A queue row that this node holds, with its case."""
 

@@ -60,6 +60,8 @@ class AttemptEvidence(Value, kw_only=False, array_like=True):
     number: int
     provider: str
     outcome: Outcome
+    #: segments that are reported on one by one, as far as is known
+    segments: int = 1
 
 
 class ReceiptEvidence(Value, kw_only=False, array_like=True):
@@ -71,6 +73,8 @@ class ReceiptEvidence(Value, kw_only=False, array_like=True):
     number: int | None
     provider: str
     event: wire.ReceiptEvent
+    #: the provider's id of the only segment that it is about; '' all of it
+    segment: str = ""
 
 
 #: What is known of an attempt, best first: a provider that reports an attempt as sent has it, so
@@ -101,10 +105,24 @@ _OUTCOME_RANK = {
 def attempt_rank(attempt: AttemptEvidence, receipts: Iterable[ReceiptEvidence]) -> int:
     """The best that is known of one attempt, as one of the ranks above."""
     rank = _OUTCOME_RANK[attempt.outcome]
+    segments: dict[str, int] = {}
     for receipt in receipts:
-        if _about(receipt, attempt):
-            rank = max(rank, _RECEIPT_RANK[receipt.event])
-    return rank
+        if not _about(receipt, attempt):
+            continue
+        reported = _RECEIPT_RANK[receipt.event]
+        if receipt.segment:
+            segments[receipt.segment] = max(reported, segments.get(receipt.segment, _NOTHING))
+        else:
+            rank = max(rank, reported)
+    return max(rank, _rank_together(segments.values(), attempt.segments)) if segments else rank
+
+
+def _rank_together(segments: Iterable[int], total: int) -> int:
+    """What the best of each segment says of all: they have arrived, or one of them never will."""
+    ranks = sorted(segments, reverse=True)
+    if len(ranks) >= total and ranks[total - 1] >= _DELIVERED:
+        return ranks[total - 1]
+    return _FAILED if _FAILED in ranks else min(ranks[0], _SENT)
 
 
 def _about(receipt: ReceiptEvidence, attempt: AttemptEvidence) -> bool:
@@ -134,7 +152,7 @@ def state_of(
     attempts, receipts = tuple(attempts), tuple(receipts)
     ranks = {attempt_rank(attempt, receipts) for attempt in attempts}
     ranks |= {
-        _RECEIPT_RANK[receipt.event]
+        _rank_alone(receipt)
         for receipt in receipts
         if not any(_about(receipt, attempt) for attempt in attempts)
     }
@@ -146,6 +164,12 @@ def state_of(
     if _UNKNOWN in ranks:
         return State.UNKNOWN
     return ending if ending is not None else State.FAILED
+
+
+def _rank_alone(receipt: ReceiptEvidence) -> int:
+    """What a receipt says by itself: of how many segments it told one, its attempt will say."""
+    rank = _RECEIPT_RANK[receipt.event]
+    return min(rank, _SENT) if receipt.segment and rank >= _DELIVERED else rank
 
 
 def is_promising(attempt: AttemptEvidence, receipts: Iterable[ReceiptEvidence]) -> bool:

@@ -178,6 +178,9 @@ class Accepted(Value):
     #: the provider's own id, by which its receipts name the message; may be empty
     provider_id: str = ""
     detail: str = ""
+    #: of a text that goes in segments which are reported on one by one: the ids of all of them,
+    #: '' for one that will not be reported on
+    segments: Sequence[str] = ()
 
 
 class Rejected(Value):
@@ -236,6 +239,8 @@ class DeliveryReceipt(Value):
     at: datetime | None = None
     #: never send to this address again
     suppress: bool = False
+    #: about one segment alone, which `provider_id` names; the message may have others
+    of_segment: bool = False
 
 
 class InboundMessage(Value):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import orjson
 
 from gateway.model import errors, wire
-from gateway.providers import auth, base
+from gateway.providers import auth, base, trial
 
 
 class Silent(base.HttpProvider):
@@ -22,6 +22,9 @@ class Silent(base.HttpProvider):
     batch_limit: ClassVar[int] = 1
     reports: frozenset[wire.ReceiptEvent] = frozenset()
     credential = None
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return trial.objection(self.request, content, to, self.channel)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -106,14 +106,18 @@ class Provider(base.HttpProvider):
         self._body = _body(settings)
         self._carries_files = "attachments" in str(settings.body)
 
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if content.extra.get("attachments") and not self._carries_files:
+            return "the configured body has no place for attachments"
+        return ""
+
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
         """Raises ValueError for files of an email if the body does not name them."""
-        if not self._carries_files and any(
-            one.content.extra.get("attachments") for one in messages
-        ):
-            raise ValueError("the configured body has no place for attachments")
+        for one in messages:
+            if objection := self.objection(one.content, one.to):
+                raise ValueError(objection)
         return [((message,), self._request(message)) for message in messages]
 
     def _request(self, message: wire.Message) -> wire.HttpRequest:

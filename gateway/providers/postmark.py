@@ -22,7 +22,7 @@ from gateway.content import attachments
 from gateway.content.attachments import Attachment
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, mailboxes, postmark_events
+from gateway.providers import auth, base, mailboxes, postmark_events, trial
 
 #: Bytes of a batch, which may have 50 MB (user-guide/send-email-with-api/batch-emails), and of a
 #: mail, beyond which it goes alone, so that its refusal is no other's.
@@ -125,6 +125,11 @@ class Provider(base.HttpProvider):
         self._proofs = {name: auth.to_bytes(value) for name, value in proofs.items()}
         # opens are left out of the promise: mail servers fetch pictures too
         self.reports = frozenset({wire.ReceiptEvent.DELIVERED} if proofs else ())
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if not content.extra.get("attachments"):
+            return ""
+        return trial.objection(self._mail, content, to, self.channel)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

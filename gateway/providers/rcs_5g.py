@@ -23,7 +23,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import errors, wire
-from gateway.providers import auth, base, mail_api, mainland, push_api, rcs_5g_content
+from gateway.providers import auth, base, mail_api, mainland, push_api, rcs_5g_content, trial
 
 CAPABILITY = {"capabilityId": "ChatbotSA", "version": '+g.gsma.rcs.botversion="#=1"'}
 #: Of `productType`.
@@ -114,13 +114,21 @@ class Provider(base.HttpProvider):
         told = {_DELIVERED, wire.ReceiptEvent.READ}
         self.reports = frozenset(told if settings.callback_password else ())
 
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if "suggestions" not in content.extra:
+            return ""
+        return trial.objection(self._content, content, to, self.channel)
+
+    def _content(self, message: wire.Message) -> tuple[str, str]:
+        return rcs_5g_content.write(message.content, self.name)
+
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
         """Raises ValueError when one has more suggestions than fit, or wrong ones."""
         calls: dict[Hashable, list[dict[str, tuple[wire.Message, tuple[str, str]]]]] = {}
         for message in messages:
-            content = rcs_5g_content.write(message.content, self.name)
+            content = self._content(message)
             open_calls = calls.setdefault((content, self._product(message)), [])
             for call in open_calls:
                 if message.to.phone not in call and len(call) < self.batch_limit:

@@ -4,8 +4,7 @@ SMPP Protocol Specification v3.4, https://smpp.org/SMPP_v3_4_Issue1_2.pdf: submi
 deliver_sm §4.6, times §7.1.1. What answers and receipts mean is in `smpp_replies`, how texts are
 carried in `smpp_text`.
 
-A receipt names a message by the centre's id alone, and each part of a long message has its own:
-see `dispatch.smpp_parts`.
+A receipt names a message by the centre's id alone, and each part of a long message has its own.
 """
 
 import re
@@ -16,15 +15,14 @@ from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock
+from gateway.content import addresses
 from gateway.model import errors, smpp, wire
-from gateway.providers import base, smpp_replies, smpp_text, sms_limits
+from gateway.providers import base, smpp_numbers, smpp_replies, smpp_text, sms_limits
 from gateway.transport.smpp_options import SmppOptions
 from gateway.transport.smpp_pdu import Bind
 
 #: Seconds: centres keep no message longer, and days are a field of two digits.
 _LONGEST = 30 * 86_400
-#: Digits of the longest short code.
-_SHORT_CODE = 8
 #: By the bits of esm_class in deliver_sm (§5.2.12): a receipt, a notice on the way.
 _RECEIPTS = frozenset({0x04, 0x20})
 
@@ -81,6 +79,9 @@ class Settings:
     #: ids of receipts: equal to those of answers, or in decimal where these are in hexadecimal, or
     #: the other way round; default equal
     message_ids: smpp_replies.Ids = "equal"
+    #: where recipients' numbers that say no country are, such as CN (ISO 3166); default: they are
+    #: kept as they come, and a reply from one is nobody's whom we know
+    country: str = ""
     #: zone of the dates in receipts, such as Europe/London; default: dates are not read
     zone: str = ""
     #: by command_status in hexadecimal, what the operator means by it; default: the standard's
@@ -112,7 +113,7 @@ def _long_texts(settings: Settings) -> Sequence[str]:
         value = getattr(settings, key)
         if len(value) > most or not value.isascii() or "\0" in value:
             faults.append(f"{key}: not ASCII of at most {most} characters")
-    if settings.from_ and not _SENDER.fullmatch(settings.from_):
+    if settings.from_ and not smpp_numbers.SENDER.fullmatch(settings.from_):
         faults.append("from: not a number or a name of at most 11 characters")
     return faults
 
@@ -140,6 +141,8 @@ def _unreadable(settings: Settings) -> Sequence[str]:
         _zone(settings.zone)
     except (KeyError, ValueError, OSError):
         faults.append("zone: no such time zone")
+    if settings.country and not addresses.is_country(settings.country):
+        faults.append("country: not an ISO 3166 code of two capital letters, such as CN")
     return faults
 
 
@@ -147,7 +150,6 @@ def _zone(name: str) -> ZoneInfo | None:
     return ZoneInfo(name) if name else None
 
 
-_SENDER = re.compile(r"\+?[0-9]{1,20}|[ !-~]{1,11}")
 _DIGITS = re.compile(r"\+?([0-9]{3,20})")
 
 
@@ -164,7 +166,9 @@ class Provider(base.SmppProvider):
         self.reports = frozenset({wire.ReceiptEvent.DELIVERED} if settings.receipts else ())
         self._settings = settings
         self._clock = clock
-        self._source = _source(settings)
+        self._source = smpp_numbers.source(
+            settings.from_, ton=settings.from_ton, npi=settings.from_npi
+        )
         self._zone = _zone(settings.zone)
         self._statuses = {int(key, 16): meaning for key, meaning in settings.statuses.items()}
         self._errors = {key.upper(): wire.ReceiptEvent(e) for key, e in settings.errors.items()}
@@ -254,9 +258,8 @@ class Provider(base.SmppProvider):
             return self._receipt(smpp_replies.read_report(delivery))
         if kind:
             return None
-        international = delivery.source_ton == 1 and delivery.source.isdecimal()
         return wire.InboundMessage(
-            sender=f"+{delivery.source}" if international else delivery.source,
+            sender=smpp_numbers.sender_of(delivery, self._settings.country),
             to=delivery.destination,
             text=smpp_text.read(delivery, self._settings.alphabet),
         )
@@ -271,6 +274,7 @@ class Provider(base.SmppProvider):
             provider_id=smpp_replies.name(report, self._settings.message_ids),
             code=" ".join(filter(None, (report.state, told)))[:64],
             at=self._date(report.done),
+            of_segment=True,
         )
 
     def _date(self, done: str) -> datetime | None:
@@ -281,19 +285,3 @@ class Provider(base.SmppProvider):
         except ValueError:
             return None
         return local.replace(tzinfo=self._zone).astimezone(UTC)
-
-
-def _source(settings: Settings) -> tuple[int, int, str]:
-    """(type of number, numbering plan, address) of the sender."""
-    address = settings.from_.removeprefix("+")
-    if not address:
-        ton, npi = 0, 0
-    elif not address.isdecimal():
-        ton, npi = 5, 0
-    else:
-        ton, npi = (0 if len(settings.from_) <= _SHORT_CODE else 1), 1
-    return (
-        ton if settings.from_ton is None else settings.from_ton,
-        npi if settings.from_npi is None else settings.from_npi,
-        address,
-    )

@@ -215,7 +215,9 @@ def _receipt(row: Mapping[str, Any]) -> wire.DeliveryReceipt | None:
 
 def _reply(row: Mapping[str, Any]) -> wire.InboundMessage:
     """A reply has no id of its own: the same fields are the same reply."""
-    number = mainland.text_of(row, "nationcode") + mainland.text_of(row, "mobile")
+    mobile = mainland.text_of(row, "mobile")
+    home = "86" if mainland.is_mobile(mobile) else ""
+    number = (mainland.text_of(row, "nationcode") or home) + mobile
     names = ("nationcode", "mobile", "extend", "sign", "time", "text")
     told = orjson.dumps([mainland.text_of(row, name) for name in names])
     return wire.InboundMessage(

@@ -47,8 +47,8 @@ EVENTS = {
 INBOUND = frozenset({"receiving", "received"})
 #: TwiML that sends nothing back (docs/messaging/twiml).
 NO_REPLY = wire.HttpResponse(status=200, headers={"content-type": "text/xml"}, body=b"<Response/>")
-#: STOP, blocked by the user, known litigator: the last is not theirs to say but as final.
-OPTED_OUT = frozenset({21610, 30630, 30640, 63014, 63033})
+#: STOP, or blocked by the user: about the sender alone.
+OPTED_OUT = frozenset({21610, 30630, 63014, 63033})
 EXPIRED = 30036
 
 _RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
@@ -75,6 +75,10 @@ _GROUPS: tuple[tuple[wire.Rejected | wire.Deferred, frozenset[int]], ...] = (
     (
         wire.Rejected(code="", detail="opted out", scope=_RECIPIENT, suppress=True, opted_out=True),
         OPTED_OUT,
+    ),
+    (  # whoever sends it
+        wire.Rejected(code="", detail="known litigator", scope=_RECIPIENT, suppress=True),
+        frozenset({30640}),
     ),
     (
         wire.Rejected(code="", detail="no such mobile number", scope=_RECIPIENT, suppress=True),

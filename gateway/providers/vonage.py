@@ -32,6 +32,8 @@ from gateway.providers import auth, base, jwt, sms_limits, vonage_codes
 
 #: Seconds of `ttl`, by channel: of the SMS API and of RCS messages.
 TTL = {wire.Channel.SMS: (20, 604_800), wire.Channel.RCS: (300, 259_200)}
+#: Characters of `text`.
+LONGEST = {wire.Channel.SMS: 1000, wire.Channel.RCS: 3072}
 #: Seconds that a JWT is good for, as Vonage's SDKs make them, and for which we use the same one.
 TOKEN_LIFETIME, TOKEN_USE = 900, 600
 
@@ -82,7 +84,7 @@ class Provider(base.HttpProvider):
 
     name: ClassVar[str] = "vonage"
     batch_limit: ClassVar[int] = 1
-    limits: ClassVar[str] = "255 segments"
+    limits: ClassVar[str] = "1,000 characters"
     credential = None
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
@@ -99,7 +101,7 @@ class Provider(base.HttpProvider):
         )
 
     def objection(self, content: wire.Content, to: wire.Address) -> str:
-        return sms_limits.objection(content)
+        return sms_limits.objection(content, longest=LONGEST[self.channel])
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -6,9 +6,10 @@ Receipts: https://developer.vonage.com/messaging/sms/guides/delivery-receipts
 Messages of recipients: https://developer.vonage.com/messaging/sms/guides/inbound-sms
 Signatures: https://developer.vonage.com/concepts/guides/signing-messages
 
-Every answer is HTTP 200; its body has a status for each segment. The message is taken when one of
-them is. Known weakness: receipts come for each segment and do not say of how many, so the first
-tells of the whole message; a long message of a recipient may come in parts, which stay apart.
+Every answer is HTTP 200; its body has a status and an id for each segment. The message is taken
+when one of them is, and delivered when all are: receipts come for each, and do not say of how many.
+Known weakness: where the answer was lost, the first receipt tells of the whole message; a long
+message of a recipient may come in parts, which stay apart.
 The API knows no idempotency key: a request sent again is another SMS.
 """
 
@@ -25,7 +26,7 @@ from gateway.clock import Clock
 from gateway.content import sms
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, sms_limits
+from gateway.providers import auth, base, sms_limits, vonage_sms_codes
 
 Method: TypeAlias = Literal["md5hash", "md5", "sha1", "sha256", "sha512"]
 Fields: TypeAlias = Mapping[str, str]
@@ -34,52 +35,6 @@ Fields: TypeAlias = Mapping[str, str]
 TTL, MAX_CALLBACK = (20_000, 604_800_000), 100
 #: Fields of one webhook; more is not from Vonage.
 _MAX_FIELDS = 100
-
-EVENTS = {
-    "accepted": wire.ReceiptEvent.SENT,
-    "buffered": wire.ReceiptEvent.SENT,
-    "delivered": wire.ReceiptEvent.DELIVERED,
-    "failed": wire.ReceiptEvent.FAILED,
-    "expired": wire.ReceiptEvent.EXPIRED,
-    "rejected": wire.ReceiptEvent.FAILED,
-}
-
-_RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
-_LATER = wire.Deferred(code="")
-_HANDSET = wire.Deferred(code="", detail="handset off or busy", cause=wire.Cause.RECIPIENT)
-_REFUSED = wire.Rejected(code="")
-_SENDER = wire.Rejected(code="", detail="sender not usable", scope=_PROVIDER)
-_BARRED = wire.Rejected(code="", detail="number cannot be reached", scope=_RECIPIENT)
-_DEAD = replace(_BARRED, detail="no such number", suppress=True)
-_OPTED_OUT = replace(_BARRED, detail="opted out", suppress=True, opted_out=True)
-
-
-def _table(
-    *groups: tuple[wire.Rejected | wire.Deferred, str],
-) -> dict[str, wire.Rejected | wire.Deferred]:
-    return {code: replace(one, code=code) for one, codes in groups for code in codes.split()}
-
-
-#: `status` of a segment in an answer; 0 is taken.
-RESULTS = _table(
-    (wire.Deferred(code="", detail="over a limit", cause=wire.Cause.THROTTLED), "1 10"),
-    (wire.Deferred(code="", detail="account or secret", cause=wire.Cause.CREDENTIAL), "4 14 32"),
-    (wire.Deferred(code="", detail="account", cause=wire.Cause.CREDENTIAL), "8 9 11"),
-    (_LATER, "5"),
-    (_REFUSED, "2 3 6 12 22"),
-    (_BARRED, "7"),
-    (_DEAD, "33"),
-    (_SENDER, "15 23 29"),
-)
-#: `err-code` of a receipt; 0 is none.
-ERRORS = _table(
-    (_LATER, "1 8 12 99"),
-    (_HANDSET, "2 7"),
-    (_DEAD, "3"),
-    (_OPTED_OUT, "9"),
-    (_BARRED, "4 5 13 14 15"),
-    (_REFUSED, "6 10 11"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,18 +170,28 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
     segments = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
     statuses = [str(one.get("status", "")) for one in segments]
     if "0" in statuses:
-        taken = segments[statuses.index("0")].get("message-id")
-        left = len(statuses) - statuses.count("0")
-        return wire.Accepted(
-            provider_id=taken if isinstance(taken, str) else "",
-            detail=f"segments refused: {left}" if left else "",
-        )
+        return _taken(segments, statuses)
     if not statuses or not re.fullmatch(r"\d{1,4}", statuses[0], re.A):
         return wire.Unknown(code="http_200", detail="answer without a status")
-    known = RESULTS.get(statuses[0], wire.Rejected(code=statuses[0]))
+    known = vonage_sms_codes.RESULTS.get(statuses[0], wire.Rejected(code=statuses[0]))
     if isinstance(known, wire.Deferred):
         return replace(known, retry_after=base.retry_after(response, now_ms=now_ms))
     return known
+
+
+def _taken(segments: Sequence[Mapping[str, Any]], statuses: Sequence[str]) -> wire.Accepted:
+    """One that was refused never arrives, and so never does the whole."""
+    named = [one.get("message-id") for one in segments]
+    ids = [
+        name if status == "0" and isinstance(name, str) else ""
+        for name, status in zip(named, statuses, strict=True)
+    ]
+    left = len(statuses) - statuses.count("0")
+    return wire.Accepted(
+        provider_id=next(filter(None, ids), ""),
+        detail=f"segments refused: {left}" if left else "",
+        segments=tuple(ids) if len(ids) > 1 else (),
+    )
 
 
 def _trouble(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
@@ -264,7 +229,10 @@ def _readable(request: wire.HttpRequest) -> dict[str, str]:
 
 def _receipt(fields: Fields) -> wire.DeliveryReceipt:
     status, code = fields["status"], fields.get("err-code", "")
-    event, known = EVENTS.get(status, wire.ReceiptEvent.UNKNOWN), ERRORS.get(code)
+    event, known = (
+        vonage_sms_codes.EVENTS.get(status, wire.ReceiptEvent.UNKNOWN),
+        vonage_sms_codes.ERRORS.get(code),
+    )
     if event in (wire.ReceiptEvent.FAILED, wire.ReceiptEvent.EXPIRED) and code == "9":
         event = wire.ReceiptEvent.OPTED_OUT
     return wire.DeliveryReceipt(
@@ -275,6 +243,7 @@ def _receipt(fields: Fields) -> wire.DeliveryReceipt:
         detail=known.detail if known else "",
         at=_time(fields),
         suppress=isinstance(known, wire.Rejected) and known.suppress,
+        of_segment=True,
     )
 
 

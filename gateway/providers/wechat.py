@@ -21,7 +21,7 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, chat, errcodes, mainland, wechat_callback
+from gateway.providers import auth, base, chat, errcodes, mainland, trial, wechat_callback
 
 _RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
 _CREDENTIAL, _THROTTLED = wire.Cause.CREDENTIAL, wire.Cause.THROTTLED
@@ -133,6 +133,9 @@ class Provider(base.HttpProvider):
             encrypts_echo=False,
             clock=clock,
         )
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return trial.objection(self._request, content, to, self.channel)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

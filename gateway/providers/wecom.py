@@ -22,7 +22,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import wire
-from gateway.providers import auth, base, chat, errcodes, wechat_callback
+from gateway.providers import auth, base, chat, errcodes, trial, wechat_callback
 
 #: Bytes of a text; WeCom cuts what is longer.
 MAX_TEXT = 2048
@@ -144,6 +144,9 @@ class Provider(base.HttpProvider):
             encrypts_echo=True,
             clock=clock,
         )
+
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return trial.objection(lambda one: _content(one.content), content, to, self.channel)
 
     def build_requests(
         self, messages: Sequence[wire.Message]

@@ -1,6 +1,7 @@
 """Magic email addresses of services that take mail over HTTP, and what they make of a call.
 
-They are those whose local part, up to a `+`, is one of `MAGIC`, at any domain.
+They are those whose local part, up to a `+`, is one of `MAGIC`, at any domain. One that the SMTP
+simulator refuses at once may be taken here and come back: `unknown` has no mailbox either way.
 """
 
 import re
@@ -10,7 +11,7 @@ from gateway.model import wire
 from gateway.sandbox.judge import Judge
 from gateway.sandbox.magic import ORDINARY, Fate, Magic
 
-#: `code` of a receipt: what the other mail server is said to have answered.
+#: `code` of a receipt: what the other mail server is said to have answered, to services that tell.
 MAGIC: Mapping[str, Magic] = {
     "invalid": Magic(fate=Fate.RECIPIENT),  # the service itself refuses the address
     "unknown": Magic(receipt=wire.ReceiptEvent.BOUNCED, code="550 5.1.1 no such mailbox"),

@@ -2,7 +2,7 @@
 
 Send: https://postmarkapp.com/developer/api/email-api. Batches:
 https://postmarkapp.com/developer/user-guide/send-email-with-api/batch-emails. Magic addresses:
-`mail_fates.MAGIC` at any domain. The knob `throttle` counts requests, not the mails in them.
+`mailboxes.MAGIC` at any domain. The knob `throttle` counts requests, not the mails in them.
 """
 
 import base64
@@ -18,7 +18,7 @@ import orjson
 from aiohttp import web
 
 from gateway.model import wire
-from gateway.sandbox import base, control, mail_fates, postmark_rules, reports
+from gateway.sandbox import base, control, mailboxes, postmark_rules, reports
 from gateway.sandbox.log import Arrival, find_reference
 from gateway.sandbox.magic import Fate
 
@@ -117,7 +117,7 @@ class PostmarkSimulator(base.HttpSimulator):
         if found := postmark_rules.fault(mail):
             code, text = found
             return _Outcome(fate=Fate.INVALID, status=422, answer=_answer(code, text))
-        fate = self.judge.draw(mail_fates.magic_of(_to(mail)))
+        fate = self.judge.draw(mailboxes.magic_of(_to(mail)))
         return _refused(fate, mail) if fate in _ERRORS else _taken(fate, mail)
 
     async def _finish(
@@ -159,7 +159,7 @@ class PostmarkSimulator(base.HttpSimulator):
             self._report(content, id)
 
     def _report(self, mail: Mapping[str, Any], id: str) -> None:
-        event = self.judge.receipt(mail_fates.magic_of(_to(mail)))
+        event = self.judge.receipt(mailboxes.magic_of(_to(mail)))
         if event is None or not self.knobs.receipt_url:
             return
         delay = self.judge.receipt_delay()

@@ -1,6 +1,6 @@
 """Amazon SES, API v2, as it looks from outside: SendEmail, and events through a topic of SNS.
 
-Magic addresses: `mail_fates.MAGIC` at any domain, and those of the mailbox simulator,
+Magic addresses: `mailboxes.MAGIC` at any domain, and those of the mailbox simulator,
 https://docs.aws.amazon.com/ses/latest/dg/send-an-email-from-console.html. Events are published of
 mails with a configuration set.
 """
@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from gateway.model import wire
-from gateway.sandbox import aws_signature, base, control, mail_fates, ses_rules, sns
+from gateway.sandbox import aws_signature, base, control, mailboxes, ses_rules, sns
 from gateway.sandbox.log import Arrival, find_reference
 from gateway.sandbox.magic import Fate, Magic
 
@@ -168,4 +168,4 @@ def _read(body: bytes) -> dict[str, Any]:
 
 
 def _magic_of(address: str) -> Magic:
-    return SIMULATED.get(address.lower()) or mail_fates.magic_of(address)
+    return SIMULATED.get(address.lower()) or mailboxes.magic_of(address)

@@ -161,6 +161,7 @@ def attempt_values(message: str, record: case.AttemptRecord) -> tuple[Any, ...]:
         record.detail,
         record.started_ms,
         record.ended_ms,
+        one.segments,
     )
 
 
@@ -178,6 +179,7 @@ def receipt_values(message: str, record: case.ReceiptRecord) -> tuple[Any, ...]:
         record.code,
         record.detail,
         record.at_ms,
+        one.segment,
     )
 
 

@@ -88,6 +88,7 @@ class SmppTransport(Protocol):
     ) -> smpp.Answer:
         """What the centre said, whatever its status, or said to our bind.
 
+        admit: awaited again when the bind was lost meanwhile and another is found.
         timeout: seconds for a free place in the window of a bind; the answer has a timer of its
         own, as giving up early makes duplicates. Cancelling a call keeps the connection: answers
         carry the number of their request. Raises NotSent until the message has been written, of it

@@ -118,8 +118,7 @@ class PooledSmppTransport:
                 return place
             try:
                 if admit is not None:
-                    await admit()
-                    admit = None
+                    await admit()  # again after a lost bind: what was admitted is not late
                 if place.is_usable:
                     return await place.submit(body)
             finally:

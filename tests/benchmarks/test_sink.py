@@ -17,7 +17,9 @@ async def times() -> list[tuple[int, float]]:
 @pytest.fixture
 async def port(times: list[tuple[int, float]]) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: sink.Connection(times, sink.answer()), "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: sink.Connection(times, sink.answerer()), "127.0.0.1", 0
+    )
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -52,3 +54,14 @@ async def test_requests_in_pieces_and_behind_each_other_are_counted_once(
 
     assert all(head.startswith(b"HTTP/1.1 200 ") for head in heads)
     assert [number for number, _ in times] == [1, 2, 3]
+
+
+def test_answer_can_have_a_part_for_each_number() -> None:
+    numbers = [load.phone(number) for number in (7, 8)]
+    request = b'{"PhoneNumberSet":["%b","%b"]}' % tuple(one.encode() for one in numbers)
+
+    said = sink.answerer(body='{"of":[{each}]}', each='{"to":"{number}"}')(request)
+
+    assert said.endswith(
+        b'\r\n\r\n{"of":[{"to":"%b"},{"to":"%b"}]}' % tuple(one.encode() for one in numbers)
+    )

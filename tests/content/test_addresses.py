@@ -259,3 +259,36 @@ def test_capitals_do_not_change_who_an_email_belongs_to() -> None:
 def test_an_empty_key_is_refused() -> None:
     with pytest.raises(ValueError, match="key"):
         addresses.hash_address(b"", "sms", "+8613800138000")
+
+
+_MOBILE = phonenumbers.PhoneNumberType.MOBILE
+
+
+_EXAMPLES = {
+    country: example
+    for country in sorted(phonenumbers.SUPPORTED_REGIONS)
+    if (example := phonenumbers.example_number_for_type(country, _MOBILE)) is not None
+}
+
+
+@pytest.mark.parametrize("country", _EXAMPLES)
+def test_national_numbers_of_every_country_are_completed(country: str) -> None:
+    example = _EXAMPLES[country]
+    full = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    national = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
+    digits = "".join(filter(str.isdecimal, national))
+
+    assert addresses.complete_phone(digits, country, is_national=True) == full
+    assert addresses.check_phone(full) == full
+
+
+def test_what_is_no_number_of_the_country_is_not_completed() -> None:
+    for digits in ("10086", "1", "9" * 40):
+        assert addresses.complete_phone(digits, "CN", is_national=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "is_one"), [("CN", True), ("cn", False), ("", False), ("EU", False)]
+)
+def test_countries_are_those_with_numbers(code: str, is_one: bool) -> None:
+    assert addresses.is_country(code) is is_one

@@ -1,8 +1,13 @@
 """A day's quota is set aside before it is used: a crash loses some and mints none."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.dispatch.quota import DailyQuota
+from gateway.model.submission import StepRequest
+
+MakeWorld = Callable[..., Awaitable[Any]]
+SMS_ONLY: dict[str, Any] = {"chain": (StepRequest(channel="sms"),)}
 
 
 def quota_of(world: Any, limit: int = 10, zone: str = "UTC") -> DailyQuota:
@@ -36,3 +41,75 @@ async def test_new_day_is_whole_and_the_old_one_s_rest_is_gone(world: Any) -> No
     await world.jump(86_400.0)
 
     assert await quota.reserve(20) == 10
+
+
+CALLS = {"rate_unit": "request", "daily_quota": 3, "concurrency": 1}
+ONLY_A = {"sms": {"providers": ["a"]}}
+
+
+async def test_calls_are_what_counts_where_they_are_the_unit(make_world: MakeWorld) -> None:
+    world = await make_world(batches={"a": 10}, providers={"a": CALLS}, lanes=ONLY_A)
+    ids = await world.post_all([SMS_ONLY] * 40)
+
+    world.start()
+    await world.sleep(5.0)
+
+    sender = world.senders["a"]
+    assert len(sender.groups) == 3
+    assert len(sender.groups[1]) == len(sender.groups[2]) == 10
+    assert await world.sql("SELECT used FROM quota") == [(3,)]
+    assert len(sender.calls) + len(await world.rows()) == len(ids)
+
+
+async def test_next_day_has_calls_of_its_own(make_world: MakeWorld) -> None:
+    world = await make_world(batches={"a": 10}, providers={"a": CALLS}, lanes=ONLY_A)
+    ids = await world.post_all([{**SMS_ONLY, "expires_in": 4 * 86_400.0}] * 40)
+
+    world.start()
+    await world.sleep(5.0)
+    await world.jump(86_400.0)
+    await world.sleep(5.0)
+
+    assert sorted(world.senders["a"].sent) == sorted(ids)
+    assert len(world.senders["a"].groups) <= 6
+
+
+async def test_messages_that_cannot_share_calls_cost_one_each(make_world: MakeWorld) -> None:
+    world = await make_world(batches={"a": 10}, providers={"a": CALLS}, lanes=ONLY_A)
+    world.senders["a"].batch = 1  # their texts differ
+    await world.post_all([SMS_ONLY] * 8)
+
+    world.start()
+    await world.sleep(5.0)
+
+    assert len(world.senders["a"].calls) == 3
+    # the others wait, at no cost
+    assert await world.sql("SELECT sum(attempts), count(*) FROM queue") == [(0, 5)]
+
+
+async def test_calls_without_a_batch_are_messages(make_world: MakeWorld) -> None:
+    world = await make_world(providers={"a": {**CALLS, "concurrency": 4}}, lanes=ONLY_A)
+    await world.post_all([SMS_ONLY] * 8)
+
+    world.start()
+    await world.sleep(5.0)
+
+    assert len(world.senders["a"].calls) == 3
+
+
+async def test_nothing_is_taken_beyond_what_was_set_aside(world: Any) -> None:
+    quota = quota_of(world)
+    await quota.reserve(2)
+
+    taken = [quota.take(1), quota.take(2), quota.take(1), quota.take(1)]
+
+    assert taken == [True, False, True, False]
+
+
+async def test_yesterday_s_rest_is_not_taken_today(world: Any) -> None:
+    quota = quota_of(world)
+    await quota.reserve(2)
+
+    await world.jump(86_400.0)
+
+    assert not quota.take(1)

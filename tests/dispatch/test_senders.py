@@ -129,9 +129,7 @@ def transport(clock: LoopClock) -> Transport:
     return Transport(clock)
 
 
-async def send(
-    sender: Sender, messages: Sequence[wire.Message], admit: Admit | None = None
-) -> list[Any]:
+async def send(sender: Sender, messages: Sequence[wire.Message], admit: Any = None) -> list[Any]:
     """The results of all calls, in the order of the messages."""
     results: dict[str, wire.AttemptResult] = {}
     for call in sender.plan(messages):
@@ -393,7 +391,7 @@ async def test_request_that_has_to_go_elsewhere_does_so_once(
     )
     admitted = 0
 
-    async def admit() -> None:
+    async def admit(part: int = 0) -> None:
         nonlocal admitted
         admitted += 1
 

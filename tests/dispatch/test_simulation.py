@@ -125,18 +125,20 @@ async def evidence(world: Any) -> tuple[dict[str, list[Any]], dict[str, list[Any
     attempts, receipts = defaultdict(list), defaultdict(list)
     for row in await world.sql(
         "SELECT message, redrive, step, part, number, provider, outcome, "
-        "CASE code WHEN 'process_died' THEN 0 ELSE started_ms END, ended_ms "
+        "CASE code WHEN 'process_died' THEN 0 ELSE started_ms END, ended_ms, segments "
         "FROM attempt"
     ):
         redrive, step, part, number, provider, outcome = row[1:7]
-        one = AttemptEvidence(redrive, step, part, number, provider, Outcome(outcome))
+        one = AttemptEvidence(redrive, step, part, number, provider, Outcome(outcome), row[9])
         attempts[row[0]].append((one, row[7], row[8]))
     for row in await world.sql(
-        "SELECT message, redrive, step, part, number, provider, event, at_ms FROM receipt"
+        "SELECT message, redrive, step, part, number, provider, event, at_ms, segment FROM receipt"
     ):
         redrive, step, part, number, provider, event = row[1:7]
         about = None if number < 0 else number
-        report = ReceiptEvidence(redrive, step, part, about, provider, wire.ReceiptEvent(event))
+        report = ReceiptEvidence(
+            redrive, step, part, about, provider, wire.ReceiptEvent(event), row[8]
+        )
         receipts[row[0]].append((report, row[7]))
     return attempts, receipts
 

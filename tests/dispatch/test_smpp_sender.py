@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from gateway.clock import LoopClock
-from gateway.dispatch.smpp_parts import Parts
 from gateway.dispatch.smpp_sender import SmppSender
 from gateway.metrics import Metrics
 from gateway.model import smpp, wire
@@ -136,18 +135,22 @@ def test_what_cannot_be_a_pdu_is_told_before_anything_is_sent() -> None:
     assert transport.submits == []
 
 
-async def test_parts_go_one_after_the_other_with_one_admission() -> None:
+async def test_parts_go_one_after_the_other_each_admitted_when_it_leaves() -> None:
     transport = Transport(taken("1"), taken("2"), taken("3"))
-    asked = 0
+    asked: list[tuple[int, int]] = []
 
-    async def admit() -> None:
-        nonlocal asked
-        asked += 1
+    async def admit(part: int = 0) -> None:
+        asked.append((part, len(transport.submits)))
 
-    [result] = await send(sender(transport), [message("x" * 400)], admit)
+    await send(sender(transport), [message("x" * 400)], admit)
 
-    assert result == wire.Accepted(provider_id="1")
-    assert (len(transport.submits), asked) == (3, 1)
+    assert asked == [(0, 0), (1, 1), (2, 2)]
+
+
+async def test_call_says_how_many_parts_leave_one_by_one() -> None:
+    [call] = sender(Transport()).plan([message("x" * 400)])
+
+    assert call.parts == 3
 
 
 @pytest.mark.parametrize(
@@ -174,63 +177,37 @@ async def test_part_that_is_not_taken_decides_and_ends_the_attempt(
     assert len(transport.submits) == 2
     # what is said of the first part is no more than that
     assert desk.receipts == [
-        wire.DeliveryReceipt(event=ReceiptEvent.DELIVERED, provider_id="1", code="DELIVRD")
+        wire.DeliveryReceipt(
+            event=ReceiptEvent.DELIVERED, provider_id="1", code="DELIVRD", of_segment=True
+        )
     ]
 
 
-async def test_message_is_delivered_when_all_its_parts_are() -> None:
-    transport, desk = Transport(taken("1"), taken("2"), taken("3")), Desk()
-    one = sender(transport)
-    one.begin(desk.file, desk.hear)
-    await send(one, [message("x" * 400)], None)
+async def test_receipt_tells_of_its_own_part() -> None:
+    transport, desk = Transport(), Desk()
+    sender(transport).begin(desk.file, desk.hear)
     assert transport.take is not None
 
-    for id_ in ("3", "1", "1", "2", "3"):
-        assert await transport.take([receipt(id_)]) == [0]
+    assert await transport.take([receipt("2")]) == [0]
 
-    assert {each.provider_id for each in desk.receipts} == {"1"}
-    assert [each.event for each in desk.receipts] == [
-        ReceiptEvent.SENT,
-        ReceiptEvent.SENT,
-        ReceiptEvent.SENT,
-        ReceiptEvent.DELIVERED,
-        ReceiptEvent.DELIVERED,
-    ]
-    assert desk.receipts[0].detail == "1 of 3 parts"
+    assert [(each.provider_id, each.of_segment) for each in desk.receipts] == [("2", True)]
 
 
-async def test_message_has_failed_when_one_part_has() -> None:
-    transport, desk = Transport(taken("1"), taken("2")), Desk()
-    one = sender(transport)
-    one.begin(desk.file, desk.hear)
-    await send(one, [message("x" * 200)], None)
-    assert transport.take is not None
+@pytest.mark.parametrize(
+    ("ids", "segments"),
+    [
+        (("1", "2", "3"), ("1", "2", "3")),
+        (("1", "1", "1"), ()),  # one receipt for all
+        (("", "", ""), ()),  # and none at all
+        (("1", "", "3"), ("1", "3")),
+    ],
+)
+async def test_ids_of_all_parts_are_kept(ids: tuple[str, ...], segments: tuple[str, ...]) -> None:
+    transport = Transport(*map(taken, ids))
 
-    await transport.take([receipt("1"), receipt("2", "EXPIRED")])
+    [result] = await send(sender(transport), [message("x" * 400)])
 
-    assert [(each.event, each.provider_id) for each in desk.receipts] == [
-        (ReceiptEvent.SENT, "1"),
-        (ReceiptEvent.EXPIRED, "1"),
-    ]
-
-
-async def test_receipt_may_come_before_the_last_part_was_taken() -> None:
-    desk = Desk()
-
-    class Early(Transport):
-        async def send(self, submit: smpp.Submit, **named: Any) -> smpp.Answer:
-            answer = await super().send(submit, **named)
-            if self.take is not None and not self.answers:
-                await self.take([receipt("1")])
-            return answer
-
-    transport = Early(taken("1"), taken("2"))
-    one = sender(transport)
-    one.begin(desk.file, desk.hear)
-
-    await send(one, [message("x" * 200)], None)
-
-    assert [each.event for each in desk.receipts] == [ReceiptEvent.SENT]
+    assert result == wire.Accepted(provider_id=ids[0], segments=segments)
 
 
 @pytest.mark.parametrize("trouble", [StoreUnavailable("disk full"), RuntimeError("a bug")])
@@ -287,19 +264,6 @@ async def test_only_what_could_not_be_stored_is_to_come_again(trouble: Exception
     desk.deafness, desk.trouble = None, trouble
     assert await transport.take([receipt("2"), WRITTEN]) == [0x64, 0x64]
     assert desk.heard == []
-
-
-def test_parts_that_are_remembered_are_bounded() -> None:
-    parts = Parts(most=10)
-    for at in range(100):
-        parts.add([f"{at}a"], 2)
-        parts.add([f"{at}a", f"{at}b"], 2)
-    old = wire.DeliveryReceipt(event=ReceiptEvent.DELIVERED, provider_id="0b")
-    fresh = wire.DeliveryReceipt(event=ReceiptEvent.DELIVERED, provider_id="99b")
-
-    assert parts.settle(old) == old
-    assert parts.settle(fresh).provider_id == "99a"
-    assert len(parts._whole) == 10
 
 
 async def test_part_that_is_put_off_leaves_what_was_taken_unknown() -> None:

@@ -83,7 +83,7 @@ async def test_postmark_takes_mails_and_its_webhooks_are_believed(
     gateway = await start(stand, "postmark", options)
 
     good = await gateway.send(to={"email": "li@example.com"}, content=TEXT)
-    bad = await gateway.send(to={"email": "bounce@example.com"}, content=TEXT)
+    bad = await gateway.send(to={"email": "unknown@example.com"}, content=TEXT)
     seen = await gateway.until(good, "delivered")
     await gateway.until(bad, "failed")
 

@@ -67,11 +67,12 @@ async def test_what_the_centre_reports_becomes_the_state(
     assert centre.outbox.counts == {"taken": 1}
 
 
-async def test_receipt_that_comes_after_a_restart_is_believed(stand: Any) -> None:
+@pytest.mark.parametrize("text", ["Hi", LONG])
+async def test_receipt_that_comes_after_a_restart_is_believed(stand: Any, text: str) -> None:
     centre = SmppSimulator(knobs=Knobs(receipt_delay=0.5))
     await stand.enter(centre)
     first = await stand.start(centre_of(centre))
-    id = await first.send(to=TO, content={"text": "Hi"}, chain=CHAIN)
+    id = await first.send(to=TO, content={"text": text}, chain=CHAIN)
     await first.until(id, "sent")
     await first.stop()
     assert not centre.sessions  # it has taken its leave

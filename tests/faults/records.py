@@ -36,10 +36,16 @@ async def read(database: Database) -> AsyncIterator[Record]:
     while page := await _messages(database, last):
         first, last = page[0][0], page[-1][0]
         attempts = await _evidence(
-            database, "redrive, step, part, number, provider, outcome FROM attempt", first, last
+            database,
+            "redrive, step, part, number, provider, outcome, segments FROM attempt",
+            first,
+            last,
         )
         receipts = await _evidence(
-            database, "redrive, step, part, number, provider, event FROM receipt", first, last
+            database,
+            "redrive, step, part, number, provider, event, segment FROM receipt",
+            first,
+            last,
         )
         for row in page:
             yield _record(row, attempts.get(row[0], ()), receipts.get(row[0], ()))
@@ -77,7 +83,7 @@ def _record(
         state=State(row[3]),
         ending=None if row[4] is None else State(row[4]),
         attempts=[
-            AttemptEvidence(one[0], one[1], one[2], one[3], one[4], Outcome(one[5]))
+            AttemptEvidence(one[0], one[1], one[2], one[3], one[4], Outcome(one[5]), one[6])
             for one in attempts
         ],
         receipts=[
@@ -88,6 +94,7 @@ def _record(
                 None if one[3] < 0 else one[3],
                 one[4],
                 wire.ReceiptEvent(one[5]),
+                one[6],
             )
             for one in receipts
         ],

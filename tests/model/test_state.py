@@ -32,6 +32,7 @@ def attempts(draw: st.DrawFn) -> AttemptEvidence:
         draw(st.integers(1, 3)),
         draw(st.sampled_from(["a", "b"])),
         draw(st.sampled_from(Outcome)),
+        draw(st.integers(1, 3)),
     )
 
 
@@ -42,6 +43,7 @@ def receipts(draw: st.DrawFn) -> ReceiptEvidence:
         draw(st.none() | st.integers(1, 3)),
         draw(st.sampled_from(["a", "b"])),
         draw(st.sampled_from(ReceiptEvent)),
+        draw(st.sampled_from(["", "s1", "s2", "s3"])),
     )
 
 
@@ -139,6 +141,59 @@ def test_one_attempt_and_what_was_reported_of_it(
 def test_receipt_without_attempt_counts_by_itself() -> None:
     assert state_of([], [receipt(ReceiptEvent.DELIVERED)]) is State.DELIVERED
     assert state_of([], [receipt(ReceiptEvent.SENT)]) is State.SENT
+
+
+def segments(*events: ReceiptEvent) -> list[ReceiptEvidence]:
+    """A receipt for each segment."""
+    return [
+        ReceiptEvidence(0, 0, 0, None, "acme", event, f"s{number}")
+        for number, event in enumerate(events)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reports", "state"),
+    [
+        ([ReceiptEvent.DELIVERED] * 3, State.DELIVERED),
+        ([ReceiptEvent.READ, ReceiptEvent.READ, ReceiptEvent.DELIVERED], State.DELIVERED),
+        ([ReceiptEvent.READ] * 3, State.READ),
+        ([ReceiptEvent.DELIVERED] * 2, State.SENT),
+        ([ReceiptEvent.DELIVERED, ReceiptEvent.DELIVERED, ReceiptEvent.SENT], State.SENT),
+        ([ReceiptEvent.UNKNOWN], State.SENT),
+        ([ReceiptEvent.DELIVERED, ReceiptEvent.DELIVERED, ReceiptEvent.FAILED], State.FAILED),
+        ([ReceiptEvent.EXPIRED], State.FAILED),
+    ],
+)
+def test_message_of_three_segments_is_what_they_come_to_together(
+    reports: list[ReceiptEvent], state: State
+) -> None:
+    whole = AttemptEvidence(0, 0, 0, 1, "acme", Outcome.ACCEPTED, 3)
+
+    assert state_of([whole], segments(*reports)) is state
+
+
+def test_repeated_receipt_of_a_segment_does_not_stand_for_another() -> None:
+    whole = AttemptEvidence(0, 0, 0, 1, "acme", Outcome.ACCEPTED, 2)
+    one = ReceiptEvidence(0, 0, 0, 1, "acme", ReceiptEvent.DELIVERED, "s1")
+    again = ReceiptEvidence(0, 0, 0, None, "acme", ReceiptEvent.READ, "s1")
+
+    assert state_of([whole], [one, again]) is State.SENT
+
+
+def test_receipt_of_all_needs_none_of_the_segments() -> None:
+    whole = AttemptEvidence(0, 0, 0, 1, "acme", Outcome.ACCEPTED, 3)
+
+    assert state_of([whole], [receipt(ReceiptEvent.DELIVERED)]) is State.DELIVERED
+
+
+def test_segment_of_an_attempt_whose_answer_is_not_known_yet_is_no_more_than_sent() -> None:
+    assert state_of([], segments(ReceiptEvent.DELIVERED)) is State.SENT
+
+
+def test_segment_of_an_attempt_whose_answer_was_lost_tells_of_the_whole() -> None:
+    lost = attempt(Outcome.UNKNOWN)
+
+    assert state_of([lost], segments(ReceiptEvent.DELIVERED)) is State.DELIVERED
 
 
 def test_receipt_speaks_only_of_its_own_attempt() -> None:

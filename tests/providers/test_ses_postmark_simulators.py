@@ -11,7 +11,7 @@ from aiohttp import test_utils, web
 from gateway.clock import SystemClock
 from gateway.model import wire
 from gateway.providers import base
-from gateway.sandbox import mail_fates
+from gateway.sandbox import mailboxes
 from gateway.sandbox.knobs import Knobs
 from gateway.sandbox.magic import Fate
 from gateway.sandbox.postmark import SERVER_TOKEN, PostmarkSimulator
@@ -125,7 +125,7 @@ async def test_ses_takes_a_mail_and_its_events_are_believed(
         ("bounce@simulator.amazonses.com", Event.BOUNCED, True),
         ("complaint@simulator.amazonses.com", Event.COMPLAINED, True),
         ("suppressionlist@simulator.amazonses.com", Event.FAILED, False),
-        ("unsubscribe@example.com", Event.OPTED_OUT, True),
+        ("left@example.com", Event.OPTED_OUT, True),
     ],
 )
 async def test_ses_tells_what_became_of_a_mail(
@@ -146,11 +146,11 @@ async def test_ses_tells_what_became_of_a_mail(
 
 
 REFUSALS = [
-    ("unknown", wire.Rejected, wire.Scope.RECIPIENT),
-    ("spam", wire.Rejected, wire.Scope.MESSAGE),
+    ("invalid", wire.Rejected, wire.Scope.RECIPIENT),
+    ("big", wire.Rejected, wire.Scope.MESSAGE),
     ("later", wire.Deferred, wire.Cause.TEMPORARY),
-    ("busy", wire.Deferred, wire.Cause.THROTTLED),
-    ("locked", wire.Deferred, wire.Cause.CREDENTIAL),
+    ("throttled", wire.Deferred, wire.Cause.THROTTLED),
+    ("credential", wire.Deferred, wire.Cause.CREDENTIAL),
 ]
 
 
@@ -268,11 +268,11 @@ async def test_postmark_throttles_a_whole_batch(make: Make, message: Message) ->
     assert simulator.log.counts == {Fate.TAKEN: 3, Fate.THROTTLED: 3}
 
 
-@pytest.mark.parametrize("name", ["unsubscribe", "bounce", "complaint"])
+@pytest.mark.parametrize("name", ["left", "unknown", "spam"])
 async def test_postmark_tells_what_became_of_a_mail(
     make: Make, message: Message, name: str
 ) -> None:
-    wanted = mail_fates.magic_of(f"{name}@example.com").receipt
+    wanted = mailboxes.magic_of(f"{name}@example.com").receipt
     async with (
         serving() as inbox,
         PostmarkSimulator(

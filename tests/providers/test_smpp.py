@@ -368,7 +368,10 @@ def test_parameters_win_over_the_text(make: Make) -> None:
     receipt = read(make("smpp"), delivery("id:99 stat:DELIVRD", parameters=parameters))
 
     assert receipt == wire.DeliveryReceipt(
-        event=wire.ReceiptEvent.FAILED, provider_id="12", code="UNDELIV 3/27"
+        event=wire.ReceiptEvent.FAILED,
+        provider_id="12",
+        code="UNDELIV 3/27",
+        of_segment=True,
     )
 
 
@@ -482,8 +485,41 @@ def test_what_somebody_wrote_is_read(
 
 
 @pytest.mark.parametrize(
+    ("source", "ton", "country", "sender"),
+    [
+        ("447700900123", 1, "", "+447700900123"),
+        ("447700900123", 1, "CN", "+447700900123"),
+        ("+447700900123", 0, "GB", "+447700900123"),
+        ("07700900123", 2, "GB", "+447700900123"),
+        ("7700900123", 2, "GB", "+447700900123"),
+        ("07700900123", 0, "GB", "+447700900123"),
+        ("447700900123", 0, "GB", "+447700900123"),
+        ("33612345678", 0, "GB", "+33612345678"),
+        ("13800138000", 2, "CN", "+8613800138000"),
+        ("008613800138000", 0, "CN", "+8613800138000"),
+        ("07700900123", 2, "", "07700900123"),
+        ("10086", 0, "CN", "10086"),
+        ("60606", 3, "GB", "60606"),
+        ("7700900123", 3, "GB", "7700900123"),
+        ("Acme", 5, "GB", "Acme"),
+        ("", 0, "GB", ""),
+    ],
+)
+def test_who_wrote_is_known_by_their_number_in_full(
+    make: Make, source: str, ton: int, country: str, sender: str
+) -> None:
+    written = smpp.Delivery(source=source, source_ton=ton, destination="60606", message=b"STOP")
+
+    inbound = make("smpp", country=country).read_delivery(written)
+
+    assert inbound == wire.InboundMessage(sender=sender, to="60606", text="STOP")
+
+
+@pytest.mark.parametrize(
     ("changes", "key"),
     [
+        ({"country": "cn"}, "country"),
+        ({"country": "86"}, "country"),
         ({"host": ""}, "host"),
         ({"system_id": ""}, "system_id"),
         ({"system_id": "x" * 16}, "system_id"),

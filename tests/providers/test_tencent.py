@@ -524,6 +524,24 @@ def test_odd_time_is_none(provider: tencent.Provider, time: Any) -> None:
     assert reply.at is None
 
 
+@pytest.mark.parametrize(
+    ("row", "sender"),
+    [
+        ({"mobile": "13800138000"}, "+8613800138000"),
+        ({"mobile": "13800138000", "nationcode": "86"}, "+8613800138000"),
+        ({"mobile": "13800138000", "nationcode": ""}, "+8613800138000"),
+        ({"mobile": "3800138000", "nationcode": "1"}, "+13800138000"),
+        ({"mobile": "7700900123", "nationcode": "+44"}, "+447700900123"),
+    ],
+)
+def test_who_wrote_is_known_by_their_number_in_full(
+    provider: tencent.Provider, row: dict[str, str], sender: str
+) -> None:
+    [reply] = provider.read_inbound(push({**row, "text": "R", "time": 1}))
+
+    assert reply.sender == sender
+
+
 def test_reply_without_sender_is_unreadable(provider: tencent.Provider) -> None:
     with pytest.raises(errors.UnreadableReceipt):
         provider.read_inbound(push({"mobile": None, "text": "R"}))

@@ -323,6 +323,8 @@ def provider_with_token(token: str, previous: str) -> twilio.Provider:
         ("MessageStatus=canceled", wire.ReceiptEvent.FAILED, False),
         ("MessageStatus=failed&ErrorCode=30036", wire.ReceiptEvent.EXPIRED, False),
         ("MessageStatus=undelivered&ErrorCode=21610", wire.ReceiptEvent.OPTED_OUT, True),
+        # nobody may write to a known litigator, whoever sends it
+        ("MessageStatus=undelivered&ErrorCode=30640", wire.ReceiptEvent.FAILED, True),
         ("MessageStatus=undelivered&ErrorCode=30005", wire.ReceiptEvent.FAILED, True),
         ("MessageStatus=undelivered&ErrorCode=x", wire.ReceiptEvent.FAILED, False),
         ("MessageStatus=teleported", wire.ReceiptEvent.UNKNOWN, False),

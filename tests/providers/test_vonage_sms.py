@@ -15,7 +15,7 @@ from vonage_sms.requests import SmsMessage
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import vonage_sms
+from gateway.providers import vonage_sms, vonage_sms_codes
 
 Make = Callable[..., vonage_sms.Provider]
 Message = Callable[..., wire.Message]
@@ -304,7 +304,7 @@ def test_message_is_taken_when_any_segment_is(
     )
 
     assert result(provider, message, 200, body) == wire.Accepted(
-        provider_id="A2", detail="segments refused: 1"
+        provider_id="A2", detail="segments refused: 1", segments=("", "A2", "A3")
     )
 
 
@@ -402,6 +402,7 @@ def test_recorded_receipt(provider: vonage_sms.Provider, recorded_request: Reque
             reference="m-42",
             code="delivered",
             at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+            of_segment=True,
         )
     ]
 
@@ -452,7 +453,7 @@ RECEIPT_CODES = {
     [(code, one) for one, codes in RECEIPT_CODES.items() for code in codes.split()],
 )
 def test_codes_of_receipts_are_known(code: str, cause: wire.Cause | None) -> None:
-    known = vonage_sms.ERRORS[code]
+    known = vonage_sms_codes.ERRORS[code]
 
     assert (known.cause if isinstance(known, wire.Deferred) else None) is cause
 

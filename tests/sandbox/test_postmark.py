@@ -79,9 +79,9 @@ async def test_wrong_token_is_refused() -> None:
 async def test_inactive_address_is_named() -> None:
     async with PostmarkSimulator() as simulator:
         with pytest.raises(InactiveRecipientException) as error:
-            await send(simulator, to="unknown@example.com")
+            await send(simulator, to="invalid@example.com")
 
-    assert error.value.inactive_recipients == ["unknown@example.com"]
+    assert error.value.inactive_recipients == ["invalid@example.com"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ async def test_inactive_address_is_named() -> None:
         ({"metadata": {str(at): "x" for at in range(11)}}, 300),
         ({"attachments": [{"Name": "a.exe", "Content": "eA==", "ContentType": "a/b"}]}, 411),
         ({"attachments": [{"Name": "a.txt", "Content": "?", "ContentType": "a/b"}]}, 300),
-        ({"to": "spam@example.com"}, 411),
+        ({"to": "big@example.com"}, 411),
     ],
 )
 async def test_mail_that_breaks_a_rule_is_refused(changes: dict[str, Any], code: int) -> None:
@@ -113,8 +113,8 @@ async def test_mail_that_breaks_a_rule_is_refused(changes: dict[str, Any], code:
     ("name", "kind", "status"),
     [
         ("later", ServerException, 503),
-        ("busy", RateLimitException, 429),
-        ("locked", InvalidAPIKeyException, 401),
+        ("throttled", RateLimitException, 429),
+        ("credential", InvalidAPIKeyException, 401),
     ],
 )
 async def test_addresses_decide(name: str, kind: type[PostmarkAPIException], status: int) -> None:

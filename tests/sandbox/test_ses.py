@@ -213,11 +213,11 @@ async def test_raw_mail_is_taken() -> None:
 @pytest.mark.parametrize(
     ("name", "status", "code"),
     [
-        ("unknown", 400, "BadRequestException"),
-        ("spam", 400, "MessageRejected"),
+        ("invalid", 400, "BadRequestException"),
+        ("big", 400, "MessageRejected"),
         ("later", 500, "InternalFailure"),
-        ("busy", 429, "TooManyRequestsException"),
-        ("locked", 403, "UnrecognizedClientException"),
+        ("throttled", 429, "TooManyRequestsException"),
+        ("credential", 403, "UnrecognizedClientException"),
     ],
 )
 async def test_addresses_decide(name: str, status: int, code: str) -> None:

@@ -194,6 +194,28 @@ async def test_repeated_receipt_is_kept_once(store: Store, make: Any) -> None:
     assert case.version == 2
 
 
+async def test_receipts_of_segments_are_kept_apart(store: Store, make: Any) -> None:
+    message = make.message()
+    await store.accept([message])
+    (row,) = await store.claim(make.request())
+    result = make.result(row)
+    evidence = replace(result.attempts[0].evidence, segments=2)
+    await store.commit([replace(result, attempts=[replace(result.attempts[0], evidence=evidence)])])
+    reports = [
+        ReceiptEvidence(0, 0, 0, 1, "acme", ReceiptEvent.DELIVERED, segment)
+        for segment in ("", "s1", "s2")
+    ]
+
+    for report in [*reports, *reports]:
+        case = await case_of(store, message.id)
+        record = ReceiptRecord(evidence=report, at_ms=make.now_ms)
+        await store.commit([make.transition(case, receipts=[record])])
+
+    case = await case_of(store, message.id)
+    assert case.attempts == [evidence]
+    assert sorted(case.receipts, key=lambda one: one.segment) == reports
+
+
 async def test_attempt_without_a_number_and_texts_of_providers_survive(
     store: Store, make: Any
 ) -> None:

@@ -31,10 +31,10 @@ _CASE = """json_array(m.id, m.tenant, m.internal, m.created_ms, s.state, s.versi
                FROM queue l WHERE l.message = m.id)
     || ',' || CASE WHEN s.version = 0 THEN '[],[]' ELSE
               (SELECT json_group_array(json_array(a.redrive, a.step, a.part, a.number, a.provider,
-                                                  a.outcome))
+                                                  a.outcome, a.segments))
                FROM attempt a WHERE a.message = m.id)
     || ',' || (SELECT json_group_array(json_array(c.redrive, c.step, c.part, nullif(c.number, -1),
-                                                  c.provider, c.event))
+                                                  c.provider, c.event, c.segment))
                FROM receipt c WHERE c.message = m.id) END"""
 
 #: Messages as lists show them, of rows of message and status: id, state, category, created_ms,

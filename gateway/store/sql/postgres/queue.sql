@@ -298,14 +298,15 @@ SELECT m.id::text, m.tenant, m.internal, m.created_ms, s.state, s.version, s.red
         FROM queue l WHERE l.message = m.id),
        CASE WHEN s.version > 0 THEN
          (SELECT json_agg(json_build_array(a.redrive, a.step, a.part, a.number, a.provider,
-                                           a.outcome)
+                                           a.outcome, a.segments)
                           ORDER BY a.redrive, a.step, a.part, a.number)::text
           FROM attempt a
           WHERE a.message = m.id AND a.message BETWEEN :first::uuid AND :last::uuid) END,
        CASE WHEN s.version > 0 THEN
          (SELECT json_agg(json_build_array(c.redrive, c.step, c.part, nullif(c.number, -1),
-                                           c.provider, c.event)
-                          ORDER BY c.redrive, c.step, c.part, c.number, c.provider, c.event)::text
+                                           c.provider, c.event, c.segment)
+                          ORDER BY c.redrive, c.step, c.part, c.number, c.provider, c.event,
+                                   c.segment)::text
           FROM receipt c
           WHERE c.message = m.id AND c.message BETWEEN :first::uuid AND :last::uuid) END
 FROM message m
@@ -356,18 +357,20 @@ WHERE (SELECT q.owner FROM queue q
 -- name: put_attempts
 -- Evidence of attempts.
 INSERT INTO attempt (message, redrive, step, part, number, provider, outcome, code, detail,
-                     started_ms, ended_ms)
+                     started_ms, ended_ms, segments)
 SELECT * FROM unnest(:message::uuid[], :redrive::integer[], :step::smallint[], :part::smallint[],
                      :number::integer[], :provider::text[], :outcome::text[], :code::text[],
-                     :detail::text[], :started_ms::bigint[], :ended_ms::bigint[])
+                     :detail::text[], :started_ms::bigint[], :ended_ms::bigint[],
+                     :segments::smallint[])
 ON CONFLICT DO NOTHING;
 
 -- name: put_receipts
 -- Evidence of receipts; a repeated one changes nothing.
-INSERT INTO receipt (message, redrive, step, part, number, provider, event, code, detail, at_ms)
+INSERT INTO receipt (message, redrive, step, part, number, provider, event, code, detail, at_ms,
+                     segment)
 SELECT * FROM unnest(:message::uuid[], :redrive::integer[], :step::smallint[], :part::smallint[],
                      :number::integer[], :provider::text[], :event::text[], :code::text[],
-                     :detail::text[], :at_ms::bigint[])
+                     :detail::text[], :at_ms::bigint[], :segment::text[])
 ON CONFLICT DO NOTHING;
 
 -- name: put_events

@@ -249,20 +249,20 @@ WHERE q.owner IS NOT NULL;
 
 -- name: put_attempts
 -- Evidence of attempts. rows: [[message, redrive, step, part, number, provider, outcome, code,
--- detail, started_ms, ended_ms], …]
+-- detail, started_ms, ended_ms, segments], …]
 INSERT OR IGNORE INTO attempt (message, redrive, step, part, number, provider, outcome, code,
-                               detail, started_ms, ended_ms)
+                               detail, started_ms, ended_ms, segments)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-       value ->> 7, value ->> 8, value ->> 9, value ->> 10
+       value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
 FROM jsonb_each(:rows);
 
 -- name: put_receipts
 -- Evidence of receipts; a repeated one changes nothing. rows: [[message, redrive, step, part,
--- number, provider, event, code, detail, at_ms], …]
+-- number, provider, event, code, detail, at_ms, segment], …]
 INSERT OR IGNORE INTO receipt (message, redrive, step, part, number, provider, event, code,
-                               detail, at_ms)
+                               detail, at_ms, segment)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-       value ->> 7, value ->> 8, value ->> 9
+       value ->> 7, value ->> 8, value ->> 9, value ->> 10
 FROM jsonb_each(:rows);
 
 -- name: put_events
