@@ -96,7 +96,7 @@ class Addresses(TypedDict):
             str,
             fields.line(
                 64,
-                "The person's time zone, by its IANA name; if absent that of the phone's country",
+                "The person's time zone, an IANA name; if absent as recorded, or that of the phone",
                 ["Asia/Shanghai"],
             ),
         ]

@@ -19,7 +19,7 @@ def faults(settings: Settings) -> Iterator[Fault]:
         yield from _set_faults(("timing", name), one)
     weeks = _weeks(settings)
     for name, category in settings.categories.items():
-        yield from _strangers(name, category, weeks)
+        yield from _never_together(name, category, weeks)
         for place, shortest, _ in _closings(category, weeks):
             if shortest >= category.expires_in:
                 closed, life = show_duration(shortest), show_duration(category.expires_in)
@@ -70,7 +70,7 @@ def _closings(
             yield place, min(gaps) * 60.0, max(gaps) * 60.0
 
 
-def _strangers(
+def _never_together(
     name: str, category: Category, weeks: dict[str, tuple[TimingSettings, Week]]
 ) -> Iterator[Fault]:
     """Rule sets of a category that are never open together."""

@@ -50,6 +50,12 @@ class Holidays:
         return _by_law(self._place, year)
 
 
+@lru_cache(64)
+def of(place: str) -> Holidays:
+    """The same for all rules, so that each year is read, and what is unknown is told, once."""
+    return Holidays(place)
+
+
 def is_place(place: str) -> bool:
     """Whether holidays are known of a country, or of a part of one: `DE`, `DE-BY`."""
     country, _, part = place.partition("-")

@@ -16,8 +16,7 @@ from gateway.model.case import Claimed
 from gateway.model.hold import Hold
 from gateway.model.hours import Window, read_span, read_window
 from gateway.model.message import Message, Step
-from gateway.rules import presets, zones
-from gateway.rules.holidays import Holidays
+from gateway.rules import holidays, presets, zones
 from gateway.rules.windows import Hours, look, week
 from gateway.settings import Category, Settings
 from gateway.settings.timing import RECIPIENT, TimingSettings
@@ -123,9 +122,16 @@ class Timetable:
                 _first_open([limit], at_ms)
 
     def hold_of_row(self, row: Claimed, now_ms: int) -> Hold | None:
-        """As `hold_of`, of a row that has been claimed."""
+        """As `hold_of`, of a row that has been claimed.
+
+        One that was due at the opening goes: by the store's clock, which all share, it has come,
+        and would be claimed again and again until our own clock says so, too.
+        """
         message = row.case.message
-        return self.hold_of(message, message.chain[row.step], row.part, now_ms)
+        hold = self.hold_of(message, message.chain[row.step], row.part, now_ms)
+        if hold is None or (hold.until_ms is not None and row.due_ms >= hold.until_ms):
+            return None
+        return hold
 
     def hold_of(self, message: Message, step: Step, part: int, now_ms: int) -> Hold | None:
         """The first rule that forbids a part of a message at a moment (UTC epoch milliseconds), and
@@ -162,7 +168,7 @@ def hours_of(settings: TimingSettings) -> Hours:
     """Open hours of a rule set without a preset. Raises ValueError for an unknown country."""
     return Hours(
         week([*map(read_window, settings.windows)], [*map(read_window, settings.quiet)]),
-        Holidays(settings.holidays) if settings.holidays else None,
+        holidays.of(settings.holidays) if settings.holidays else None,
         settings.on_holidays,
         settings.make_up_days,
     )

@@ -51,9 +51,38 @@ def test_examples_in_the_readme_are_good(file: Path, example_environ: dict[str, 
     texts = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     file.write_text("\n".join(texts), encoding="utf-8")
 
-    result = check(file, environ=example_environ)
+    result = check(file, "--json", environ=example_environ)
 
     assert result.exit_code == 0, result.stdout
+    assert not [one for one in json.loads(result.stdout)["warnings"] if "timing" in one]
+
+
+def test_rules_of_time_that_cannot_be_met_are_faults(file: Path) -> None:
+    text = SMALL.replace(', until = "delivered"', "").replace(
+        "[lanes", 'timing = ["x"]\n\n[lanes', 1
+    )
+    file.write_text(text + '[timing.x]\npreset = "tpca"\n[timing.y]\nholidays = "CM2"\n')
+
+    result = check(file)
+
+    assert result.exit_code == exits.CONFIG
+    assert (
+        f'{file}:19 timing.x.preset: unknown preset "tpca", did you mean "tcpa"?' in result.stdout
+    )
+    assert f'{file}:21 timing.y.holidays: unknown country "CM2"' in result.stdout
+
+
+def test_hours_that_close_for_longer_than_messages_last_are_worth_a_word(file: Path) -> None:
+    text = SMALL.replace(', until = "delivered"', "").replace(
+        "[lanes", 'timing = ["x"]\n\n[lanes', 1
+    )
+    file.write_text(text + '[timing.x]\nwindows = ["Mon-Fri 09:00-20:00"]\n')
+
+    result = check(file, "--json")
+
+    assert result.exit_code == 0
+    (warning,) = [one for one in json.loads(result.stdout)["warnings"] if "timing" in one]
+    assert warning.startswith("categories.service.timing[0]: closes for up to 61h")
 
 
 def test_faults_come_with_lines_and_all_at_once(file: Path) -> None:

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 
 from gateway import settings
 from gateway.model import wire
+from gateway.model.case import Case, Claimed
 from gateway.model.hold import Hold
 from gateway.model.hours import read_window
-from gateway.model.message import Message, Priority, Step, Whom
+from gateway.model.message import Message, MessageId, Priority, Step, Whom
+from gateway.model.state import State
+from gateway.rules.presets import PRESETS
 from gateway.rules.timing import OWN_QUIET, Timetable
 from gateway.rules.windows import week
+from gateway.settings.timing import TimingSettings
 
 CHINA, NEW_YORK, HONOLULU = "+8613800138000", "+12125550123", "+18085550123"
 
@@ -56,6 +60,46 @@ def ask(table: Timetable, about: Message, at: str, step: int = 0) -> str:
     if hold.until_ms is None:
         return f"{hold.rule} never"
     return f"{hold.rule} until {datetime.fromtimestamp(hold.until_ms / 1000, UTC):%m-%d %H:%M}"
+
+
+def ms(text: str) -> int:
+    """UTC epoch milliseconds of a time with an offset."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def claimed(about: Message, *, due_ms: int) -> Claimed:
+    """The first row of a message."""
+    case = Case(
+        id=MessageId("m"),
+        tenant="billing",
+        internal=False,
+        created_ms=0,
+        expires_ms=2**60,
+        message=about,
+        state=State.QUEUED,
+        version=0,
+        redrive=0,
+        ending=None,
+        live=(),
+        attempts=(),
+        receipts=(),
+    )
+    return Claimed(
+        case=case,
+        step=0,
+        part=0,
+        lane="sms",
+        pin="",
+        priority=2,
+        rank=1.0,
+        flow="billing",
+        weight=1.0,
+        due_ms=due_ms,
+        attempts=1,
+        units=1,
+        once=False,
+        epoch=1,
+    )
 
 
 OFFICE = {"windows": ["Mon-Fri 09:00-20:00", "Sat 10:00-18:00"]}
@@ -315,6 +359,33 @@ def test_clock_that_goes_back_is_not_answered_from_the_future() -> None:
     ]
 
     assert answers == ["", "office until 11-23 01:00", ""]
+
+
+@pytest.mark.parametrize(("due", "is_held"), [("07:59", True), ("08:00", False), ("08:01", False)])
+def test_row_that_was_due_at_the_opening_goes_though_our_clock_is_slow(
+    due: str, is_held: bool
+) -> None:
+    table = timetable(day={"windows": ["08:00-20:00"], "zone": "UTC"})
+    row = claimed(message(CHINA), due_ms=ms(f"2026-11-23T{due}+00:00"))
+
+    hold = table.hold_of_row(row, ms("2026-11-23T07:59:59+00:00"))
+
+    assert (hold is not None) is is_held
+
+
+def test_row_that_was_due_at_an_opening_waits_for_the_next_once_it_has_closed() -> None:
+    table = timetable(day={"windows": ["08:00-20:00"], "zone": "UTC"})
+    row = claimed(message(CHINA), due_ms=ms("2026-11-23T08:00+00:00"))
+
+    hold = table.hold_of_row(row, ms("2026-11-23T20:00+00:00"))
+
+    assert hold == Hold("day", ms("2026-11-24T08:00+00:00"), "windows")
+
+
+def test_every_preset_is_named_where_settings_are_described() -> None:
+    described = TimingSettings.model_fields["preset"].description or ""
+
+    assert all(f"`{name}`" in described for name in PRESETS)
 
 
 HOURS = st.builds(
