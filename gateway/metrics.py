@@ -45,6 +45,9 @@ _RECEIPT_REFUSALS = ("signature", "unreadable", "stranger")
 #: What a recipient's message is; `repeated` by the provider.
 _INBOUND_KINDS = ("opt_out", "opt_in", "help", "reply", "repeated")
 
+#: Sorts of rules that make messages wait (`model.hold.Hold.kind`).
+_HOLD_KINDS = ("windows", "quiet", "holidays", "preset", "recipient", "other")
+
 _BREAKER_STATES = ("closed", "half_open", "open")
 
 
@@ -87,6 +90,13 @@ class Metrics:
             "gateway_messages_refused",
             f"Submissions that made no new message: {', '.join(_REFUSALS)}",
             "reason",
+        )
+        self.deferred = self._counter(
+            "gateway_messages_deferred",
+            "Waits by a rule that let nothing pass, of messages at accept and of their parts when "
+            f"their turn came, by the sort of rule: {', '.join(_HOLD_KINDS)}",
+            "category",
+            "rule",
         )
 
     def _add_attempts(self) -> None:
@@ -223,6 +233,7 @@ class Metrics:
         for counter, *labels in (
             (self.accepted, categories),
             (self.refused, _REFUSALS),
+            (self.deferred, categories, _HOLD_KINDS),
             (self.receipts, reporters, ReceiptEvent),
             (self.receipts_refused, reporters, _RECEIPT_REFUSALS),
             (self.inbound, answered, _INBOUND_KINDS),

@@ -83,6 +83,27 @@ class Addresses(TypedDict):
     recipient: NotRequired[
         Annotated[str, fields.line(200, "Your own id of the person", ["user-42"])]
     ]
+    zone: NotRequired[
+        Annotated[
+            str,
+            fields.line(
+                64,
+                "The person's time zone, by its IANA name; if absent that of the phone's country",
+                ["Asia/Shanghai"],
+            ),
+        ]
+    ]
+    locale: NotRequired[
+        Annotated[
+            str,
+            Field(
+                max_length=35,
+                pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
+                description="The person's language, as BCP 47 has it",
+                examples=["zh-CN"],
+            ),
+        ]
+    ]
 
 
 @with_config(CLOSED)

@@ -107,6 +107,7 @@ class PreviewResult(TypedDict):
 
     decision: Annotated[str, Field(description="send, defer or suppress")]
     reasons: list[str]
+    until: NotRequired[Annotated[Time, Field(description="When it would start, if not at once")]]
     category: str
     priority: str
     expires_in: Annotated[float, Field(description="Seconds")]
@@ -211,7 +212,7 @@ def page(value: view.MessagePage) -> MessageList:
 
 def preview(value: submission.Preview) -> PreviewResult:
     """What the gate said and each step would send."""
-    return {
+    out: PreviewResult = {
         "decision": value.decision,
         "reasons": list(value.reasons),
         "category": value.category,
@@ -219,6 +220,9 @@ def preview(value: submission.Preview) -> PreviewResult:
         "expires_in": value.expires_in,
         "chain": [_previewed(one) for one in value.chain],
     }
+    if value.until_ms is not None:
+        out["until"] = isoformat(value.until_ms)
+    return out
 
 
 def _previewed(value: submission.PreviewStep) -> PreviewedStep:

@@ -52,6 +52,7 @@ from gateway.model import wire
 from gateway.model.roles import Role
 from gateway.providers import base as providers
 from gateway.providers import registry, webhook
+from gateway.rules.timing import Timetable
 from gateway.settings import ProviderAccount, Settings
 from gateway.store.registry import open_store
 from gateway.transport.base import HttpOptions
@@ -183,6 +184,8 @@ class Assembly:
             webhooks=self._reporter.moved,
         )
         self._replacing = Replacing(self.store, self._finisher)
+        self._timetable = Timetable(settings)
+        self._timetable.prepare(clock.now_ms())
         self._wordings = Wordings(settings)
         self._renderer = Renderer(
             self._templates,
@@ -273,6 +276,7 @@ class Assembly:
             random=random.random,
             paused_for=self._paused_for,
             preferred_for=lambda lane: self._orders.reason(lane, sender.provider.account),
+            hold_of=self._timetable.hold_of_row,
         )
 
     def _paused_for(self, account: str) -> float:
@@ -357,6 +361,7 @@ class Assembly:
                 webhooks=self._reporter,
                 replacing=self._replacing,
                 habits=self._habits,
+                timetable=self._timetable,
             ),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(
@@ -366,7 +371,7 @@ class Assembly:
             recipients=Recipients(
                 self.store,
                 self._bans,
-                Eraser(self.store, self._finisher, self._bans, clock),
+                Eraser(self.store, self._finisher, self._bans, self._habits, clock),
                 clock,
                 categories=settings.categories,
             ),

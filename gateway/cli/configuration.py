@@ -18,6 +18,7 @@ from gateway.dispatch import lanes as lane_rules
 from gateway.model import wire
 from gateway.model.errors import SettingsError
 from gateway.providers import base, registry
+from gateway.rules import check as timing
 from gateway.settings import faults
 from gateway.settings.faults import Fault, KeyPath
 from gateway.settings.values import show_duration
@@ -38,7 +39,12 @@ def read(file: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
     checker = _Checker()
     found = settings.load(file, environ, checker.check_provider, checker.check_whole)
     return Configuration(
-        settings=found, warnings=(*settings.warnings(found), *checker.until_warnings)
+        settings=found,
+        warnings=(
+            *settings.warnings(found),
+            *checker.until_warnings,
+            *timing.warnings(found),
+        ),
     )
 
 
@@ -60,6 +66,7 @@ class _Checker:
     def check_whole(self, found: settings.Settings) -> Iterator[Fault]:
         yield from self._store(found)
         yield from _template_faults(found)
+        yield from timing.faults(found)
         for name, lane in found.lanes.items():
             yield from self._lane(name, lane)
         for name, category in found.categories.items():

@@ -7,13 +7,13 @@ import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from gateway.content import addresses
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
 from gateway.model.recipient import SINGLE, PushDevice, Recipient
 from gateway.model.values import replace
+from gateway.model.zones import is_zone
 
 #: Longest id, in characters.
 MAX_ID: Final = 128
@@ -152,15 +152,3 @@ def _minute(value: str) -> int | None:
     """Of the day; None for what is no time."""
     found = _TIME.fullmatch(value)
     return None if found is None else int(found[1]) * 60 + int(found[2])
-
-
-@lru_cache(maxsize=1024)
-def is_zone(name: str) -> bool:
-    """Whether the IANA database has a zone of this name."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", name):
-        return False
-    try:
-        ZoneInfo(name)
-    except (KeyError, OSError, ValueError):  # none, a folder, or a file of something else
-        return False
-    return True

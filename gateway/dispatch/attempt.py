@@ -36,7 +36,9 @@ _FAULT = wire.Unknown(code="internal_error")
 
 
 class ClaimLost(Exception):
-    """This node may count as dead, and others may have taken over what it claimed: not sent."""
+    """Not sent, and no longer this node's to send: it may count as dead, and others may have taken
+    over what it claimed; or an hour has come in which the rows may not go, and their gate must be
+    asked again."""
 
 
 class Ready(Value, kw_only=False):
@@ -121,15 +123,13 @@ class Attempter:
         """The message to send, or the row's end without. ban: whether its address must not be
         written to."""
         now_ms = self._clock.now_ms()
+        hold = self._hold_of(row, now_ms)
         decision = gate.decide(
-            row,
-            now_ms=now_ms,
-            ban=ban.reason,
-            others=ban.others,
-            hold=self._hold_of(row, now_ms),
-            heir=ban.heir,
+            row, now_ms=now_ms, ban=ban.reason, others=ban.others, hold=hold, heir=ban.heir
         )
         if not isinstance(decision, gate.Send):
+            if isinstance(decision, gate.Defer) and hold is not None:
+                self._metrics.deferred.labels(row.case.message.category, hold.kind).inc()
             return Refused(row, decision)
         try:
             message = self._renderer.render(row, self.account)
@@ -138,6 +138,11 @@ class Attempter:
         if objection := self._sender.provider.objection(message.content, message.to):
             return self.ended(row, _unfit(objection))
         return Ready(row, message)
+
+    def are_held(self, rows: Sequence[Claimed]) -> bool:
+        """Whether a rule has come into force since they were prepared, by which one may not go."""
+        now_ms = self._clock.now_ms()
+        return any(self._hold_of(row, now_ms) is not None for row in rows)
 
     def plan(self, ready: Sequence[Ready]) -> Sequence[Shipment | Ended]:
         """Calls that together carry these, and the ends of those that no call can carry."""

@@ -114,9 +114,10 @@ class Calls:
         if waited < _LOOK_AGAIN:
             return False
         now_ms = self._clock.now_ms()
-        return waited > _LONGEST_WAIT or any(
-            row.case.expires_ms <= now_ms for row in one.shipment.rows
-        )
+        rows = one.shipment.rows
+        if waited > _LONGEST_WAIT or any(row.case.expires_ms <= now_ms for row in rows):
+            return True
+        return self._attempter.are_held(rows)
 
     def _plan(self) -> None:
         """Make calls of the most urgent rows, as many as could share one."""

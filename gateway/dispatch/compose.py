@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from gateway.content import addresses, sms
+from gateway.content import addresses, recipients, sms
 from gateway.content.templates import (
     ContentFault,
     TemplateFault,
@@ -24,9 +24,11 @@ from gateway.dispatch.wordings import Wordings, is_china
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
 from gateway.model.message import ChainOrder, Message, Skipped, Step, Whom
+from gateway.model.recipient import Recipient
 from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
 from gateway.model.values import Value, replace
+from gateway.model.zones import is_zone
 from gateway.settings import Category, Settings
 
 #: Why steps are skipped, when it is not for what they say.
@@ -111,7 +113,7 @@ class Composer:
         if life > _LONGEST_LIFE:
             raise _invalid("expires_in", "is longer than 30 days")
         steps, skipped = self._steps(submission, name, to)
-        whom = submission.recipient.whom(name) if submission.recipient is not None else None
+        whom = _whom(to, submission.recipient, name)
         chosen = ""
         if self.wants_best(submission, category):
             choice = self._choose(steps, category, whom, reach or {})
@@ -338,6 +340,12 @@ def check_addresses(to: To) -> To:
                 checked = replace(checked, **{field: canonical})
     for place, device in enumerate(to.push):
         _check(f"push[{place}].token", device.token, addresses.check_token, faults)
+    if to.zone and not is_zone(to.zone):
+        faults.append(Fault("to.zone", "not a time zone of the IANA database"))
+    if to.locale:
+        checked = replace(checked, locale=recipients.canonical_locale(to.locale))
+        if not checked.locale:
+            faults.append(Fault("to.locale", "not a language tag (BCP 47) such as zh-CN"))
     if faults:
         raise InvalidMessage("an address is not valid", faults)
     return checked
@@ -360,6 +368,15 @@ _FIELD = {
     wire.Channel.CHAT: "chat",
     wire.Channel.WEBHOOK: "url",
 }
+
+
+def _whom(to: To, known: Recipient | None, category: str) -> Whom | None:
+    """What is known of the person: what the caller says now goes before what is recorded."""
+    said = {"zone": to.zone, "locale": to.locale}
+    if known is None and not any(said.values()):
+        return None
+    whom = Whom(recipient=to.recipient) if known is None else known.whom(category)
+    return replace(whom, **{name: value for name, value in said.items() if value})
 
 
 def parts_of(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:

@@ -19,6 +19,7 @@ from gateway.clock import Clock
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.habits import Habits
 from gateway.model import wire
 from gateway.model.case import Case
 from gateway.model.message import Message, MessageId, encode
@@ -56,10 +57,18 @@ class _Person(Value):
 class Eraser:
     """Erases one recipient at a time."""
 
-    def __init__(self, store: base.Store, finisher: Finisher, bans: Bans, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: base.Store,
+        finisher: Finisher,
+        bans: Bans,
+        habits: Habits,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._finisher = finisher
         self._bans = bans
+        self._habits = habits
         self._clock = clock
 
     async def erase(self, tenant: str, recipient: str) -> Erased | None:
@@ -70,6 +79,7 @@ class Eraser:
         done = await self._erase_named(tenant, recipient, person)
         if kept is not None:
             done = _sum(done, await self._erase_written(tenant, person))
+            await self._habits.forget(tenant, recipient)
             await self._store.erase_recipient(tenant, recipient)
             # what was accepted while we were at it
             done = _sum(done, await self._erase_named(tenant, recipient, person))

@@ -6,18 +6,10 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from gateway.model.case import Claimed
+from gateway.model.hold import Hold as Hold
 from gateway.model.message import Mode
 from gateway.model.state import SUCCESSES, State, succeeded
 from gateway.model.values import Value
-
-
-class Hold(Value, kw_only=False):
-    """A rule about times or numbers that lets nothing of a message pass now."""
-
-    #: its name, as it is shown
-    rule: str
-    #: UTC epoch milliseconds when it will; None: never
-    until_ms: int | None
 
 
 class Send(Value, kw_only=False):

@@ -104,6 +104,13 @@ class Habits:
                     self._waiting[place][1] += reached
                 raise
 
+    async def forget(self, tenant: str, recipient: str) -> None:
+        """Raises StoreUnavailable."""
+        subject = self.subject(tenant, recipient)
+        for place in [place for place in self._waiting if place[0] == subject]:
+            del self._waiting[place]
+        await self._store.forget_habits(subject)
+
     async def of(
         self, tenant: str, recipients: Collection[str]
     ) -> Mapping[str, Mapping[str, Reach]]:

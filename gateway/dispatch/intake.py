@@ -52,6 +52,7 @@ from gateway.model.submission import (
     Verdict,
 )
 from gateway.model.values import replace
+from gateway.rules.timing import Timetable
 from gateway.settings import Settings
 from gateway.store import base
 
@@ -82,12 +83,13 @@ class Intake:
         webhooks: Callable[[Report], Sequence[NewMessage]],
         replacing: Replacing,
         habits: Habits,
+        timetable: Timetable,
     ) -> None:
         self._settings = settings
         self._composer = composer
         self._renderer = renderer
         self._store = store
-        self._screen = Screen(bans)
+        self._screen = Screen(bans, timetable)
         self._bells = bells
         self._clock = clock
         self._metrics = metrics
@@ -118,7 +120,17 @@ class Intake:
             for one in drafts
         ]
         self._count_accepted(drafts, verdicts)
+        self._count_deferred(judged, verdicts)
         return verdicts
+
+    def _count_deferred(
+        self, judged: Sequence[Judged | RequestError], verdicts: Sequence[Verdict]
+    ) -> None:
+        for one, verdict in zip(judged, verdicts, strict=True):
+            if isinstance(one, RequestError) or one.hold is None:
+                continue
+            if isinstance(verdict, Ticket) and not (verdict.duplicate or verdict.repeated):
+                self._metrics.deferred.labels(one.plan.message.category, one.hold.kind).inc()
 
     def _count_accepted(
         self, drafts: Sequence[NewMessage | RequestError], verdicts: Sequence[Verdict]
@@ -146,17 +158,17 @@ class Intake:
         if isinstance(judged, RequestError):
             raise judged
         message = judged.plan.message
-        decision = "suppress" if judged.suppressed else "send"
-        if judged.plan.start_ms > now_ms and not judged.suppressed:
-            decision = "defer"
+        waits = judged.plan.start_ms > now_ms and not judged.suppressed
+        reason = judged.suppressed or (judged.hold.rule if judged.hold is not None else "")
         steps = [self._preview_step(judged.plan, step) for step in message.chain]
         steps += [PreviewStep(channel=one.channel, skipped=one.reason) for one in message.skipped]
         return Preview(
-            decision=decision,
-            reasons=[judged.suppressed] if judged.suppressed else [],
+            decision="suppress" if judged.suppressed else "defer" if waits else "send",
+            reasons=[reason] if reason else [],
+            until_ms=judged.plan.start_ms if waits else None,
             category=message.category,
             priority=message.priority.name.lower(),
-            expires_in=(judged.plan.expires_ms - judged.plan.start_ms) / 1000,
+            expires_in=message.life_ms / 1000,
             chain=steps,
         )
 
@@ -219,7 +231,7 @@ class Intake:
             body=encode(plan.message),
             state=State.QUEUED,
             rows=rows,
-            events=_choice(plan, now_ms),
+            events=(*_choice(plan, now_ms), *judged.events(now_ms)),
             idempotency=self._idempotency(submission, now_ms),
             replaces=None if judged.suppressed else _replaces(plan),
             recipient=submission.to.recipient,

@@ -1,20 +1,25 @@
-"""The gate at accept: what bans and permissions leave of plans, asked for a whole request at once.
+"""The gate at accept: what bans, permissions and hours leave of plans, asked for a whole request at
+once.
 
-After claim `gate.decide` asks again, because both change while a message waits.
+After claim `gate.decide` asks again, because all change while a message waits.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from gateway.dispatch import gate
 from gateway.dispatch.bans import NO_CONSENT, Bans, Found
 from gateway.dispatch.compose import Plan
 from gateway.model import wire
+from gateway.model.case import EventRecord
 from gateway.model.errors import Fault, InvalidMessage, RequestError
-from gateway.model.message import Skipped, Step
+from gateway.model.hold import Hold
+from gateway.model.message import Mode, Skipped, Step
 from gateway.model.permission import Hashed
 from gateway.model.submission import Caller
 from gateway.model.values import Value, replace
+from gateway.rules.timing import Timetable
 
 #: Names with a recorded permission.
 Given: TypeAlias = frozenset[Hashed]
@@ -25,13 +30,25 @@ class Judged(Value):
 
     plan: Plan
     suppressed: str = ""
+    #: the rule by which it starts later than it might
+    hold: Hold | None = None
+
+    def events(self, now_ms: int) -> Sequence[EventRecord]:
+        """What is to be told of it from the start."""
+        if self.hold is None:
+            return ()
+        message = self.plan.message
+        channel = message.chain[0].channel if message.mode is Mode.CHAIN else ""
+        rule = self.hold.rule
+        return (EventRecord(at_ms=now_ms, event="deferred", channel=channel, detail=rule),)
 
 
 class Screen:
-    """Judges plans by what is recorded about their addresses."""
+    """Judges plans by what is recorded about their addresses, and by the hour."""
 
-    def __init__(self, bans: Bans) -> None:
+    def __init__(self, bans: Bans, timetable: Timetable) -> None:
         self._bans = bans
+        self._timetable = timetable
 
     async def judge(
         self, caller: Caller, plans: Sequence[Plan | RequestError]
@@ -79,7 +96,7 @@ class Screen:
                 fault = Fault("to", f"no recorded consent for category {category}")
                 return InvalidMessage("the recipient has not agreed to this", [fault])
         if not banned:
-            return Judged(plan=plan)
+            return self._timed(plan)
 
         def why_not(step: Step, part: wire.Address) -> str:
             names = self._bans.names(caller.tenant, step.channel, part)
@@ -88,8 +105,28 @@ class Screen:
 
         left = _without(plan, why_not)
         if left.message.chain:
-            return Judged(plan=left)
+            return self._timed(left)
         return Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
+
+    def _timed(self, plan: Plan) -> Judged:
+        """The plan less the steps that cannot start in time, from when the first of them may."""
+        message = plan.message
+        holds = {
+            step.channel: hold
+            for step in message.chain
+            if (hold := self._timetable.hold_of(message, step, 0, plan.start_ms)) is not None
+        }
+        if not holds:
+            return Judged(plan=plan)
+
+        def too_late(step: Step, part: wire.Address) -> str:
+            hold = holds.get(step.channel)
+            return "" if hold is None or _opens_in_time(hold, plan) else hold.rule
+
+        left = _without(plan, too_late)
+        if not left.message.chain:
+            return Judged(plan=plan, suppressed=left.message.skipped[-1].reason)
+        return _starting(left, [holds.get(step.channel) for step in left.message.chain])
 
     def _with_consent(self, caller: Caller, plan: Plan, given: Given) -> Plan:
         def why_not(step: Step, part: wire.Address) -> str:
@@ -97,6 +134,22 @@ class Screen:
             return NO_CONSENT if given.isdisjoint(names) else ""
 
         return _without(plan, why_not)
+
+
+def _opens_in_time(hold: Hold, plan: Plan) -> bool:
+    return isinstance(gate.held(hold, expires_ms=plan.expires_ms), gate.Defer)
+
+
+def _starting(plan: Plan, holds: Sequence[Hold | None]) -> Judged:
+    """The plan from when its first step may go; where all go at once, from when any may. holds: of
+    each step, all of which end in time."""
+    if plan.message.mode is Mode.CHAIN:
+        holds = holds[:1]
+    waits = [(one.until_ms or 0, one) for one in holds if one is not None]
+    if len(waits) < len(holds):
+        return Judged(plan=plan)
+    until_ms, hold = min(waits, key=lambda wait: wait[0])
+    return Judged(plan=replace(plan, start_ms=until_ms), hold=hold)
 
 
 def _without(plan: Plan, why_not: Callable[[Step, wire.Address], str]) -> Plan:

@@ -227,8 +227,8 @@ class Slots:
 
         async def admit() -> None:
             nonlocal admitted, started_ms
-            await self._admit(shipment.rows)
-            if not self._may_send():
+            waited = await self._admit(shipment.rows)
+            if not self._may_send() or (waited and self._attempter.are_held(shipment.rows)):
                 raise ClaimLost
             if admitted:  # the same messages again, with a refreshed credential
                 return
@@ -244,13 +244,16 @@ class Slots:
             self._release(len(shipment.rows))
         return started_ms, results
 
-    async def _admit(self, rows: Sequence[Claimed]) -> None:
+    async def _admit(self, rows: Sequence[Claimed]) -> float:
+        """Returns when they have their tokens: after so many seconds."""
         if self.account.limiter is None:
-            return
+            return 0.0
         asked = self._clock.monotonic()
         tokens = 1 if self.account.limits.token_per_call else sum(map(self._tokens_of, rows))
         await self.account.limiter.admit(tokens, rows[0].priority)
-        self._token_wait.observe(self._clock.monotonic() - asked)
+        waited = self._clock.monotonic() - asked
+        self._token_wait.observe(waited)
+        return waited
 
     def _go(self, rows: Sequence[Claimed]) -> None:
         """They have their tokens."""

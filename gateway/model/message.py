@@ -72,11 +72,11 @@ class Skipped(Value, array_like=True):
 
 
 class Whom(Value):
-    """What is known of the recipient that a message names, as rules about it need it."""
+    """What is known of the recipient, as rules about it need it; empty where unknown."""
 
     #: the tenant's own id
-    recipient: str
-    #: IANA name of the person's time zone; '' unknown
+    recipient: str = ""
+    #: IANA name of the person's time zone
     zone: str = ""
     #: the person's own quiet hours: (from, to) as HH:MM in that zone
     quiet: tuple[tuple[str, str], ...] = ()
@@ -106,7 +106,7 @@ class Message(Value):
     metadata: Mapping[str, Any] = field(default_factory=dict)
     #: what it is the latest word on: of those with the same, only the last is sent; '' none
     replaces: str = ""
-    #: of a registered recipient
+    #: None: nothing is known beside the addresses
     whom: Whom | None = None
     #: addresses and content have been overwritten at the person's wish: it can never be sent again
     erased: bool = False

@@ -47,6 +47,10 @@ class To(Value):
     #: webhook channel: URL of the person's own system
     url: str = ""
     recipient: str = ""
+    #: IANA name of the person's time zone
+    zone: str = ""
+    #: BCP 47
+    locale: str = ""
 
 
 class StepRequest(Value):
@@ -135,6 +139,8 @@ class Preview(Value):
     #: `send`, `defer` or `suppress`
     decision: str
     reasons: Sequence[str]
+    #: when it would start, UTC epoch milliseconds; None: at once, or never
+    until_ms: int | None = None
     category: str
     priority: str
     expires_in: float

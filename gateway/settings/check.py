@@ -15,6 +15,7 @@ import jinja2
 
 from gateway.model.message import Priority
 from gateway.model.wire import Channel
+from gateway.settings import timing
 from gateway.settings.faults import Fault, KeyPath, unknown
 from gateway.settings.models import Settings, Tenant, TenantWebhook
 from gateway.settings.routing import Category, Lane, LaneSms, ProviderAccount
@@ -40,6 +41,7 @@ class Names:
     providers: frozenset[str]
     categories: frozenset[str]
     channels: frozenset[str]
+    timing: frozenset[str]
 
     @classmethod
     def of(cls, tables: Mapping[str, Any]) -> "Names":
@@ -47,6 +49,7 @@ class Names:
             providers=_names_in(tables.get("providers")),
             categories=_names_in(tables.get("categories")),
             channels=lane_channels(tables.get("lanes")),
+            timing=_names_in(tables.get("timing")),
         )
 
 
@@ -65,6 +68,7 @@ def faults(settings: Settings, names: Names) -> Iterator[Fault]:
     yield from _shared_accounts(settings.lanes)
     for name, category in settings.categories.items():
         yield from _category(name, category, names)
+    yield from timing.faults(settings.timing, settings.categories, names.timing)
     for name, account in settings.providers.items():
         yield from _account(("providers", name), account)
     yield from _templates(settings, names)

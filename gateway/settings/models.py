@@ -7,6 +7,7 @@ from pydantic.networks import IPvAnyNetwork
 
 from gateway.model.submission import Scope
 from gateway.settings.routing import Category, Lane, Model, ProviderAccount, Template
+from gateway.settings.timing import TimingSettings
 from gateway.settings.values import Duration, Kind, Listen, Name, Period, Rate, Size
 
 
@@ -152,6 +153,7 @@ class Settings(Model):
     content: ContentSettings = ContentSettings()
     tenants: dict[Name, Tenant] = Field(default_factory=dict)
     categories: dict[Name, Category] = Field(default_factory=dict)
+    timing: dict[Name, TimingSettings] = Field(default_factory=dict)
     lanes: dict[Name, Lane] = Field(default_factory=dict)
     providers: dict[Name, ProviderAccount] = Field(default_factory=dict)
     templates: dict[Name, Template] = Field(default_factory=dict)

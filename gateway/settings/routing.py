@@ -110,6 +110,14 @@ class Category(Model):
     dedupe: DedupeSettings | None = Field(
         default=None, description="drop repeats; absent: only where the message asks for it"
     )
+    timing: tuple[str, ...] = Field(
+        default=(), description="rule sets of `timing`, all of which must let it pass; empty: none"
+    )
+    respect_quiet: bool | None = Field(
+        default=None,
+        description="wait while it is quiet by the recipient's own wish; absent: where `consent` "
+        "or `unsubscribe` is set",
+    )
 
 
 class LaneMatch(Model):

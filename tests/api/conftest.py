@@ -66,6 +66,8 @@ class FakeIntake:
     unread: list[errors.RequestError] = field(default_factory=list)
     #: raised by every call, when set
     failure: Exception | None = None
+    #: when previewed messages would start
+    until_ms: int | None = None
     #: category of messages that are refused
     refused: str = "refused"
 
@@ -94,6 +96,7 @@ class FakeIntake:
         return Preview(
             decision="send",
             reasons=(),
+            until_ms=self.until_ms,
             category=submission.category or "service",
             priority="normal",
             expires_in=300.0,

@@ -22,6 +22,8 @@ FULL: dict[str, Any] = {
         "wecom": "LiLei",
         "wechat": "openid",
         "recipient": "user-42",
+        "zone": "Asia/Shanghai",
+        "locale": "zh-Hans-CN",
     },
     "category": "otp",
     "priority": "critical",
@@ -75,6 +77,8 @@ async def test_every_field_reaches_intake(edge: Any, fakes: Any) -> None:
         wecom="LiLei",
         wechat="openid",
         recipient="user-42",
+        zone="Asia/Shanghai",
+        locale="zh-Hans-CN",
     )
     assert (got.category, got.priority) == ("otp", Priority.CRITICAL)
     assert got.chain == (
@@ -290,6 +294,26 @@ async def test_preview_shows_steps_taken_and_skipped(edge: Any, fakes: Any) -> N
     assert body["chain"][0]["sms"] == {"alphabet": "gsm7", "length": 5, "segments": 1}
     assert body["chain"][1] == {"channel": "push", "skipped": "no address"}
     assert fakes.intake.accepted == []
+
+
+async def test_preview_shows_until_when_it_would_wait(edge: Any, fakes: Any) -> None:
+    fakes.intake.until_ms = 1_900_000_000_000
+
+    _, waiting = await post(edge, "/v1/preview", GOOD)
+    fakes.intake.until_ms = None
+    _, starting = await post(edge, "/v1/preview", GOOD)
+
+    assert waiting["until"] == "2030-03-17T17:46:40.000Z"
+    assert "until" not in starting
+
+
+@pytest.mark.parametrize("locale", ["", "zh_CN", "chinese!", "zh-", "a"])
+async def test_locale_is_a_language_tag(edge: Any, fakes: Any, locale: str) -> None:
+    body = {**GOOD, "to": {"phone": "+8613800138000", "locale": locale}}
+
+    status, problem = await post(edge, "/v1/messages", body)
+
+    assert (status, [one["field"] for one in problem["faults"]]) == (422, ["to.locale"])
 
 
 async def test_unreachable_store_is_503_with_a_time_to_retry(edge: Any, fakes: Any) -> None:

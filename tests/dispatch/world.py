@@ -46,6 +46,7 @@ from gateway.model.message import MessageId
 from gateway.model.permission import Hashed, Wish
 from gateway.model.submission import Caller, Scope, Submission, Ticket, To
 from gateway.providers import base as providers
+from gateway.rules.timing import Timetable
 from gateway.store.sqlite.store import SqliteStore
 from gateway.transport.base import Admit
 from tests.virtual import VirtualLoop
@@ -269,7 +270,8 @@ class World:
     ) -> None:
         """batches: by account, messages that a call can carry; else one."""
         self._batches = batches or {}
-        self.hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None
+        self.timetable = Timetable(configured)
+        self.hold_of: Callable[[Claimed, int], gate.Hold | None] = self.timetable.hold_of_row
         self.settings = configured
         self._may_send = may_send
         self.clock = clock
@@ -342,12 +344,13 @@ class World:
             webhooks=reporter,
             replacing=self.replacing,
             habits=self.habits,
+            timetable=self.timetable,
         )
         self.desk = Desk(self.store, self.finisher, clock)
         self.recipients = Recipients(
             self.store,
             self.bans,
-            Eraser(self.store, self.finisher, self.bans, clock),
+            Eraser(self.store, self.finisher, self.bans, self.habits, clock),
             clock,
             categories=configured.categories,
         )

@@ -42,6 +42,14 @@ async def test_old_months_go_with_the_messages_of_their_time(store: Store) -> No
     assert sorted(one.month for one in await store.habits(["li"])) == [month, month + 1]
 
 
+async def test_somebody_can_be_forgotten(store: Store) -> None:
+    await store.add_habits([Habit(who, "sms", 1, 1.0, 1.0) for who in "ab"])
+
+    await store.forget_habits("a")
+
+    assert [one.subject for one in await store.habits(["a", "b"])] == ["b"]
+
+
 async def test_nothing_is_lost_when_many_count_at_once(store: Store) -> None:
     mine = [Habit(who, "sms", 1, 1.0, 0.0) for who in "abc"]
 

@@ -16,6 +16,9 @@ class PostgresHabits:
         if values := habit_values(habits):
             await self._engine.transact(lambda session: session.run_over("add_habits", values))
 
+    async def forget_habits(self, subject: str) -> None:
+        await self._engine.run(lambda session: session.run("forget_habits", subject=subject))
+
     async def habits(self, subjects: Sequence[str]) -> Sequence[Habit]:
         found = await self._engine.run(
             lambda session: session.rows("habits", subjects=list(subjects))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.store.habits import Habit, habit_values
-from gateway.store.sqlite.engine import Engine, call_json, dump, run
+from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 
 
 class SqliteHabits:
@@ -15,6 +15,11 @@ class SqliteHabits:
     async def add_habits(self, habits: Sequence[Habit]) -> None:
         values = habit_values(habits)
         await self._engine.write(lambda connection: run(connection, "add_habits", values))
+
+    async def forget_habits(self, subject: str) -> None:
+        await self._engine.write(
+            lambda connection: call(connection, "forget_habits", subject=subject)
+        )
 
     async def habits(self, subjects: Sequence[str]) -> Sequence[Habit]:
         found = await self._engine.read(

@@ -10,6 +10,10 @@ SET tries = h.tries + excluded.tries, reached = h.reached + excluded.reached;
 -- (subject, channel, month, tries, reached) of these subjects.
 SELECT subject, channel, month, tries, reached FROM habit WHERE subject = ANY(:subjects::text[]);
 
+-- name: forget_habits
+-- Forget somebody.
+DELETE FROM habit WHERE subject = :subject;
+
 -- name: purge_habits
 -- Months that count for nothing any more.
 DELETE FROM habit WHERE (subject, channel, month) IN (

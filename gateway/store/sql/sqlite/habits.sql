@@ -14,6 +14,10 @@ SELECT coalesce(json_group_array(json_array(h.subject, h.channel, h.month, h.tri
 FROM jsonb_each(:rows) r
 JOIN habit h ON h.subject = r.value;
 
+-- name: forget_habits
+-- Forget somebody.
+DELETE FROM habit WHERE subject = :subject;
+
 -- name: purge_habits
 -- Months that count for nothing any more.
 DELETE FROM habit WHERE (subject, channel, month) IN (
