@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from gateway.clock import Clock
+from gateway.content import addresses
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.compose import check_addresses, parts_of
 from gateway.model import wire
@@ -40,6 +41,9 @@ from gateway.store import base
 
 #: How far a clock may be off before a time counts as one to come, in milliseconds.
 _SKEW_MS = 5_000
+
+#: What names somebody; the rest of `to` says more about them.
+_NAMING = (*addresses.CHECKS, "push", "recipient")
 
 #: Lifts that are asked of the store together, so that they share commits.
 _AT_ONCE = 20
@@ -129,8 +133,6 @@ class Permissions:
         if not wanted.tenant:
             _require_admin(caller)
         return await self._store.list_suppressions(wanted, now_ms=self._clock.now_ms())
-
-    # One item
 
     def _consent(self, caller: Caller, item: NewConsent) -> Entries:
         category = self._category(item.category)
@@ -224,8 +226,6 @@ class Permissions:
             return error
         return found or NotFound("There is no such suppression.")
 
-    # What items are made of
-
     def _category(self, name: str) -> Category:
         found = self._categories.get(name)
         if found is None:
@@ -239,7 +239,7 @@ class Permissions:
 
     def _names(self, tenant: str, whom: Whom) -> Sequence[Hashed]:
         to = check_addresses(whom.to)
-        given = [name for name in to.__struct_fields__ if getattr(to, name)]
+        given = [name for name in _NAMING if getattr(to, name)]
         if len(given) != 1 or len(to.push) > 1:
             raise _invalid("to", "names one address, or one recipient")
         if to.recipient:
