@@ -79,7 +79,10 @@ def _devices(push: Sequence[PushDevice], faults: list[Fault]) -> tuple[PushDevic
             addresses.check_token(device.token)
         except ValueError as error:
             faults.append(Fault(f"push[{place}].token", str(error)))
-    return tuple({(one.app, one.token): one for one in reversed(push)}.values())[::-1]
+    firsts: dict[tuple[str, str], PushDevice] = {}
+    for device in push:
+        firsts.setdefault((device.app, device.token), device)
+    return tuple(firsts.values())
 
 
 @lru_cache(maxsize=1024)

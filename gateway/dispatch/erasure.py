@@ -102,9 +102,12 @@ class Eraser:
         return _Person(names=frozenset(names), texts=texts)
 
     async def _erase_named(self, tenant: str, recipient: str, person: _Person) -> Erased:
-        done = Erased()
-        while ids := await self._store.messages_naming(tenant, recipient, limit=_AT_ONCE):
+        done, last = Erased(), ""
+        while ids := await self._store.messages_naming(
+            tenant, recipient, after=last, limit=_AT_ONCE
+        ):
             done = _sum(done, await self._erase_all(await self._cases(ids), person))
+            last = ids[-1]
         return done
 
     async def _erase_written(self, tenant: str, person: _Person) -> Erased:
@@ -166,7 +169,14 @@ def _blank(message: Message, *, internal: bool) -> Message:
     ]
     chain = [replace(step, parts=left) for step, left in zip(message.chain, parts, strict=True)]
     return replace(
-        message, chain=tuple(chain), data={}, content={}, metadata={}, whom=None, erased=True
+        message,
+        chain=tuple(chain),
+        data={},
+        content={},
+        metadata={},
+        replaces="",
+        whom=None,
+        erased=True,
     )
 
 

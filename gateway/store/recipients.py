@@ -78,9 +78,10 @@ class Recipients(Protocol):
         ...
 
     async def messages_naming(
-        self, tenant: str, recipient: str, *, limit: int
+        self, tenant: str, recipient: str, *, after: str = "", limit: int
     ) -> Sequence[MessageId]:
-        """Messages that name a recipient and have not been erased."""
+        """Messages that name a recipient and have not been erased, oldest first, after one. Some
+        may be gone by now."""
         ...
 
     async def messages_holding(

@@ -336,6 +336,27 @@ async def test_messages_of_an_unregistered_name_can_be_erased(world: World) -> N
     assert await addresses(world, id_) == [[""]]
 
 
+async def test_erasing_ends_where_messages_are_gone_already(world: World) -> None:
+    await put(world, LI)
+    id_ = await world.post(to=NAMED, chain=SMS)
+    await world.store._engine.write(lambda one: one.execute("DELETE FROM message") and None)
+
+    erased = await asyncio.wait_for(world.recipients.erase(world.caller(), "li"), 60)
+
+    assert erased == Erased(messages=0, cancelled=0)
+    assert await world.store.messages_naming("billing", "li", limit=9) == [id_]
+
+
+async def test_more_messages_are_erased_than_one_commit_holds(world: World) -> None:
+    await put(world, LI)
+    for _ in range(3):
+        await world.post_all([{"to": NAMED, "chain": SMS}, {"to": To(phone=PHONE)}] * 50)
+
+    erased = await world.recipients.erase(world.caller(), "li")
+
+    assert erased == Erased(messages=300, cancelled=300)
+
+
 async def test_a_ban_outlives_the_person(world: World) -> None:
     await put(world, LI)
     await world.bans.add_address(

@@ -200,6 +200,7 @@ async def test_messages_are_found_by_whom_they_name(store: Store, held: Any) -> 
     assert await store.messages_naming("shop", "han", limit=9) == [held[0].id]
     assert await store.messages_naming("bank", "han", limit=9) == [held[2].id]
     assert await store.messages_naming("shop", "nobody", limit=9) == []
+    assert await store.messages_naming("shop", "han", after=held[0].id, limit=9) == []
 
 
 @pytest.mark.parametrize("text", ["li@example.com", "100%", "M 100%"])

@@ -67,11 +67,10 @@ class PostgresRecipients:
         return await self._engine.transact(work)
 
     async def messages_naming(
-        self, tenant: str, recipient: str, *, limit: int
+        self, tenant: str, recipient: str, *, after: str = "", limit: int
     ) -> Sequence[MessageId]:
-        found = await self._engine.run(
-            lambda session: session.rows("named", tenant=tenant, recipient=recipient, limit=limit)
-        )
+        values = {"tenant": tenant, "recipient": recipient, "after": after or pages.first_id(0)}
+        found = await self._engine.run(lambda session: session.rows("named", **values, limit=limit))
         return [row[0] for row in found]
 
     async def messages_holding(

@@ -70,11 +70,11 @@ class SqliteRecipients:
         return await self._engine.write(work)
 
     async def messages_naming(
-        self, tenant: str, recipient: str, *, limit: int
+        self, tenant: str, recipient: str, *, after: str = "", limit: int
     ) -> Sequence[MessageId]:
         found: list[MessageId] = await self._engine.read(
             lambda connection: call_json(
-                connection, "named", tenant=tenant, recipient=recipient, limit=limit
+                connection, "named", tenant=tenant, recipient=recipient, after=after, limit=limit
             )
         )
         return found

@@ -82,7 +82,8 @@ SELECT * FROM unnest(:tenant::text[], :recipient::text[], :message::uuid[]);
 -- name: named
 -- Ids of messages that name a recipient, oldest first.
 SELECT message::text FROM message_recipient
-WHERE tenant = :tenant AND recipient = :recipient ORDER BY message LIMIT :limit;
+WHERE tenant = :tenant AND recipient = :recipient AND message > :after::uuid
+ORDER BY message LIMIT :limit;
 
 -- name: messages_holding
 -- Of the next messages of all tenants, those of one whose body is like one of some patterns:

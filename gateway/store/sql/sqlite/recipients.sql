@@ -102,7 +102,8 @@ SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(:rows);
 -- Messages that name a recipient. Gives [message, …], oldest first
 SELECT coalesce(json_group_array(message), '[]')
 FROM (SELECT message FROM message_recipient
-      WHERE tenant = :tenant AND recipient = :recipient ORDER BY message LIMIT :limit);
+      WHERE tenant = :tenant AND recipient = :recipient AND message > :after
+      ORDER BY message LIMIT :limit);
 
 -- name: messages_holding
 -- Of the next messages of all tenants, those of one whose body is like one of some patterns.
