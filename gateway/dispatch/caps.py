@@ -142,7 +142,8 @@ class Caps:
             Place(
                 cap=rule.cap,
                 subject=self._subject("" if rule.shared else tenant, channel, address),
-                channel=channel if rule.channels else "",
+                # an address that was not reached is free, whatever the next step reaches
+                channel="" if _is_person(rule, tenant, address) else channel,
             )
             for rule in rules
         ]
@@ -159,6 +160,11 @@ class Caps:
     def _note(self, caps: Sequence[str], decision: str) -> None:
         for name in caps:
             self._metrics.cap_decisions.labels(name, decision).inc()
+
+
+def _is_person(rule: _Rule, tenant: str, address: wire.Address) -> bool:
+    """Whether it counts somebody on whatever channel: not each, nor an address."""
+    return not rule.channels and not rule.shared and bool(tenant and address.recipient)
 
 
 def _rule(name: str, one: CapSettings) -> _Rule:

@@ -209,8 +209,8 @@ class Change:
             return
         moved = {(one.step, one.part): one for one in self._maker().starting(row.step, due_ms)}
         for key, live in list(self._live.items()):
-            if key[0] <= row.step or live.claimed:
-                continue
+            if key[0] <= row.step or live.claimed or self._findings.was_tried(key[0]):
+                continue  # the turn of what has been tried has come already
             if key in moved:
                 self.put(replace(moved[key], epoch=live.epoch))
             else:  # only a failure starts it now, as no time is left for the limit

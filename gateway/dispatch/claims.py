@@ -78,7 +78,7 @@ class Claimer:
         Raises StoreUnavailable, and then holds none."""
         if self._quota is not None:
             limit = await self._covered(self._quota, limit, held)
-            if limit == 0:
+            if limit == 0 or self._quota.is_short:
                 self._account.rest(_QUOTA_PAUSE)
                 return []
         claimed: list[Claimed] = []

@@ -20,6 +20,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.habits import Habits
+from gateway.dispatch.webhooks import sender_of
 from gateway.model import wire
 from gateway.model.case import Case
 from gateway.model.message import Message, MessageId, encode
@@ -127,7 +128,10 @@ class Eraser:
 
     def _is_about(self, case: Case, person: _Person) -> bool:
         """Whether it goes to the person, or tells the tenant what the person wrote."""
-        return case.internal or any(
+        if case.internal:
+            channel, sender = sender_of(str(case.message.content.get("text", "")))
+            return bool(sender) and self._bans.named(wire.Channel(channel), sender) in person.names
+        return any(
             self._bans.hashed(step.channel, part) in person.names
             for step in case.message.chain
             for part in step.parts

@@ -309,10 +309,10 @@ class Intake:
         for lane in {row.lane for one in good for row in one.rows}:
             self._bells.ring(lane)
         if standing:
-            new = [
+            new = [  # not those in whose place their shadow was stored: these say nothing
                 one
                 for one, verdict in zip(good, stored, strict=True)
-                if isinstance(verdict, base.Stored)
+                if isinstance(verdict, base.Stored) and verdict.state is one.state
             ]
             await self._replacing.retire(standing, new)
         return stored

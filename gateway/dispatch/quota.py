@@ -20,15 +20,18 @@ class DailyQuota:
         self._zone = ZoneInfo(zone)
         self._day = ""
         self._left = 0
+        #: what a call wanted for which too little was set aside
+        self._short = 0
 
     async def reserve(self, wanted: int) -> int:
         """How many of `wanted` may be sent today; these are set aside until `spend`."""
         day = self._today().date().isoformat()
         if day != self._day:
-            self._day, self._left = day, 0
-        if self._left < wanted:
+            self._day, self._left, self._short = day, 0, 0
+        aside = max(wanted, self._short)
+        if self._left < aside:
             granted = await self._store.take_quota(
-                self._account, day, amount=wanted - self._left, limit=self._limit
+                self._account, day, amount=aside - self._left, limit=self._limit
             )
             self._left += granted  # not in one: some may have been taken meanwhile
         return min(wanted, self._left)
@@ -38,15 +41,23 @@ class DailyQuota:
         """What is set aside and not used yet."""
         return self._left
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the day has too little left for a call that waits."""
+        return self._left < self._short
+
     def spend(self, count: int) -> None:
         """So many of the reserved are used."""
         self._left -= count
 
     def take(self, count: int) -> bool:
-        """Use so many of what is set aside for today, if they are there."""
+        """Use so many of what is set aside for today, if they are there; else they are to be set
+        aside by the next `reserve`."""
         if self._left < count or self._day != self._today().date().isoformat():
+            self._short = count
             return False
         self._left -= count
+        self._short = 0
         return True
 
     async def close(self) -> None:

@@ -232,6 +232,19 @@ async def test_channel_that_reached_nobody_gives_its_place_back(make_world: Make
     assert await uses(world) == [(id_, "email", True)]
 
 
+async def test_address_that_was_not_reached_gives_its_place_back(make_world: MakeWorld) -> None:
+    world = await make_world(caps=offers(categories=["service"]))
+    for account in ("a", "b"):
+        world.senders[account].script(REJECTED)
+    world.start()
+
+    to = To(phone="+8613800138000", email="li@example.com")
+    id_ = await post(world, to=to, category="service", chain=(SMS, EMAIL))
+    await world.settle()
+
+    assert await uses(world) == [(id_, "email", True)]
+
+
 async def test_devices_of_a_message_count_once(make_world: MakeWorld) -> None:
     world = await make_world(caps=offers(most=1))
     world.start()
@@ -292,7 +305,7 @@ async def test_banned_and_cancelled_use_nothing(make_world: MakeWorld) -> None:
     await world.desk.cancel(world.caller(), waiting)
 
     assert await world.state(banned) == "suppressed"
-    assert [one for one in before if one[0] == waiting] == [(waiting, "", False)]
+    assert [one for one in before if one[0] == waiting] == [(waiting, "sms", False)]
     assert waiting not in [one[0] for one in await uses(world)]
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.dispatch.gate import Hold
+from gateway.model import wire
 from gateway.model.case import Claimed
 from gateway.model.state import State
 from gateway.model.submission import Device, StepRequest, To
@@ -103,3 +104,20 @@ async def test_limit_that_would_pass_after_the_end_leaves_the_next_step_to_a_fai
     (pushed,) = world.senders["p"].times
     assert opens <= pushed < opens + 1.0
     assert world.attempts()[id_] == ["p"]
+
+
+async def test_step_that_has_been_tried_is_not_put_off_with_the_one_before(world: Any) -> None:
+    later = wire.Deferred(code="later", cause=wire.Cause.TEMPORARY, retry_after=60.0)
+    for account in ("p", "a", "b"):
+        world.senders[account].answer = lambda message, time: (
+            later if time == 1 else wire.Accepted()
+        )
+    world.start()
+
+    id_ = await post(world)
+    await world.sleep(30.0)
+    hold(world, "push", seconds=4 * 3600.0)
+    await world.sleep(120.0)
+
+    assert await world.state(id_) == "sent"
+    assert "deferred" in await world.timeline(id_)

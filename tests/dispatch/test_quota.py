@@ -113,3 +113,24 @@ async def test_yesterday_s_rest_is_not_taken_today(world: Any) -> None:
     await world.jump(86_400.0)
 
     assert not quota.take(1)
+
+
+async def test_call_for_which_too_little_is_left_waits(make_world: MakeWorld) -> None:
+    world = await make_world(providers={"a": CALLS}, lanes=ONLY_A)
+    sender, returned = world.senders["a"], 0
+    plan, give_back = sender.plan, world.store.give_back
+    sender.plan = lambda messages: [one._replace(parts=2) for one in plan(messages)]
+
+    async def count(rows: Any) -> None:
+        nonlocal returned
+        returned += 1
+        await give_back(rows)
+
+    world.store.give_back = count
+    await world.post_all([SMS_ONLY] * 2)
+
+    world.start("a")
+    await world.sleep(5.0)
+
+    assert len(sender.groups) == 1
+    assert returned <= 6

@@ -317,6 +317,19 @@ async def test_what_the_person_wrote_is_forgotten(world: World) -> None:
     assert not [one for one in bodies if "my secret" in one or PHONE in one]
 
 
+async def test_reports_that_merely_hold_the_letters_of_an_address_are_sent(world: World) -> None:
+    await put(world, Recipient(id="x", wecom="li"))
+    id_ = await world.post(chain=SMS)
+    world.start("a")
+    await world.sleep(1.0)
+
+    await world.recipients.erase(world.caller(), "x")
+    world.start("postman")
+    await world.settle()
+
+    assert [id_ in call.message.content.text for call in world.receiver.calls] == [True]
+
+
 async def test_messages_of_other_tenants_are_theirs(world: World) -> None:
     await put(world, LI)
     id_ = await world.post(to=To(phone=PHONE), chain=SMS, tenant="shop")

@@ -177,3 +177,28 @@ async def test_held_message_is_replaced_while_it_waits(world: Any) -> None:
 
     assert texts(world) == ["arrived"]
     assert await world.timeline(first) == ["deferred", "cancelled"]
+
+
+async def test_word_of_a_slower_clock_is_sent(world: Any, monkeypatch: Any) -> None:
+    first = await say(world, "delayed")
+    now_ms = world.clock.now_ms
+    with monkeypatch.context() as slow:
+        slow.setattr(world.clock, "now_ms", lambda: now_ms() - 50)
+        second = await say(world, "arrived")
+    world.start()
+    await world.settle()
+
+    assert [await world.state(one) for one in (first, second)] == ["cancelled", "sent"]
+
+
+async def test_what_another_tenant_has_said_replaces_nothing(make_world: Any) -> None:
+    world = await make_world(
+        categories={"service": {"dedupe": {"window": "1h", "shared": True}}},
+    )
+    await say(world, "arrived", tenant="shop")
+    first = await say(world, "delayed")
+    second = await say(world, "arrived")
+    world.start()
+    await world.settle()
+
+    assert [await world.state(one) for one in (first, second)] == ["sent", "suppressed"]

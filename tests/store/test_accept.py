@@ -87,6 +87,19 @@ async def test_last_message_is_the_latest_word(store: Store, make: Any) -> None:
     assert await store.latest([("shop", word.key)]) == {("shop", word.key): other.id}
 
 
+async def test_latest_word_is_the_one_that_was_stored_last_whichever_clock_is_slow(
+    store: Store, make: Any
+) -> None:
+    word = ReplaceKey(key="order-17", until_ms=2**53)
+    first, second = (replace(one, replaces=word) for one in make.messages(2))
+    second = replace(second, created_ms=first.created_ms - 50)
+
+    await store.accept([first])
+    await store.accept([second])
+
+    assert await store.latest([("billing", word.key)]) == {("billing", word.key): second.id}
+
+
 async def test_repeated_request_is_not_a_later_word(store: Store, make: Any) -> None:
     word = ReplaceKey(key="order-17", until_ms=2**53)
     first, second, again = (

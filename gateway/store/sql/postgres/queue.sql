@@ -118,13 +118,13 @@ SELECT message::text, state FROM status
 WHERE message BETWEEN :first::uuid AND :last::uuid AND message = ANY(:messages::uuid[]);
 
 -- name: put_latest
--- Messages that are the latest word on something, unless a later one is; each key once, sorted.
-INSERT INTO latest AS l (tenant, key, message, at_ms, until_ms)
+-- Messages that are the latest word on something; each key once, sorted. Who commits last has it,
+-- whatever the clocks say: a word must not be older than the one that it has retired.
+INSERT INTO latest (tenant, key, message, at_ms, until_ms)
 SELECT * FROM unnest(:tenant::text[], :key::text[], :message::uuid[], :at_ms::bigint[],
                      :until_ms::bigint[])
 ON CONFLICT (tenant, key) DO UPDATE
-SET message = excluded.message, at_ms = excluded.at_ms, until_ms = excluded.until_ms
-WHERE excluded.at_ms >= l.at_ms;
+SET message = excluded.message, at_ms = excluded.at_ms, until_ms = excluded.until_ms;
 
 -- name: latest
 -- (tenant, key, message) of those that are known.

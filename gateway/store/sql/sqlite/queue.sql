@@ -72,14 +72,14 @@ SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3
 FROM jsonb_each(:rows);
 
 -- name: put_latest
--- Messages that are the latest word on something, unless a later one is. rows: [[tenant, key,
--- message, at_ms, until_ms], …], a key once
-INSERT INTO latest AS l (tenant, key, message, at_ms, until_ms)
+-- Messages that are the latest word on something. Who commits last has it, whatever the clocks
+-- say: a word must not be older than the one that it has retired. rows: [[tenant, key, message,
+-- at_ms, until_ms], …], a key once
+INSERT INTO latest (tenant, key, message, at_ms, until_ms)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each(:rows)
 WHERE true
 ON CONFLICT (tenant, key) DO UPDATE
-SET message = excluded.message, at_ms = excluded.at_ms, until_ms = excluded.until_ms
-WHERE excluded.at_ms >= l.at_ms;
+SET message = excluded.message, at_ms = excluded.at_ms, until_ms = excluded.until_ms;
 
 -- name: latest
 -- rows: [[tenant, key], …]; gives [[tenant, key, message], …]
