@@ -31,9 +31,10 @@ MAX_METADATA = 8 * 1024
 MAX_METADATA_KEYS = 50
 MAX_EXTRA = 16 * 1024
 MAX_ATTRIBUTES = 8 * 1024
-#: Of a list of recipients: rows, bytes of a line, bytes of all after decompression, and refused
-#: rows that are named.
+#: Of a list of recipients: rows, lines with the empty ones, bytes of a line, bytes of all after
+#: decompression, and refused rows that are named.
 MAX_ROWS = 1_000_000
+MAX_LINES = 2 * MAX_ROWS
 MAX_LINE = 64 * 1024
 MAX_STREAM = 4 * 1024**3
 MAX_FAULTY_ROWS = 100

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.api import bodies, problems, queries, registration, rows
 from gateway.api.edge import REQUEST_ID, answer
-from gateway.api.limits import MAX_FAULTY_ROWS, MAX_LINE, MAX_ROWS
+from gateway.api.limits import MAX_FAULTY_ROWS, MAX_LINE, MAX_LINES, MAX_ROWS
 from gateway.api.services import SERVICES, Recipients
 from gateway.content.recipients import check_recipient_id
 from gateway.model import errors
@@ -133,6 +133,9 @@ class _Register:
             if len(self._pending) >= _BATCH:
                 await self._store()
         self._lines += len(lines)
+        if self._lines > MAX_LINES:  # a few kilobytes of gzip can be gigabytes of empty ones
+            await self.flush()
+            raise problems.BodyTooLarge(f"A list may have {MAX_LINES} lines, with the empty ones.")
         return reader
 
     def _take_row(self, number: int, line: bytes | None, reader: rows.ReadRow) -> None:

@@ -6,6 +6,7 @@ has may hold one, and so a stray quote spoils its own row and no other. RFC 4180
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -84,9 +85,10 @@ def csv_reader(header: bytes) -> ReadRow:
         raise refuse("header", error.faults[0].detail) from None
     if "id" not in names:
         raise refuse("header", "has no column `id`; columns are separated by commas")
+    counts = Counter(names)
     for name in names:
         shown = name if _HARMLESS.fullmatch(name) else "?"
-        if names.count(name) > 1:
+        if counts[name] > 1:
             raise refuse(f"header.{shown}", "is there twice")
         if _cell_reader(name) is None:
             raise refuse(f"header.{shown}", "is no column of a recipient")
@@ -109,6 +111,8 @@ def _cells(line: bytes) -> Sequence[str]:
         return text.split(",")
     if not _RECORD.fullmatch(text):
         raise refuse("", "has a quote that does not begin or end a field, or is not doubled")
+    if "\r" in text:  # which the reader takes for an end of the line
+        raise refuse("", "has a line break within")
     found: list[str] = next(csv.reader([text]))
     return found
 

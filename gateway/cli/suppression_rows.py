@@ -5,7 +5,7 @@ error in its place; the rows after it count.
 """
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -29,29 +29,35 @@ Row = tuple[int, bodies.Parsed | problems.BadBody]
 
 
 def read_csv(file: IO[str]) -> Iterator[Row]:
-    """The first line names the columns. Raises SettingsError when it does not."""
-    rows = csv.reader(file)
-    columns = [name.strip().lower() for name in next(rows, [])]
+    """The first line names the columns. Raises SettingsError when it does not.
+
+    A row is one line, so that a stray quote spoils its own row and no other.
+    """
+    columns = [name.strip().lower() for name in _cells(file.readline(_LINE)) or ()]
     known = {*_ADDRESSES, *_PUSH, *_OWN}
     if not columns or set(columns) - known or len(set(columns)) < len(columns):
         raise SettingsError(
             [f"the first line names columns, each once, of {', '.join(sorted(known))}"]
         )
-    while True:
-        try:
-            values = next(rows, None)
-        except csv.Error:
-            yield rows.line_num, problems.BadBody("This line is not CSV.")
-            continue
+    for number, line in _lines(file, 2):
+        values = None if line is None else _cells(line)
         if values is None:
-            return
-        if not any(value.strip() for value in values):
+            yield number, problems.BadBody("This line is not CSV.")
+        elif not any(value.strip() for value in values):
             continue
-        if len(values) != len(columns):
-            yield rows.line_num, problems.BadBody(f"This line has not {len(columns)} fields.")
-            continue
-        cells = zip(columns, (value.strip() for value in values), strict=True)
-        yield rows.line_num, _item({name: value for name, value in cells if value})
+        elif len(values) != len(columns):
+            yield number, problems.BadBody(f"This line has not {len(columns)} fields.")
+        else:
+            cells = zip(columns, (value.strip() for value in values), strict=True)
+            yield number, _item({name: value for name, value in cells if value})
+
+
+def _cells(line: str) -> Sequence[str] | None:
+    """None for what is not one record."""
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:
+        return None
 
 
 def _item(cells: Mapping[str, str]) -> bodies.Parsed:
@@ -65,14 +71,22 @@ def _item(cells: Mapping[str, str]) -> bodies.Parsed:
 
 def read_ndjson(file: IO[str]) -> Iterator[Row]:
     """One item a line."""
-    number = 0
-    while line := file.readline(_LINE):
-        number += 1
-        if len(line) == _LINE and not line.endswith("\n"):
-            _skip_line(file)
+    for number, line in _lines(file, 1):
+        if line is None:
             yield number, problems.BadBody("This line is too long.")
         elif not line.isspace():
             yield number, _parse(line)
+
+
+def _lines(file: IO[str], first: int) -> Iterator[tuple[int, str | None]]:
+    """Lines with their numbers; None for one that is too long."""
+    number = first
+    while line := file.readline(_LINE):
+        is_cut = len(line) == _LINE and not line.endswith(("\n", "\r"))
+        if is_cut:
+            _skip_line(file)
+        yield number, None if is_cut else line
+        number += 1
 
 
 def _parse(line: str) -> bodies.Parsed | problems.BadBody:
@@ -83,7 +97,7 @@ def _parse(line: str) -> bodies.Parsed | problems.BadBody:
 
 
 def _skip_line(file: IO[str]) -> None:
-    while (rest := file.readline(_LINE)) and not rest.endswith("\n"):
+    while (rest := file.readline(_LINE)) and not rest.endswith(("\n", "\r")):
         pass
 
 

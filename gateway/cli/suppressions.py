@@ -274,7 +274,7 @@ def _opened(file: Path) -> Iterator[IO[str]]:
             raw = typer.get_binary_stream("stdin")
         else:
             raw = stack.enter_context(file.open("rb"))
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
         stack.callback(text.detach)  # standard input is not ours to close
         yield text
 

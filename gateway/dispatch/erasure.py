@@ -11,7 +11,9 @@ again.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,7 +22,6 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.habits import Habits
-from gateway.dispatch.webhooks import sender_of
 from gateway.model import wire
 from gateway.model.case import Case
 from gateway.model.message import Message, MessageId, encode
@@ -42,6 +43,9 @@ _WRITTEN_ON = {
     "url": (wire.Channel.WEBHOOK,),
 }
 
+#: Of a report's data: what is not said in words of ours.
+_SAID = ("from", "text", "detail", "metadata", "recipient")
+
 #: Messages that are overwritten in one commit, and looked through in one read: a few milliseconds.
 _AT_ONCE, _SCANNED = 100, 2_000
 
@@ -51,8 +55,9 @@ class _Person(Value):
 
     #: of all addresses
     names: frozenset[Hashed] = frozenset()
-    #: the addresses as they stand in a stored message
+    #: the addresses as they stand in a stored message, and as words of what reports say
     texts: Sequence[str] = ()
+    words: frozenset[str] = frozenset()
 
 
 class Eraser:
@@ -91,16 +96,18 @@ class Eraser:
 
     def _person(self, recipient: Recipient) -> _Person:
         names: set[Hashed] = set()
-        texts: list[str] = []
+        words: list[str] = []
         for name, channels in _WRITTEN_ON.items():
             if value := getattr(recipient, name):
-                texts.append(_as_stored(value))
+                words.append(value)
                 names |= {self._bans.named(one, value) for one in channels}
         for one in recipient.push:
-            texts.append(_as_stored(one.token))
+            words.append(one.token)
             address = wire.Address(app=one.app, token=one.token)
             names.add(self._bans.hashed(wire.Channel.PUSH, address))
-        return _Person(names=frozenset(names), texts=texts)
+        return _Person(
+            names=frozenset(names), texts=list(map(_as_stored, words)), words=frozenset(words)
+        )
 
     async def _erase_named(self, tenant: str, recipient: str, person: _Person) -> Erased:
         done, last = Erased(), ""
@@ -129,8 +136,7 @@ class Eraser:
     def _is_about(self, case: Case, person: _Person) -> bool:
         """Whether it goes to the person, or tells the tenant what the person wrote."""
         if case.internal:
-            channel, sender = sender_of(str(case.message.content.get("text", "")))
-            return bool(sender) and self._bans.named(wire.Channel(channel), sender) in person.names
+            return _tells_of(case.message, person.words)
         return any(
             self._bans.hashed(step.channel, part) in person.names
             for step in case.message.chain
@@ -182,6 +188,28 @@ def _blank(message: Message, *, internal: bool) -> Message:
         whom=None,
         erased=True,
     )
+
+
+def _tells_of(report: Message, words: Collection[str]) -> bool:
+    """Whether a report has an address among what people, tenants and providers say: an id such as
+    `sms` is also a word of ours."""
+    said = _texts(msgspec.json.decode(str(report.content.get("text", "")) or "{}"))
+    sought = [re.compile(rf"(?<!\w){re.escape(one)}(?!\w)", re.I) for one in words]
+    return any(one.search(text) for text in said for one in sought)
+
+
+def _texts(report: Mapping[str, Any]) -> Sequence[str]:
+    told = [report.get("data", {}).get(name) for name in _SAID]
+    found: list[str] = []
+    while told:
+        match told.pop():
+            case str(text):
+                found.append(text)
+            case dict(values):
+                told += [*values, *values.values()]
+            case list(values):
+                told += values
+    return found
 
 
 def _as_stored(value: str) -> str:

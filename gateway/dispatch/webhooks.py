@@ -146,12 +146,6 @@ def _data_of_reply(reply: Received) -> Mapping[str, object]:
     }
 
 
-def sender_of(body: str) -> tuple[str, str]:
-    """(channel, sender) of a reply that a report brings; '' twice of any other, or of none."""
-    data = orjson.loads(body)["data"] if body else {}
-    return (data["channel"], data["from"]) if data.get("from") else ("", "")
-
-
 def _data_of_move(news: Moved) -> Mapping[str, object]:
     return {
         "channel": news.channel,

@@ -292,6 +292,15 @@ async def test_more_rows_than_allowed_are_not_read(
     assert sorted(fakes.recipients.kept) == ["a", "b", "c"]
 
 
+async def test_empty_lines_have_an_end(edge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipients, "MAX_LINES", 1_000)
+    packed = gzip.compress(b"\n" * 1_001)
+
+    status, _ = await bulk(edge, packed, **{"Content-Encoding": "gzip"})
+
+    assert status == 413
+
+
 async def test_a_store_that_goes_away_is_told_with_what_is_stored(edge: Any, fakes: Any) -> None:
     fakes.recipients.failing_after = 2
 
@@ -363,6 +372,7 @@ async def test_bad_rows_of_csv_are_named_by_line(edge: Any, fakes: Any) -> None:
         b"\n"
         b"f,,\n"  # 9: nothing to reach it by
         b"g,+8613800138000,\n"
+        b'"h",+861380\r0138000,\n'  # 11: a line break within
     )
 
     status, result = await bulk(edge, data, CSV)
@@ -375,6 +385,7 @@ async def test_bad_rows_of_csv_are_named_by_line(edge: Any, fakes: Any) -> None:
         (6, ""),
         (7, "push[0]"),
         (9, ""),
+        (11, ""),
     ]
     assert fakes.recipients.kept["a"] == good
     assert sorted(fakes.recipients.kept) == ["a", "g"]

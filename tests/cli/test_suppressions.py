@@ -89,6 +89,31 @@ def test_ndjson_comes_from_standard_input_for_one_tenant(run: Run) -> None:
     assert listed(run) == []
 
 
+def test_a_stray_quote_spoils_its_own_row_and_no_other(run: Run) -> None:
+    rows = ["email,source", '"a@example.com,x', 'b@example.com,"y', "c@example.com,z"]
+    Path("left.csv").write_text("\n".join(rows))
+
+    result = run("import", "left.csv")
+
+    assert "1 recorded, 2 refused." in result.stdout
+    assert [one["source"] for one in listed(run)] == ["z"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("left.csv", "caf\xe9@example.com"), ("left.ndjson", '{"to": {"email": "caf\xe9@e.com"}}')],
+)
+def test_what_is_not_utf_8_is_refused(run: Run, name: str, row: str) -> None:
+    head = "email\n" if name.endswith("csv") else ""
+    Path(name).write_bytes(f"{head}{row}\n".encode("latin-1"))
+
+    result = run("import", name)
+
+    assert result.exit_code == exits.FAILED
+    assert "0 recorded, 1 refused." in result.stdout
+    assert listed(run) == []
+
+
 def test_same_list_again_does_no_harm(run: Run) -> None:
     Path("left.csv").write_text("email\nli@example.com\n")
 

@@ -330,6 +330,21 @@ async def test_reports_that_merely_hold_the_letters_of_an_address_are_sent(world
     assert [id_ in call.message.content.text for call in world.receiver.calls] == [True]
 
 
+async def test_reports_that_have_the_same_word_are_kept(world: World) -> None:
+    await put(world, Recipient(id="w", wecom="sms"))
+    world.start()
+    await world.post(to=To(phone=PHONE), chain=SMS, metadata={"order": "7"})
+    await world.post(to=To(phone=PHONE), chain=SMS, metadata={"for": ["SMS"]})
+    await world.settle()
+
+    await world.recipients.erase(world.caller(), "w")
+
+    bodies = [body for (body,) in await world.sql("SELECT body FROM message")]
+    reports = [body for body in bodies if '"category":"webhook"' in body]
+    assert ["erased" in body for body in reports].count(True) == 1
+    assert [body for body in reports if "order" in body]
+
+
 async def test_messages_of_other_tenants_are_theirs(world: World) -> None:
     await put(world, LI)
     id_ = await world.post(to=To(phone=PHONE), chain=SMS, tenant="shop")
