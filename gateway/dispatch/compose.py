@@ -6,10 +6,9 @@ Pure and synchronous: what must be looked up (bans, permissions) is the caller's
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TypeAlias
 
-from gateway.content import addresses, recipients, sms
+from gateway.content import sms
 from gateway.content.templates import (
     ContentFault,
     TemplateFault,
@@ -20,6 +19,7 @@ from gateway.content.templates import (
 from gateway.content.templates import is_empty as says_nothing
 from gateway.dispatch import devices
 from gateway.dispatch import lanes as lane_rules
+from gateway.dispatch.addressing import check_addresses, parts_of, whom_of
 from gateway.dispatch.channel_choice import Choice, Person, Reach, choose
 from gateway.dispatch.links import NO_URLS
 from gateway.dispatch.wordings import Wordings, is_china
@@ -27,11 +27,9 @@ from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage
 from gateway.model.lint import Finding
 from gateway.model.message import ChainOrder, Message, Skipped, Step, Whom
-from gateway.model.recipient import Recipient
 from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
-from gateway.model.values import Value, replace
-from gateway.model.zones import is_zone
+from gateway.model.values import Value
 from gateway.settings import Category, Settings
 
 #: Why steps are skipped, when it is not for what they say.
@@ -129,7 +127,7 @@ class Composer:
         if life > _LONGEST_LIFE:
             raise _invalid("expires_in", "is longer than 30 days")
         steps, skipped = self._steps(submission, name, to)
-        whom = _whom(to, submission.recipient, name)
+        whom = whom_of(to, submission.recipient, name)
         chosen = ""
         if self.wants_best(submission, category):
             choice = self._choose(steps, category, whom, reach or {})
@@ -351,75 +349,3 @@ def _units(address: wire.Address, content: wire.Content) -> int:
 
 def _invalid(field: str, detail: str) -> InvalidMessage:
     return InvalidMessage("the message cannot be sent as it is", [Fault(field, detail)])
-
-
-def check_addresses(to: To) -> To:
-    """The addresses in canonical form. Raises InvalidMessage with every fault."""
-    faults: list[Fault] = []
-    checked = to
-    for field, check in addresses.CHECKS.items():
-        if value := getattr(to, field):
-            canonical = _check(field, value, check, faults)
-            if canonical != value:
-                checked = replace(checked, **{field: canonical})
-    for place, device in enumerate(to.push):
-        _check(f"push[{place}].token", device.token, addresses.check_token, faults)
-    if to.zone and not is_zone(to.zone):
-        faults.append(Fault("to.zone", "not a time zone of the IANA database"))
-    if to.locale:
-        checked = replace(checked, locale=recipients.canonical_locale(to.locale))
-        if not checked.locale:
-            faults.append(Fault("to.locale", "not a language tag (BCP 47) such as zh-CN"))
-    if faults:
-        raise InvalidMessage("an address is not valid", faults)
-    return checked
-
-
-def _check(field: str, value: str, check: Callable[[str], str], faults: list[Fault]) -> str:
-    try:
-        return check(value)
-    except ValueError as error:
-        faults.append(Fault(f"to.{field}", str(error)))
-        return ""
-
-
-_FIELD = {
-    wire.Channel.SMS: "phone",
-    wire.Channel.RCS: "phone",
-    wire.Channel.EMAIL: "email",
-    wire.Channel.WECHAT: "wechat",
-    wire.Channel.WECOM: "wecom",
-    wire.Channel.CHAT: "chat",
-    wire.Channel.WEBHOOK: "url",
-}
-
-
-def _whom(to: To, known: Recipient | None, category: str) -> Whom | None:
-    """What is known of the person: what the caller says now goes before what is recorded."""
-    said = {"zone": to.zone, "locale": to.locale}
-    if known is None and not any(said.values()):
-        return None
-    whom = Whom(recipient=to.recipient) if known is None else known.whom(category)
-    return replace(whom, **{name: value for name, value in said.items() if value})
-
-
-def _milliseconds(at: datetime | None) -> int:
-    return 0 if at is None else int(at.timestamp() * 1000)
-
-
-def parts_of(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
-    """Where a step of the channel goes; none without an address for it."""
-    if channel is wire.Channel.PUSH:
-        return tuple(
-            wire.Address(
-                app=device.app,
-                token=device.token,
-                recipient=to.recipient,
-                registered_ms=_milliseconds(device.registered_at),
-            )
-            for device in to.push
-        )
-    field = _FIELD[channel]
-    if value := getattr(to, field):
-        return (wire.Address(**{field: value}, recipient=to.recipient),)
-    return ()

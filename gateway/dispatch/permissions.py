@@ -13,8 +13,8 @@ from typing import TypeAlias, TypeVar
 
 from gateway.clock import Clock
 from gateway.content import addresses
+from gateway.dispatch.addressing import check_addresses, parts_of
 from gateway.dispatch.bans import Bans
-from gateway.dispatch.compose import check_addresses, parts_of
 from gateway.model import wire
 from gateway.model.errors import Fault, Forbidden, InvalidMessage, NotFound, RequestError
 from gateway.model.permission import (
