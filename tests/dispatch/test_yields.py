@@ -53,7 +53,7 @@ async def test_it_waits_until_the_last_of_the_others_is_long_enough_ago(
     assert world.metrics.deferred.labels("marketing", "yields")._value.get() == 1.0
 
 
-async def test_others_of_the_category_that_waits_come_after_nobody(make_world: MakeWorld) -> None:
+async def test_messages_that_yield_hold_nobody(make_world: MakeWorld) -> None:
     world = await make_world(categories=yielding())
     world.start()
 
@@ -116,9 +116,7 @@ async def test_what_reached_nobody_holds_nothing(make_world: MakeWorld, answer: 
     assert sent is (answer == "rejected")  # by an unknown outcome they may have been reached
 
 
-async def test_what_would_expire_gives_way_to_its_next_step_or_ends(
-    make_world: MakeWorld,
-) -> None:
+async def test_what_would_expire_before_is_not_sent(make_world: MakeWorld) -> None:
     world = await make_world(categories=yielding())
     world.start()
     await post(world, "service")
@@ -157,7 +155,7 @@ async def test_waiting_service_messages_hold_nothing(make_world: MakeWorld) -> N
     await post(world, "otp")
     await world.settle()
 
-    service, offer = await post(world, "service"), None
+    service = await post(world, "service")
     await world.sleep(1.0)
     offer = await post(world)
     await world.sleep(30.0)
