@@ -47,7 +47,7 @@ _RECEIPT_REFUSALS = ("signature", "unreadable", "stranger")
 _INBOUND_KINDS = ("opt_out", "opt_in", "help", "reply", "repeated")
 
 #: Sorts of rules that make messages wait (`model.hold.Hold.kind`).
-_HOLD_KINDS = ("windows", "quiet", "holidays", "preset", "recipient", "cap", "other")
+_HOLD_KINDS = ("windows", "quiet", "holidays", "preset", "recipient", "cap", "yields", "other")
 
 #: What a cap decides of a message that is about to be sent.
 CAP_DECISIONS = ("passed", "deferred", "dropped")

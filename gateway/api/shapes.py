@@ -116,7 +116,10 @@ class PreviewResult(TypedDict):
 
     decision: Annotated[str, Field(description="send, defer, suppress or refuse")]
     reasons: Annotated[
-        list[str], Field(description="Why, and how the frequency caps stand that count it")
+        list[str],
+        Field(
+            description="Why, how the frequency caps stand that count it, and whom it gives way to"
+        ),
     ]
     until: NotRequired[Annotated[Time, Field(description="When it would start, if not at once")]]
     category: str

@@ -16,10 +16,9 @@ from gateway.app import choices
 from gateway.app.senders import build_sender
 from gateway.clock import Clock, SystemClock
 from gateway.content import templates as content
-from gateway.dispatch import devices, webhooks
+from gateway.dispatch import caps, devices, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
-from gateway.dispatch.caps import Caps
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
@@ -143,7 +142,7 @@ class Assembly:
                 if providers.brings_inbound(sender.provider)
             ],
             internal=webhooks.CATEGORY,
-            caps=self.settings.caps,
+            caps=caps.names(self.settings),
         )
         if any(one.lint is not LintMode.OFF for one in self.settings.categories.values()):
             self.metrics.begin_lint()
@@ -171,7 +170,7 @@ class Assembly:
             webhooks=self._reporter,
             weights={name: tenant.weight for name, tenant in settings.tenants.items()},
             note=self._habits.note if self._habits.learns else None,
-            capped={name for one in settings.caps.values() for name in one.categories},
+            capped=caps.counted(settings),
         )
         self._bans = Bans(
             self.store,
@@ -181,8 +180,8 @@ class Assembly:
             declinable=[name for name, one in settings.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
-        self._caps = Caps(
-            settings.caps,
+        self._caps = caps.Caps(
+            settings,
             self.store,
             self._bans,
             await self.store.secret("caps"),

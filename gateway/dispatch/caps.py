@@ -2,11 +2,13 @@
 
 Asked when nothing else stands in a row's way, so that what is not sent uses nothing. A place that
 was taken stays the message's own, however often it is tried; the finisher gives it back when the
-message can have reached nobody.
+message can have reached nobody. A category that gives way to another looks whether that has been
+used, and takes no place itself.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content.addresses import hash_address
@@ -15,14 +17,27 @@ from gateway.dispatch.bans import Ban, Bans, target
 from gateway.dispatch.compose import Plan
 from gateway.metrics import CAP_DECISIONS, Metrics
 from gateway.model import wire
-from gateway.model.caps import Calendar, Cap, CapDemand, Full, Place, Sliding
+from gateway.model.caps import Calendar, Cap, CapDemand, CapUse, Full, Place, Role, Sliding
 from gateway.model.case import Claimed
 from gateway.model.message import Step
 from gateway.model.values import Value, replace
-from gateway.settings import CapSettings, Over, show_duration
+from gateway.settings import CapSettings, Category, Over, Settings, show_duration, yielded_to
 from gateway.store.caps import Caps as Store
 
 _PASSED, _DEFERRED, _DROPPED = CAP_DECISIONS
+#: Begins the names of uses to which others give way: no cap of the file has a colon in its name.
+_YIELDS = "yields:"
+
+
+def counted(settings: Settings) -> Collection[str]:
+    """The categories whose messages use caps."""
+    capped = {name for one in settings.caps.values() for name in one.categories}
+    return capped | yielded_to(settings.categories).keys()
+
+
+def names(settings: Settings) -> Sequence[str]:
+    """What metrics tell apart: the caps, and the categories to which others give way."""
+    return [*settings.caps, *(_YIELDS + name for name in yielded_to(settings.categories))]
 
 
 class _Rule(Value):
@@ -31,7 +46,7 @@ class _Rule(Value):
     cap: Cap
     channels: frozenset[wire.Channel]
     shared: bool
-    #: for people: `3 within 1d`
+    #: for people: `3 within 1d`; of one that looks: `within 2h`
     words: str
 
 
@@ -40,7 +55,7 @@ class Caps:
 
     def __init__(
         self,
-        caps: Mapping[str, CapSettings],
+        settings: Settings,
         store: Store,
         bans: Bans,
         key: bytes,
@@ -49,10 +64,12 @@ class Caps:
     ) -> None:
         """key: of the hashes by which recipients are counted, 1 to 64 secret bytes."""
         self._rules: dict[str, list[_Rule]] = defaultdict(list)
-        for name, one in caps.items():
+        for name, one in settings.caps.items():
             rule = _rule(name, one)
             for category in one.categories:
                 self._rules[category].append(rule)
+        for category, rule in _yield_rules(settings.categories):
+            self._rules[category].append(rule)
         self.categories: Collection[str] = frozenset(self._rules)
         self._store = store
         self._bans = bans
@@ -84,7 +101,7 @@ class Caps:
         held = [replace(ban, hold=hold) for ban, (_, hold) in zip(bans, judged, strict=True)]
         for place, demand, full in zip(asking, demands, found, strict=True):
             if full is None:
-                self._note([one.cap.name for one in demand.places], _PASSED)
+                self._note(_judges(demand.places), _PASSED)
                 continue
             hold = _hold(full)
             waits = isinstance(gate.held(hold, expires_ms=demand.latest_ms), gate.Defer)
@@ -109,6 +126,7 @@ class Caps:
     ) -> tuple[gate.Decision, Sequence[str]]:
         """What they say of a step, by the first of its parts."""
         rules = self._rules_of(plan.message.category, step.channel)
+        rules = [one for one in rules if one.cap.role is not Role.COUNT]
         if not rules:
             return gate.Send(), ()
         places = self._places(rules, tenant, step.channel, step.parts[0])
@@ -116,11 +134,11 @@ class Caps:
         lines: list[str] = []
         decision: gate.Decision = gate.Send()
         for rule, use in zip(rules, uses, strict=True):
-            lines.append(f"cap:{rule.cap.name}: {use.used} of {rule.words} used")
+            lines.append(_line(rule, use))
             if use.room_ms > plan.start_ms:
                 full = Full(rule.cap.name, use.room_ms if rule.cap.waits else None)
                 found = gate.held(_hold(full), expires_ms=plan.expires_ms)
-                decision = decision if isinstance(decision, gate.Suppress) else found
+                decision = max(decision, found, key=_until)
         return decision, lines
 
     def _demand(self, row: Claimed) -> CapDemand:
@@ -178,5 +196,51 @@ def _rule(name: str, one: CapSettings) -> _Rule:
     return _Rule(cap=cap, channels=frozenset(one.channels), shared=one.shared, words=words)
 
 
+def _yield_rules(categories: Mapping[str, Category]) -> Iterator[tuple[str, _Rule]]:
+    """(category, rule): those to which others yield are counted, and these look at them. One that
+    is counted for several counts for the most patient of them."""
+    for name, seconds in yielded_to(categories).items():
+        yield name, _yield_rule(name, seconds, Role.COUNT)
+    for name, category in categories.items():
+        for other in category.yields_to:
+            yield name, _yield_rule(other, category.yields_for, Role.LOOK)
+
+
+def _yield_rule(name: str, seconds: float, role: Role) -> _Rule:
+    cap = Cap(
+        name=_YIELDS + name,
+        most=0,
+        window=Sliding(round(seconds * 1000)),
+        waits=role is Role.LOOK,
+        role=role,
+    )
+    words = f"within {show_duration(seconds)}"
+    return _Rule(cap=cap, channels=frozenset(), shared=False, words=words)
+
+
+def _until(decision: gate.Decision) -> float:
+    """When it goes at last: of several that hold a message, the latest counts."""
+    if isinstance(decision, gate.Suppress):
+        return math.inf
+    return decision.until_ms if isinstance(decision, gate.Defer) else 0.0
+
+
+def _judges(places: Sequence[Place]) -> Sequence[str]:
+    """The caps of these that could have held the message."""
+    return [one.cap.name for one in places if one.cap.role is not Role.COUNT]
+
+
+def _line(rule: _Rule, use: CapUse) -> str:
+    title = _title(rule.cap.name)
+    if rule.cap.role is Role.LOOK:
+        return f"{title}: {'sent' if use.used else 'none'} {rule.words}"
+    return f"{title}: {use.used} of {rule.words} used"
+
+
 def _hold(full: Full) -> gate.Hold:
-    return gate.Hold(f"cap:{full.cap}", full.until_ms, kind="cap")
+    kind = "yields" if full.cap.startswith(_YIELDS) else "cap"
+    return gate.Hold(_title(full.cap), full.until_ms, kind=kind)
+
+
+def _title(cap: str) -> str:
+    return cap if cap.startswith(_YIELDS) else f"cap:{cap}"

@@ -40,14 +40,24 @@ class Calendar(Value, kw_only=False):
 Window: TypeAlias = Sliding | Calendar
 
 
+class Role(StrEnum):
+    """What a cap is to a message."""
+
+    LIMIT = "limit"  # its uses are counted, and there is room for so many
+    COUNT = "count"  # its uses are counted, however many there are
+    LOOK = "look"  # it uses nothing, and has room while no use of others counts
+
+
 class Cap(Value):
     """At most so many uses in the window, for each subject."""
 
     name: str
+    #: for a role other than LIMIT: 0
     most: int
     window: Window
     #: whether who finds no room waits for it; else it is turned away
     waits: bool
+    role: Role = Role.LIMIT
 
 
 class Place(Value):
@@ -81,7 +91,7 @@ class Full(Value, kw_only=False):
 class CapUse(Value):
     """How a place stands that nobody has asked for."""
 
-    #: uses that count now
+    #: uses that count now; of a cap that only looks, the last of them: 0 or 1
     used: int
     #: when there is room for one more; now or before: at once
     room_ms: int
@@ -112,6 +122,11 @@ def _sliding_room(length: int, most: int, times: Sequence[int], start: int) -> i
         if last - first < length:
             room = max(room, first + length)
     return room
+
+
+def first_quiet(window: Window, times: Sequence[int], start_ms: int) -> int:
+    """The first time from the start on at which no use counts. times: sorted; the last will do."""
+    return max(start_ms, end_of(window, times[-1])) if times else start_ms
 
 
 def counted(window: Window, times: Sequence[int], now_ms: int) -> int:

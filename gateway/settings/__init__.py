@@ -35,6 +35,7 @@ from gateway.settings.routing import (
     Template,
 )
 from gateway.settings.values import read_duration, show_duration
+from gateway.settings.yielding import yielded_to
 
 __all__ = [
     "ApiSettings",
@@ -69,4 +70,5 @@ __all__ = [
     "reference",
     "show_duration",
     "warnings",
+    "yielded_to",
 ]

@@ -22,6 +22,7 @@ from gateway.settings.models import Settings, Tenant, TenantWebhook
 from gateway.settings.routing import Category, Lane, LaneSms, ProviderAccount
 from gateway.settings.shape import lane_channels
 from gateway.settings.values import show_duration
+from gateway.settings.yielding import yield_faults
 
 #: `send_at` lies within retention less this (design §5), so something must be left.
 RETENTION_MARGIN = 7 * 86400.0
@@ -73,6 +74,7 @@ def faults(settings: Settings, names: Names) -> Iterator[Fault]:
     yield from cap_faults(
         settings.caps, categories=names.categories, channels=names.channels | {Channel.WEBHOOK}
     )
+    yield from yield_faults(settings.categories, names.categories)
     for name, account in settings.providers.items():
         yield from _account(("providers", name), account)
     yield from _templates(settings, names)

@@ -120,6 +120,14 @@ class Category(Model):
         description="wait while it is quiet by the recipient's own wish; absent: where `consent` "
         "or `unsubscribe` is set",
     )
+    yields_to: tuple[str, ...] = Field(
+        default=(),
+        description="categories to which it gives way: it waits after one of them was sent to the "
+        "same recipient; empty: none",
+    )
+    yields_for: Annotated[Period, Field(ge=60, le=31 * 86400)] = Field(
+        default=3600.0, description="how long it waits after the last of these, 1m to 31d"
+    )
     lint: Mode = Field(
         default=Mode.OFF,
         description="what findings in the content do at accept: nothing, tell of them in the "

@@ -9,7 +9,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from gateway.model.caps import Cap, CapDemand, CapUse, Full, Place, counted, end_of, first_room
+from gateway.model.caps import (
+    Cap,
+    CapDemand,
+    CapUse,
+    Full,
+    Place,
+    Role,
+    counted,
+    end_of,
+    first_quiet,
+    first_room,
+)
 from gateway.model.message import MessageId
 
 
@@ -35,7 +46,17 @@ Row: TypeAlias = tuple[str, str, MessageId, str, int, bool, int]
 
 def pages_of(places: Iterable[Place]) -> Sequence[tuple[str, str]]:
     """(subject, cap) of what must be read to judge places, sorted."""
-    return sorted({(one.subject, one.cap.name) for one in places})
+    return _names(places, Role.LIMIT)
+
+
+def last_of(places: Iterable[Place]) -> Sequence[tuple[str, str]]:
+    """(subject, cap) of which the last use is enough, sorted: nothing bounds how many there are.
+    To count one more, none is needed."""
+    return _names(places, Role.LOOK)
+
+
+def _names(places: Iterable[Place], role: Role) -> Sequence[tuple[str, str]]:
+    return sorted({(one.subject, one.cap.name) for one in places if one.cap.role is role})
 
 
 class Register:
@@ -73,7 +94,10 @@ class Register:
     def read(self, place: Place, now_ms: int) -> CapUse:
         """As `Caps.read_caps`."""
         page, cap = self._pages[place.subject, place.cap.name], place.cap
-        room_ms = first_room(cap.window, cap.most, page.all, now_ms)
+        if cap.role is Role.LIMIT:
+            room_ms = first_room(cap.window, cap.most, page.all, now_ms)
+        else:
+            room_ms = page.idle_room(cap, now_ms)
         return CapUse(used=counted(cap.window, page.taken, now_ms), room_ms=room_ms)
 
     def _common(self, demand: CapDemand, start_ms: int, now_ms: int) -> int:
@@ -81,6 +105,8 @@ class Register:
 
     def _room(self, place: Place, demand: CapDemand, start_ms: int, now_ms: int) -> int:
         page = self._pages[place.subject, place.cap.name]
+        if place.cap.role is not Role.LIMIT:
+            return page.idle_room(place.cap, start_ms)
         return page.room(place.cap, (demand.message, place.channel), start_ms, now_ms)
 
     def _put(
@@ -94,6 +120,8 @@ class Register:
     ) -> None:
         """unless_at: leave alone what is taken, and counts then."""
         for one in places:
+            if one.cap.role is Role.LOOK:
+                continue
             page, key = self._pages[one.subject, one.cap.name], (demand.message, one.channel)
             if unless_at is not None and page.counts(one.cap, key, unless_at):
                 continue
@@ -143,6 +171,10 @@ class _Page:
         if own is None:
             return self._room_of_new(cap, start_ms, now_ms)
         return first_room(cap.window, cap.most, self._before(*own), start_ms)
+
+    def idle_room(self, cap: Cap, start_ms: int) -> int:
+        """When there is room for one that only counts, which is always, or that only looks."""
+        return first_quiet(cap.window, self.taken, start_ms) if cap.role is Role.LOOK else start_ms
 
     def _room_of_new(self, cap: Cap, start_ms: int, now_ms: int) -> int:
         from_ms = max(start_ms, self._full_until)

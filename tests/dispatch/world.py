@@ -16,7 +16,7 @@ from gateway.content import templates
 from gateway.dispatch import gate, senders, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
-from gateway.dispatch.caps import Caps
+from gateway.dispatch.caps import Caps, counted
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
@@ -314,7 +314,7 @@ class World:
             webhooks=reporter,
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
             note=self.habits.note if self.habits.learns else None,
-            capped={name for one in configured.caps.values() for name in one.categories},
+            capped=counted(configured),
         )
         self.bans = Bans(
             self.store,
@@ -324,7 +324,7 @@ class World:
             declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
-        self.caps = Caps(configured.caps, self.store, self.bans, b"c" * 32, clock, self.metrics)
+        self.caps = Caps(configured, self.store, self.bans, b"c" * 32, clock, self.metrics)
         self.subscriptions = self.subscriptions_at("https://gw.example.com")
         self.replacing = Replacing(self.store, self.finisher)
         self.wordings = Wordings(configured)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model.caps import Calendar, Sliding, Unit, counted, end_of, first_room
+from gateway.model.caps import Calendar, Sliding, Unit, counted, end_of, first_quiet, first_room
 
 SLIDING = Sliding(10)
 TIMES = st.lists(st.integers(0, 60), max_size=12).map(sorted)
@@ -90,3 +90,21 @@ def test_use_counts_until_its_span_is_over() -> None:
     assert counted(SLIDING, [0, 5], 9) == 2
     assert counted(SLIDING, [0, 5], 10) == 1
     assert end_of(SLIDING, 5) == 15
+
+
+@given(times=TIMES, start=st.integers(0, 80), length=st.integers(1, 20))
+def test_first_quiet_is_the_first_moment_after_which_no_use_counts(
+    times: list[int], start: int, length: int
+) -> None:
+    at = start
+    while any(at < one + length for one in times):
+        at += 1
+
+    assert first_quiet(Sliding(length), times, start) == at
+    assert first_quiet(Sliding(length), times[-1:], start) == at
+
+
+def test_quiet_of_a_calendar_begins_with_its_next_span() -> None:
+    day = Calendar(Unit.DAY, "UTC")
+
+    assert first_quiet(day, [ms(2026, 11, 21, 12)], ms(2026, 11, 21, 13)) == ms(2026, 11, 22)

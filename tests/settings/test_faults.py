@@ -71,6 +71,34 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(write_file: WriteF
     ]
 
 
+def test_every_category_of_a_circle_that_yields_is_told(write_file: WriteFile) -> None:
+    text = """
+[categories.a]
+yields_to = ["b"]
+[categories.b]
+yields_to = ["d", "c"]
+[categories.c]
+yields_to = ["a"]
+[categories.d]
+"""
+
+    found = faults_of(write_file(BASE + text))
+
+    assert [fault.split(" ", 1)[1] for fault in found] == [
+        'categories.a.yields_to[0]: "b" itself yields to "a", or to one that does',
+        'categories.b.yields_to[1]: "c" itself yields to "b", or to one that does',
+        'categories.c.yields_to[0]: "a" itself yields to "c", or to one that does',
+    ]
+
+
+def test_category_that_yields_to_a_wrong_one_is_not_blamed_for_it(write_file: WriteFile) -> None:
+    text = "[categories.a]\nyields_to = ['b']\n[categories.b]\nexpires_in = 'soon'"
+
+    found = faults_of(write_file(BASE + text))
+
+    assert [fault.split()[1] for fault in found] == ["categories.b.expires_in:"]
+
+
 def test_sections_of_the_wrong_type_are_faults_and_no_crash(write_file: WriteFile) -> None:
     names = ["tenants", "categories", "lanes", "providers", "templates", "content", "store"]
 

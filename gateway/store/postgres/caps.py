@@ -1,9 +1,10 @@
 """Uses of caps on PostgreSQL: whoever judges a subject keeps the other nodes waiting."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from gateway.model.caps import CapDemand, CapUse, Full, Place
-from gateway.store.caps import Register, pages_of
+from gateway.store.caps import Register, last_of, pages_of
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.session import Session
 
@@ -49,8 +50,10 @@ class PostgresCaps:
 
 
 async def _read(session: Session, places: Sequence[Place]) -> Register:
-    pages = pages_of(places)
-    return Register(map(tuple, await session.over("read_caps", pages)) if pages else ())
+    rows: list[Sequence[Any]] = []
+    for query, pages in (("read_caps", pages_of(places)), ("read_last_uses", last_of(places))):
+        rows += map(tuple, await session.over(query, pages)) if pages else ()
+    return Register(rows)
 
 
 def _parts(demands: Sequence[CapDemand]) -> Iterator[Sequence[CapDemand]]:

@@ -1,11 +1,12 @@
 """Uses of caps on SQLite: one writer, so whoever judges is alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
 from gateway.model.caps import CapDemand, CapUse, Full, Place
-from gateway.store.caps import Register, pages_of
+from gateway.store.caps import Register, last_of, pages_of
 from gateway.store.sqlite.engine import Engine, call_json, dump, run
 
 
@@ -35,4 +36,7 @@ class SqliteCaps:
 
 
 def _read(connection: apsw.Connection, places: Sequence[Place]) -> Register:
-    return Register(call_json(connection, "read_caps", rows=dump(pages_of(places))))
+    rows: list[Sequence[Any]] = []
+    for query, pages in (("read_caps", pages_of(places)), ("read_last_uses", last_of(places))):
+        rows += call_json(connection, query, rows=dump(pages)) if pages else ()
+    return Register(rows)

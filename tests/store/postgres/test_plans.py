@@ -133,6 +133,7 @@ QUERIES: Mapping[str, dict[str, Any]] = {
     "without_work": {"messages": IDS},
     "purge_keys": {"now_ms": NOW_MS, "limit": 500},
     "read_caps": {"subject": IDS, "cap": ["c"] * 500},
+    "read_last_uses": {"subject": IDS, "cap": ["c"] * 500},
     "free_caps": {"message": IDS, "channel": [""] * 500},
     "purge_caps": {"now_ms": NOW_MS, "limit": 500},
 }

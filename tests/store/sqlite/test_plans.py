@@ -128,6 +128,7 @@ def test_nothing_is_sorted_but_heads(connection: apsw.Connection, name: str) -> 
         "purge_reference",
         "purge_event",
         "read_caps",
+        "read_last_uses",
         "free_caps",
         "purge_caps",
     ],

@@ -10,6 +10,15 @@ SELECT u.subject, u.cap, u.message::text, u.channel, u.at_ms, u.taken
 FROM unnest(:subject::text[], :cap::text[]) AS r (subject, cap)
 JOIN cap_use u ON u.subject = r.subject AND u.cap = r.cap;
 
+-- name: read_last_uses
+-- The last use of each: (subject, cap, message, channel, at_ms, taken).
+SELECT r.subject, r.cap, u.message::text, u.channel, u.at_ms, u.taken
+FROM unnest(:subject::text[], :cap::text[]) AS r (subject, cap)
+CROSS JOIN LATERAL (
+    SELECT message, channel, at_ms, taken FROM cap_use
+    WHERE subject = r.subject AND cap = r.cap ORDER BY at_ms DESC LIMIT 1
+) u;
+
 -- name: put_caps
 -- Places that are taken, or kept.
 INSERT INTO cap_use (subject, cap, message, channel, at_ms, taken, gone_ms)

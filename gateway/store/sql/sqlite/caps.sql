@@ -6,6 +6,17 @@ SELECT coalesce(json_group_array(json_array(u.subject, u.cap, u.message, u.chann
 FROM jsonb_each(:rows) r
 CROSS JOIN cap_use u ON u.subject = r.value ->> 0 AND u.cap = r.value ->> 1;
 
+-- name: read_last_uses
+-- The last use of each: max() has the other columns of its row. rows: [[subject, cap], …]; gives
+-- [[subject, cap, message, channel, at_ms, taken], …]
+SELECT coalesce(json_group_array(json_array(subject, cap, message, channel, at_ms, taken)), '[]')
+FROM (
+    SELECT u.subject, u.cap, u.message, u.channel, max(u.at_ms) AS at_ms, u.taken
+    FROM jsonb_each(:rows) r
+    CROSS JOIN cap_use u ON u.subject = r.value ->> 0 AND u.cap = r.value ->> 1
+    GROUP BY u.subject, u.cap
+);
+
 -- name: put_caps
 -- Places that are taken, or kept. rows: [[subject, cap, message, channel, at_ms, taken,
 -- gone_ms], …]
