@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from gateway.cli import stand
-from gateway.cli.demo import report, scenario, view
+from gateway.cli.demo import people, report, scenario, view
 from gateway.cli.demo.tally import Tally
+from gateway.model.hours import read_span
 from gateway.sandbox.log import Arrival
 from gateway.sandbox.magic import Fate
 
@@ -160,8 +162,20 @@ def test_page_fits_into_80_columns_and_24_lines() -> None:
 
     text = terminal.export_text()
     assert len(text.splitlines()) <= 24
-    assert "suppressed" in text and "wait until 07:30 UTC" in text
+    assert "suppressed" in text
+    assert "wait until 07:30 UTC" in text
     assert all(f"{one.name} " in text and one.chain in text for one in scenario.SCENARIOS)
+
+
+@pytest.mark.parametrize("clock", ["00:02", "12:00", "23:58"])
+def test_it_is_quiet_at_whatever_time_the_demo_starts(clock: str) -> None:
+    now = datetime.strptime(f"2026-03-01 {clock}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+
+    asleep = people.quiet_hours(now)
+
+    start, end = read_span(asleep["from"], asleep["to"])
+    minute = now.hour * 60 + now.minute
+    assert 0 < (minute - start) % 1440 < (end - start) % 1440
 
 
 def heard(number: int, state: str, channel: str, *, fate: Fate = Fate.TAKEN) -> Arrival:
@@ -196,6 +210,18 @@ def test_reports_that_do_not_prove_true_are_not_believed() -> None:
     tally.hear(heard(7, "delivered", "sms", fate=Fate.INVALID))
 
     assert tally.waiting == 1
+
+
+def test_one_that_waits_for_its_time_is_counted_by_the_answer() -> None:
+    tally = Tally()
+    (kind,) = [one for one in scenario.SCENARIOS if one.name == "quiet hours"]
+    tally.submit(kind, 7)
+
+    tally.answered(7, {"id": "m-7", "state": "scheduled"})
+
+    assert tally.waiting == 0
+    assert tally.states() == {"scheduled": 1}
+    assert tally.examples == {"quiet hours": "m-7"}
 
 
 def test_success_on_an_earlier_channel_is_not_the_end() -> None:

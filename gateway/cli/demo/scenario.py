@@ -37,7 +37,7 @@ class Scenario:
     #: messages in each round of all scenarios
     share: int
     body: Callable[[int], Mapping[str, Any]]
-    #: the states that end it, and the channel that brings it there; '' none, as nobody got it
+    #: the states that end it, and the channel that brings it there; '' nobody got it
     ends: Mapping[State, str]
     #: collected and posted in batches
     batched: bool = False
@@ -173,7 +173,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(
         name="email throttled",
         chain="email",
-        share=4,
+        share=5,
         body=_newsletter,
         ends={State.SENT: "email"},
         batched=True,

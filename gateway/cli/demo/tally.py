@@ -113,7 +113,7 @@ class Tally:
 
     @property
     def examples(self) -> Mapping[str, str]:
-        """A message of each scenario that came to its end, by a second provider or suppressed if one was."""
+        """A message of each scenario that ended; if one did, by a second provider or suppressed."""
         return self._first_seen | self._telling
 
     @property
