@@ -79,6 +79,16 @@ class Client:
         extra = {"Content-Type": content_type}
         return await self._call("POST", "/v1/recipients/bulk", rows, extra)
 
+    async def put_recipient(self, id: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The recipient as it is kept."""
+        return await self._call("PUT", f"/v1/recipients/{quote(id, safe='')}", body)
+
+    async def withdraw(self, items: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Take consent back; one result for each. Raises Refused if none was taken."""
+        answer = await self._call("POST", "/v1/consents/withdraw", list(items))
+        results: Sequence[Mapping[str, Any]] = answer["results"]
+        return results
+
     async def read_recipient(self, id: str) -> Mapping[str, Any]:
         return await self._call("GET", f"/v1/recipients/{quote(id, safe='')}")
 

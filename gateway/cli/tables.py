@@ -25,14 +25,21 @@ def table(
     title: str = "",
     *,
     whole: Collection[str] = ("id",),
+    gap: int = 2,
 ) -> Table:
     """A plain table; texts are shown as they are, never read as markup. Numbers to the right.
 
     whole: columns that a narrow terminal does not break; they are there to be copied.
+    gap: blanks between columns.
     """
     rows = [list(row) for row in rows]
     made = Table(
-        title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False
+        title=title or None,
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, gap - 1, 0, 1),
     )
     for place, name in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[place], int | float) for row in rows)

@@ -45,7 +45,8 @@ def demo(
     """Start a gateway among simulators, send through it, and show what becomes of the messages.
 
     Several chains, push to SMS to email among them, providers that fail and
-    throttle, receipts, and signed webhooks. Needs no configuration, no account
+    throttle, receipts, and signed webhooks; quiet hours, a recipient who has
+    opted out, and a frequency cap. Needs no configuration, no account
     and no internet.
 
     \b

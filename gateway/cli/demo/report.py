@@ -63,12 +63,16 @@ class Report:
     cancelled: int
     #: `verified`, `repeated` and `refused`
     webhooks: Mapping[str, int]
+    #: HH:MM in UTC, until which it is quiet for those that are scheduled
+    quiet_until: str
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def make(tally: Tally, stand: Stand, samples: Samples, seconds: float) -> Report:
+def make(
+    tally: Tally, stand: Stand, samples: Samples, *, seconds: float, quiet_until: str
+) -> Report:
     """What tally, simulators and the gateway's metrics say now."""
     counts = tally.counts()
     providers = _providers(stand, samples)
@@ -98,6 +102,7 @@ def make(tally: Tally, stand: Stand, samples: Samples, seconds: float) -> Report
             "repeated": stand.receiver.duplicates,
             "refused": taken[Fate.INVALID],
         },
+        quiet_until=quiet_until,
     )
 
 

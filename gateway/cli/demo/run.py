@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.cli import ports, sandbox
 from gateway.cli.client import Client, Refused
-from gateway.cli.demo import child, report, scenario
+from gateway.cli.demo import child, people, report, scenario
 from gateway.cli.demo.tally import Tally
 from gateway.cli.stand import Stand
 from gateway.model.errors import TransportError
@@ -29,9 +29,16 @@ _FAILURES, _OFTEN = 0.25, 0.5
 #: Posts under way at once, beyond which the stream falls behind rather than pile up.
 _MOST_POSTS = 64
 
-#: Whose timelines are shown in the end: a fallback between channels, one between providers, and a
-#: step that a late receipt cancelled.
-EXAMPLES = (scenario.SCENARIOS[0].name, scenario.SCENARIOS[2].name, scenario.SCENARIOS[-1].name)
+#: Whose timelines are shown in the end: a fallback between channels, one between providers, a
+#: step that a late receipt cancelled, and what was held back for its recipient's sake.
+EXAMPLES = (
+    "push, no receipt",
+    "provider fails",
+    "receipt too late",
+    "quiet hours",
+    "opted out",
+    "over the cap",
+)
 
 #: (numbers, what is going on)
 Show = Callable[[report.Report, str], None]
@@ -77,7 +84,8 @@ async def run(
         started(Addresses(api=api, internal=internal, folder=folder))
         caller = await stack.enter_async_context(Client(api, sandbox.API_KEY))
         operator = await stack.enter_async_context(Client(internal))
-        return await _Demo(stand, caller, operator, plan, show, hurry).run(stop)
+        quiet_until = await people.describe(caller)
+        return await _Demo(stand, caller, operator, plan, show, hurry, quiet_until).run(stop)
 
 
 def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -103,6 +111,8 @@ class _Demo:
     show: Show
     #: do not wait for messages to end
     hurry: asyncio.Event
+    #: HH:MM in UTC
+    quiet_until: str
     tally: Tally = field(default_factory=Tally)
     posts: set[asyncio.Task[None]] = field(default_factory=set)
     batch: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
@@ -156,9 +166,11 @@ class _Demo:
 
     async def _post_one(self, number: int, body: Mapping[str, Any]) -> None:
         try:
-            await self.caller.submit(body)
+            answer = await self.caller.submit(body)
         except (Refused, TransportError):
             self.tally.drop(number)
+        else:
+            self.tally.answered(number, answer)
 
     async def _post_many(self, batch: list[tuple[int, Mapping[str, Any]]]) -> None:
         try:
@@ -190,7 +202,13 @@ class _Demo:
 
     async def _report(self, since: float) -> report.Report:
         samples = await self.operator.metrics()
-        return report.make(self.tally, self.stand, samples, time.monotonic() - since)
+        return report.make(
+            self.tally,
+            self.stand,
+            samples,
+            seconds=time.monotonic() - since,
+            quiet_until=self.quiet_until,
+        )
 
     async def _examples(self) -> Mapping[str, Mapping[str, Any]]:
         return {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.cli.demo import people
 from gateway.model.state import State
 from gateway.sandbox.http import LATE
 
@@ -36,16 +37,18 @@ class Scenario:
     #: messages in each round of all scenarios
     share: int
     body: Callable[[int], Mapping[str, Any]]
-    #: the state that ends it, and the channel that brought it there
-    end: State
-    by: str
+    #: the states that end it, and the channel that brings it there; '' nobody got it
+    ends: Mapping[State, str]
     #: collected and posted in batches
     batched: bool = False
 
-    @property
-    def falls_back(self) -> bool:
-        """Whether it comes to its end on a later channel than its first."""
-        return not self.chain.startswith(self.by)
+    def is_end(self, state: State, channel: str) -> bool:
+        """Whether a message that a channel has brought to this state has come to its end."""
+        return state in self.ends and self.ends[state] in ("", channel)
+
+    def falls_back(self, state: State) -> bool:
+        """Whether it comes to this end on a later channel than its first."""
+        return not self.chain.startswith(self.ends[state])
 
 
 def _phone(number: int) -> str:
@@ -133,46 +136,46 @@ def _late(number: int) -> Mapping[str, Any]:
     }
 
 
+def _offer(to: Mapping[str, Any], category: str) -> Callable[[int], Mapping[str, Any]]:
+    content = {"subject": "An offer", "text": "Half the price, until tomorrow."}
+    return lambda number: {"to": to, "category": category, "content": content}
+
+
 SCENARIOS: Sequence[Scenario] = (
     Scenario(
         name="push, no receipt",
         chain="push→sms→email",
         share=6,
         body=_parcel,
-        end=State.DELIVERED,
-        by="sms",
+        ends={State.DELIVERED: "sms"},
     ),
     Scenario(
         name="push delivered",
         chain="push→sms→email",
         share=6,
         body=_login,
-        end=State.DELIVERED,
-        by="push",
+        ends={State.DELIVERED: "push"},
     ),
     Scenario(
         name="provider fails",
         chain="sms",
         share=10,
         body=_code,
-        end=State.DELIVERED,
-        by="sms",
+        ends={State.DELIVERED: "sms"},
     ),
     Scenario(
         name="handset off",
         chain="sms→email",
         share=3,
         body=_chinese_code,
-        end=State.SENT,
-        by="email",
+        ends={State.SENT: "email"},
     ),
     Scenario(
         name="email throttled",
         chain="email",
-        share=4,
+        share=5,
         body=_newsletter,
-        end=State.SENT,
-        by="email",
+        ends={State.SENT: "email"},
         batched=True,
     ),
     Scenario(
@@ -180,16 +183,35 @@ SCENARIOS: Sequence[Scenario] = (
         chain="sms",
         share=1,
         body=_refused,
-        end=State.FAILED,
-        by="sms",
+        ends={State.FAILED: "sms"},
+    ),
+    Scenario(
+        name="quiet hours",
+        chain="email",
+        share=1,
+        body=_offer({"recipient": people.SLEEPER}, "marketing"),
+        ends={State.SCHEDULED: "", State.SENT: "email"},  # sent: the demo ran until morning
+    ),
+    Scenario(
+        name="opted out",
+        chain="email",
+        share=1,
+        body=_offer(people.LEAVER, "marketing"),
+        ends={State.SUPPRESSED: ""},
+    ),
+    Scenario(
+        name="over the cap",
+        chain="email",
+        share=1,
+        body=_offer({"email": "keen@example.com"}, "deals"),
+        ends={State.SENT: "email", State.SUPPRESSED: ""},  # sent: those that the cap has room for
     ),
     Scenario(
         name="receipt too late",
         chain="push→sms→email",
         share=2,
         body=_late,
-        end=State.DELIVERED,
-        by="push",
+        ends={State.DELIVERED: "push"},
     ),
 )
 

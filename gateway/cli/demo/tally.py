@@ -12,6 +12,7 @@ from gateway.sandbox.log import Arrival
 
 #: Reports come in any order; of two the higher one is later. Unknown may still be resolved.
 _RANK = {
+    State.SCHEDULED: 0,
     State.UNKNOWN: 1,
     State.FAILED: 2,
     State.EXPIRED: 2,
@@ -55,7 +56,7 @@ class Tally:
         self._open: dict[int, _Open] = {}
         self._ended: dict[str, Count] = {one.name: Count() for one in SCENARIOS}
         self._first_seen: dict[str, str] = {}
-        self._second_seen: dict[str, str] = {}
+        self._telling: dict[str, str] = {}
         #: messages on which a provider other than the first of its lane had the last word
         self.failovers = 0
         #: messages that ended on a later channel than their first, by channel
@@ -74,37 +75,46 @@ class Tally:
             self._ended[gone.scenario.name].submitted -= 1
             self.refused += 1
 
+    def answered(self, number: int, answer: Mapping[str, Any]) -> None:
+        """It was accepted; of one that waits for its time nothing else is heard."""
+        if answer["state"] == State.SCHEDULED:
+            self._follow(number, State.SCHEDULED, answer)
+
     def hear(self, arrival: Arrival) -> None:
         """A webhook came; those that prove false are not believed."""
         if not arrival.taken:
             return
         data: Mapping[str, Any] = arrival.content.get("data", {})
         number = data.get("metadata", {}).get("number", -1)
+        self._follow(number, State(data["state"]), data)
+
+    def _follow(self, number: int, state: State, data: Mapping[str, Any]) -> None:
         message = self._open.get(number)
         if message is None:
             return
-        state, channel = State(data["state"]), data.get("channel")
         if message.state is None or _RANK[state] > _RANK[message.state]:
             message.state = state
-        if state is message.scenario.end and channel == message.scenario.by:
+        if message.scenario.is_end(state, data.get("channel", "")):
             del self._open[number]
-            self._end(message.scenario, data)
+            self._end(message.scenario, state, data)
 
-    def _end(self, scenario: Scenario, data: Mapping[str, Any]) -> None:
-        count = self._ended[scenario.name]
-        count.states[scenario.end] += 1
-        count.channels[scenario.by] += 1
-        if scenario.falls_back:
-            self.fallbacks[scenario.by] += 1
+    def _end(self, scenario: Scenario, state: State, data: Mapping[str, Any]) -> None:
+        count, channel = self._ended[scenario.name], scenario.ends[state]
+        count.states[state] += 1
+        if channel:
+            count.channels[channel] += 1
+        if scenario.falls_back(state):
+            self.fallbacks[channel] += 1
         if data.get("provider") in SECOND:
             self.failovers += 1
-            self._second_seen.setdefault(scenario.name, data["id"])
+        if data.get("provider") in SECOND or state is State.SUPPRESSED:
+            self._telling.setdefault(scenario.name, data["id"])
         self._first_seen.setdefault(scenario.name, data["id"])
 
     @property
     def examples(self) -> Mapping[str, str]:
-        """A message of each scenario that came to its end, by a second provider if there is one."""
-        return self._first_seen | self._second_seen
+        """A message of each scenario that ended; if one did, by a second provider or suppressed."""
+        return self._first_seen | self._telling
 
     @property
     def waiting(self) -> int:

@@ -10,9 +10,9 @@ from gateway.cli import tables
 from gateway.cli.demo.report import Report
 from gateway.cli.demo.tally import OPEN
 
-_STATES = (OPEN, "sent", "delivered", "failed", "unknown")
+_STATES = (OPEN, "sent", "delivered", "failed", "suppressed", "unknown")
 #: Columns also where all is zero, so that the page stays as it is while numbers come in.
-_ALWAYS = (OPEN, "sent", "delivered", "failed")
+_ALWAYS = (OPEN, "sent", "delivered", "failed", "suppressed")
 
 
 def page(report: Report, note: str) -> RenderableType:
@@ -27,7 +27,8 @@ def page(report: Report, note: str) -> RenderableType:
 
 def line(report: Report) -> str:
     """The same in short, for a log."""
-    states = " ".join(f"{name}={report.states[name]}" for name in _STATES if name in report.states)
+    counts = {name: _count(report.states, name) for name in _STATES}
+    states = " ".join(f"{name}={count}" for name, count in counts.items() if count)
     return f"{report.seconds:5.1f} s  posted={report.submitted} {states}"
 
 
@@ -37,19 +38,24 @@ def _scenarios(report: Report) -> RenderableType:
         (
             one.name,
             one.chain,
-            ", ".join(name for name in sorted(one.channels) if name),
             one.submitted,
-            *(one.states.get(state, 0) for state in states),
+            *(_count(one.states, state) for state in states),
         )
         for one in report.scenarios
     ]
-    sums = [report.states.get(state, 0) for state in states]
-    rows.append(("all", "", "", report.submitted, *sums))
-    return tables.table(("messages", "chain", "via", "posted", *states), rows)
+    sums = [_count(report.states, state) for state in states]
+    rows.append(("all", "", report.submitted, *sums))
+    return tables.table(("messages", "chain", "posted", *states), rows, gap=1)
+
+
+def _count(states: Mapping[str, int], name: str) -> int:
+    """Those that wait for their time are open, too."""
+    return states.get(name, 0) + (states.get("scheduled", 0) if name == OPEN else 0)
 
 
 def _providers(report: Report) -> RenderableType:
-    """Throttled are refusals by the simulator, of which one attempt may meet several."""
+    """Throttled are refusals by the simulator, of which one attempt may meet several; delivered
+    and failed is what receipts said."""
     columns = ("provider", "channel", "accepted", "deferred", "rejected", "throttled")
     rows = [
         (
@@ -64,17 +70,17 @@ def _providers(report: Report) -> RenderableType:
         )
         for one in report.providers
     ]
-    return tables.table((*columns, "receipts:\ndelivered", "failed"), rows)
+    return tables.table((*columns, "delivered", "failed"), rows)
 
 
 def _totals(report: Report) -> str:
     parts = {
-        "went on to another channel": sum(report.fallbacks.values()),
-        "to a second provider": report.failovers,
-        "cancelled by late receipts": report.cancelled,
-        "throttled": report.throttled,
+        f"wait until {report.quiet_until} UTC": report.states.get("scheduled", 0),
+        "on another channel": sum(report.fallbacks.values()),
+        "second provider": report.failovers,
+        "cancelled late": report.cancelled,
         "webhooks verified": report.webhooks["verified"],
-        "webhooks refused": report.webhooks["refused"],
+        "refused": report.webhooks["refused"],
         "posts refused": report.refused,
     }
     return "  ".join(f"{name}: {count}" for name, count in parts.items())
