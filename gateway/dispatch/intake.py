@@ -312,7 +312,8 @@ class Intake:
             new = [
                 one
                 for one, verdict in zip(good, stored, strict=True)
-                if isinstance(verdict, base.Stored)
+                # what was suppressed as a duplicate takes nobody's place
+                if isinstance(verdict, base.Stored) and verdict.state is one.state
             ]
             await self._replacing.retire(standing, new)
         return stored
