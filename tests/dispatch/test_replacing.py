@@ -165,6 +165,20 @@ async def test_message_that_ends_at_once_takes_nobodys_place(world: Any) -> None
     assert await world.state(first) == "sent"
 
 
+async def test_duplicate_takes_nobodys_place(make_world: Any) -> None:
+    rule = {"dedupe": {"window": 60, "shared": True}}
+    world = await make_world(categories={"service": rule})
+    first = await say(world, "arrived")
+
+    second = await say(world, "arrived")
+    world.start()
+    await world.settle()
+
+    assert await world.state(second) == "suppressed"
+    assert await world.state(first) == "sent"
+    assert texts(world) == ["arrived"]
+
+
 async def test_held_message_is_replaced_while_it_waits(world: Any) -> None:
     until_ms = world.clock.now_ms() + 60_000
     world.hold_of = lambda row, now_ms: Hold("night", until_ms) if now_ms < until_ms else None
