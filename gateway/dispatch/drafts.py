@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import orjson
 
+from gateway.dispatch.addressing import check_addresses
 from gateway.dispatch.compose import Plan
 from gateway.dispatch.rows import first_rows
 from gateway.dispatch.screen import Judged
@@ -20,6 +21,7 @@ from gateway.model.case import (
     ReplaceKey,
 )
 from gateway.model.message import DAY_MS, encode, new_id
+from gateway.model.recipient import SINGLE
 from gateway.model.state import State
 from gateway.model.submission import Caller, Submission
 from gateway.model.values import replace
@@ -143,8 +145,21 @@ def _dedupe(submission: Submission, plan: Plan, now_ms: int) -> DedupeKey | None
     key = standing.key if asked is None and standing is not None else ""
     message = plan.message
     about: object = key or [message.template, message.data, message.content]
-    # one person is the same on every channel
-    whom = submission.to.recipient or [msgspec.to_builtins(step.parts) for step in message.chain]
+    whom = _whom(submission, plan)
     text = orjson.dumps([message.category, whom, about], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.blake2b(text, digest_size=16).hexdigest()
     return DedupeKey(key=f"content:{digest}", until_ms=now_ms + int(window * 1000))
+
+
+def _whom(submission: Submission, plan: Plan) -> object:
+    """Who gets it, the same on every channel: by the tenant's own name of them, which other tenants
+    have for somebody else; among all tenants by the first of the addresses."""
+    standing = plan.category.dedupe
+    if standing is not None and standing.shared:
+        to = check_addresses(submission.to)
+        return next(([name, value] for name in SINGLE if (value := getattr(to, name))), None) or [
+            [one.app, one.token] for one in to.push
+        ]
+    if submission.to.recipient:
+        return submission.to.recipient
+    return [msgspec.to_builtins(step.parts) for step in plan.message.chain]

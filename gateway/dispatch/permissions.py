@@ -135,9 +135,7 @@ class Permissions:
         return await self._store.list_suppressions(wanted, now_ms=self._clock.now_ms())
 
     def _consent(self, caller: Caller, item: NewConsent) -> Entries:
-        category = self._category(item.category)
-        if not category.consent:
-            raise _invalid("category", "asks for no consent")
+        self._check_refusable(item.category)  # a consent lifts an earlier refusal, too
         return [
             Wish(
                 tenant=caller.tenant,

@@ -111,10 +111,8 @@ class Sandbox:
     config: Path
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """`gateway serve` in sandbox mode, until the tests of the module are done."""
-    folder = tmp_path_factory.mktemp("sandbox")
+def _serve(folder: Path) -> "tuple[subprocess.Popen[str], str]":
+    """A gateway in sandbox mode, and what it says of itself; '' when it could not start."""
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "serve", "--until-eof", "--keep", str(folder)],
         stdin=subprocess.PIPE,
@@ -123,17 +121,27 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         text=True,
         env=_environ(),
     )
-    assert process.stdin is not None
     assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "gateway send" in line:
+            break
+    return process, "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """`gateway serve` in sandbox mode, until the tests of the module are done."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    process, welcome = _serve(folder)
+    if not welcome:  # another worker's took its port at the same moment
+        process.communicate()
+        process, welcome = _serve(folder)
     with process:
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if "gateway send" in line:
-                break
-        welcome = "".join(lines)
         found = re.search(r"API +(http://\S+)/v1/messages", welcome)
         assert found is not None, welcome
+        assert process.stdin is not None
         yield Sandbox(
             process=process, welcome=welcome, url=found[1], config=folder / "gateway.toml"
         )

@@ -89,6 +89,16 @@ async def test_other_people_and_other_words_are_no_duplicates(world: Any) -> Non
     assert not other_person.duplicate
 
 
+async def test_name_that_two_tenants_have_for_two_people_is_no_duplicate(world: Any) -> None:
+    await ask(world, "billing", to=To(phone="+8613800138000", recipient="user-42"))
+
+    other = await ask(world, "shop", to=To(phone="+8613800138001", recipient="user-42"))
+    same = await ask(world, "shop", to=To(phone="+86 138 0013 8000", recipient="user-7"))
+
+    assert not other.duplicate
+    assert same.duplicate
+
+
 async def test_failed_message_may_be_sent_by_another(world: Any) -> None:
     first = await ask(world, "billing")
     await world.desk.cancel(world.caller("billing"), first.id)

@@ -29,6 +29,7 @@ LABELS: dict[str, set[str]] = {
     },
     "event": set(ReceiptEvent),
     "phase": {"ready", "waiting", "claimed"},
+    "rule": {"windows", "quiet", "holidays", "preset", "recipient", "cap", "yields", "other"},
     "kind": {"opt_out", "opt_in", "help", "reply", "repeated"},
 }
 STATES = {
