@@ -83,7 +83,6 @@ async def test_consent_that_has_expired_is_none(world: Any, permissions: Any) ->
     [
         ({"category": "nonsense"}, "category"),
         ({"category": "service"}, "category"),
-        ({"category": "service"}, "category"),
         ({"ago": timedelta(seconds=-6)}, "at"),
         ({"expires_at": datetime.fromisoformat("2026-11-20T00:00:00Z")}, "expires_at"),
         ({"whom": Whom(to=To())}, "to"),
