@@ -56,6 +56,6 @@ $(RUN_STAMP): pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(TEST_STAMP): pyproject.toml | $(BIN)/python
-	@echo "== installing gateway and its test tools into $(VENV), about a minute"
+	@echo "== installing gateway and its test tools into $(VENV), a few minutes"
 	@$(PIP) install --editable '.[test,dev]' || { $(NO_INDEX); }
 	@touch $(RUN_STAMP) $@

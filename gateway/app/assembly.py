@@ -155,6 +155,23 @@ class Assembly:
         )
         await self._book.configure(settings.tenants)
         self._reporter = webhooks.Reporter(self._book.of)
+        await self._build_finisher()
+        await self._build_rules()
+        self._wordings = Wordings(settings)
+        self._renderer = Renderer(
+            self._templates,
+            settings.api.public_url,
+            {
+                name: frozenset(settings.providers[one].kind for one in lane.providers)
+                for name, lane in settings.lanes.items()
+            },
+            self._wordings,
+            self._subscriptions,
+        )
+
+    async def _build_finisher(self) -> None:
+        """What writes down what becomes of messages, and what is learnt of it."""
+        settings, clock = self.settings, self.clock
         self._habits = Habits(
             self.store,
             clock,
@@ -172,6 +189,11 @@ class Assembly:
             note=self._habits.note if self._habits.learns else None,
             capped=caps.counted(settings),
         )
+        self._replacing = Replacing(self.store, self._finisher)
+
+    async def _build_rules(self) -> None:
+        """What decides whether a message may go, and when."""
+        settings, clock = self.settings, self.clock
         self._bans = Bans(
             self.store,
             clock,
@@ -197,20 +219,8 @@ class Assembly:
             categories=settings.categories,
             webhooks=self._reporter.moved,
         )
-        self._replacing = Replacing(self.store, self._finisher)
         self._timetable = Timetable(settings)
         self._timetable.prepare(clock.now_ms())
-        self._wordings = Wordings(settings)
-        self._renderer = Renderer(
-            self._templates,
-            settings.api.public_url,
-            {
-                name: frozenset(settings.providers[one].kind for one in lane.providers)
-                for name, lane in settings.lanes.items()
-            },
-            self._wordings,
-            self._subscriptions,
-        )
 
     def _note_commit(self, seconds: float, works: int) -> None:
         self.metrics.commit_seconds.observe(seconds)
@@ -356,36 +366,8 @@ class Assembly:
         self._upkeep = self._build_upkeep(keys, receipts)
         await keys.refresh()
         await self.store.unpin_strangers(list(settings.providers))
-        composer = Composer(
-            settings,
-            self._templates,
-            self._reports(),
-            registry.known,
-            self._wordings,
-            {
-                name: sender.provider.objection
-                for name, sender in self._senders.items()
-                if providers.can_object(sender.provider)
-            },
-            {name: self._misfit(sender.provider) for name, sender in self._senders.items()},
-        )
         return Services(
-            intake=Intake(
-                settings,
-                composer,
-                self._renderer,
-                self.store,
-                self._bans,
-                self._bells,
-                clock,
-                self.metrics,
-                webhooks=self._reporter,
-                replacing=self._replacing,
-                habits=self._habits,
-                timetable=self._timetable,
-                proofs=Proofreader(settings, self._renderer, self.metrics.count_finding),
-                caps=self._caps,
-            ),
+            intake=self._build_intake(),
             desk=Desk(self.store, self._finisher, clock),
             endpoints=Endpoints(
                 self._book, self.store, self._finisher, clock, self._guard.check_url
@@ -405,6 +387,38 @@ class Assembly:
             clock=clock,
             public_url=settings.api.public_url,
             only_loopback=settings.webhooks.only_loopback,
+        )
+
+    def _build_intake(self) -> Intake:
+        settings = self.settings
+        composer = Composer(
+            settings,
+            self._templates,
+            self._reports(),
+            registry.known,
+            self._wordings,
+            {
+                name: sender.provider.objection
+                for name, sender in self._senders.items()
+                if providers.can_object(sender.provider)
+            },
+            {name: self._misfit(sender.provider) for name, sender in self._senders.items()},
+        )
+        return Intake(
+            settings,
+            composer,
+            self._renderer,
+            self.store,
+            self._bans,
+            self._bells,
+            self.clock,
+            self.metrics,
+            webhooks=self._reporter,
+            replacing=self._replacing,
+            habits=self._habits,
+            timetable=self._timetable,
+            proofs=Proofreader(settings, self._renderer, self.metrics.count_finding),
+            caps=self._caps,
         )
 
     def _can_tell_delivery(self) -> Sequence[str]:

@@ -228,6 +228,7 @@ class Worker:
             except StoreUnavailable as error:
                 _log.warning("caps_wait_for_store provider=%s reason=%s", self.name, error)
                 await self._clock.sleep(_POLL)
+                bans = await self._bans_of(rows)  # some of them may have been banned meanwhile
 
     async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[Ban]:
         while True:

@@ -332,6 +332,33 @@ async def test_caps_wait_while_the_store_is_away(
     assert times == 3
 
 
+async def test_ban_that_comes_while_caps_wait_for_the_store_is_heeded(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(caps=offers(most=1))
+    ordinary, times = world.store.take_caps, 0
+
+    async def take_caps(*args: Any, **values: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times == 1:
+            number = wire.Address(phone=LI.phone)
+            await world.bans.add_address(
+                wire.Channel.SMS, number, reason="complaint", source="test"
+            )
+            raise StoreUnavailable("away")
+        return await ordinary(*args, **values)
+
+    monkeypatch.setattr(world.store, "take_caps", take_caps)
+    world.start()
+
+    id_ = await post(world)
+    await world.settle()
+
+    assert await world.state(id_) == "suppressed"
+    assert world.attempts() == {}
+
+
 async def test_rows_without_a_cap_ask_nothing(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
