@@ -1,7 +1,7 @@
 """From what was asked for to what will be done: category defaults, addresses, lanes, content.
 
-Pure and synchronous: what must be looked up (bans, permissions) is the caller's, between
-`Composer.plan` and `Composer.finish`.
+Pure and synchronous: what must be looked up is the caller's, before (what has reached somebody) and
+after (bans, permissions).
 """
 
 import re
