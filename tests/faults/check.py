@@ -220,7 +220,11 @@ async def _metrics(bench: Bench) -> list[str]:
         texts = await asyncio.gather(*(node.metrics() for node in bench.running))
         after = await counts.now(bench.database, reports=bench.reports)
         found[:] = counts.faults(
-            counts.Samples(texts), bench.before, after, has_gaps=bench.has_gaps
+            counts.Samples(texts),
+            bench.before,
+            after,
+            has_gaps=bench.has_gaps,
+            doubtful=bench.client.log.doubtful,
         )
         found.extend(planted("a metric", _names(texts)))
         return not found

@@ -77,6 +77,11 @@ class Log:
         """Messages in all requests."""
         return sum(len(entry.numbers) for entry in self.entries)
 
+    @property
+    def doubtful(self) -> int:
+        """Messages in requests that were not told whether anything was stored."""
+        return sum(len(entry.numbers) for entry in self.entries if entry.status in (None, 503))
+
     def open(self) -> list[tuple[int, ...]]:
         """Requests whose messages were never acknowledged, each as it was made."""
         waiting = {
