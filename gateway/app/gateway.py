@@ -4,28 +4,55 @@ import asyncio
 import logging
 import signal
 from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
 from gateway.api.services import Services
-from gateway.app.assembly import Assembly
+from gateway.app.assembly import Assembly, assemble
+from gateway.clock import Clock, SystemClock
 from gateway.dispatch.node import Gossip, Hints
-from gateway.dispatch.postman import Postman
-from gateway.dispatch.worker import Worker
+from gateway.model.roles import Role
+from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 
-class Gateway(Assembly):
+class Gateway:
     """One process of the gateway. Enter it, then `run` until it is told to stop.
 
     clock: what everything goes by. providers and store are opened on entering; listeners as well,
     so that `port` and `internal_port` are known then.
     """
 
+    _parts: Assembly
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        role: Role = Role.ALL,
+        shares_ports: bool = False,
+    ) -> None:
+        self.settings = settings
+        self._clock = clock if clock is not None else SystemClock()
+        self._role = role
+        self._shares_ports = shares_ports
+        self._stack = AsyncExitStack()
+        self._is_draining = False
+        self._stop_serving = asyncio.Event()
+
     async def __aenter__(self) -> Self:
         try:
-            await self.build()
+            self._parts = await assemble(
+                self.settings,
+                self._clock,
+                self._stack,
+                role=self._role,
+                shares_ports=self._shares_ports,
+                is_draining=lambda: self._is_draining,
+            )
         except BaseException:
             await self._stack.aclose()
             raise
@@ -42,21 +69,21 @@ class Gateway(Assembly):
     @property
     def port(self) -> int:
         """The public port that is bound."""
-        return self._public.port
+        return self._parts.public.port
 
     @property
     def internal_port(self) -> int:
-        return self._internal.port
+        return self._parts.internal.port
 
     @property
     def services(self) -> Services:
         """What the edge calls, for callers in the same process."""
-        return self._services
+        return self._parts.edge.services
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain: no new work, finish what is in flight."""
         if self._role.sends:
-            await self._upkeep.adopt_orphans()
+            await self._parts.edge.upkeep.adopt_orphans()
         background = asyncio.create_task(self._background())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -69,7 +96,7 @@ class Gateway(Assembly):
 
     async def _background(self) -> None:
         async with asyncio.TaskGroup() as group:
-            upkeep = group.create_task(self._upkeep.run(sends=self._role.sends))
+            upkeep = group.create_task(self._parts.edge.upkeep.run(sends=self._role.sends))
             checks = group.create_task(self._check_store())
             fleet = [group.create_task(work) for work in self._fleet_work()]
             await asyncio.gather(*(group.create_task(work) for work in self._serving()))
@@ -80,39 +107,41 @@ class Gateway(Assembly):
         """What ends when it is told to stop."""
         if not self._role.sends:
             return [self._stop_serving.wait()]
-        return [*(worker.run() for worker in self._workers), self._postman.run()]
+        return [member.run() for member in self._parts.crew.members]
 
     def _fleet_work(self) -> Sequence[Coroutine[Any, Any, None]]:
         """What goes on beside, where other nodes share the store."""
-        if self._fleet is None or self._pulse is None:
+        ground = self._parts.ground
+        if ground.fleet is None or ground.pulse is None:
             return ()
-        gossip = Gossip(self._fleet, self._accounts, self.clock)
-        hints = Hints(self._fleet, self._bells, self.clock)
-        return self._pulse.run(), gossip.run(), hints.tell(), hints.hear()
+        gossip = Gossip(ground.fleet, self._parts.carriers.accounts, self._clock)
+        hints = Hints(ground.fleet, ground.bells, self._clock)
+        return ground.pulse.run(), gossip.run(), hints.tell(), hints.hear()
 
     async def _check_store(self) -> None:
         while True:
-            await self._operations.check_store()
-            await self.clock.sleep(1.0)
+            await self._parts.edge.operations.check_store()
+            await self._clock.sleep(1.0)
 
     async def _drain(self, background: "asyncio.Task[None]") -> None:
         """Give back what has not started; what is in flight gets until the deadline."""
-        self._draining = True
-        _log.info("draining deadline=%ss", self.settings.dispatch.drain)
-        servers: list[Worker | Postman] = [*self._workers, self._postman]
-        for server in servers:
-            server.stop()
+        self._is_draining = True
+        deadline = self.settings.dispatch.drain
+        _log.info("draining deadline=%ss", deadline)
+        for member in self._parts.crew.members:
+            member.stop()
         self._stop_serving.set()
-        closing = asyncio.create_task(self._public.stop())
-        await asyncio.wait([background, closing], timeout=self.settings.dispatch.drain)
+        closing = asyncio.create_task(self._parts.public.stop())
+        await asyncio.wait([background, closing], timeout=deadline)
         closing.cancel()
-        if not background.done():
-            _log.warning("drain_deadline_passed")
-            for server in servers:
-                server.cancel()
-            await asyncio.wait([background], timeout=5.0)
-            background.cancel()
-            await asyncio.wait([background], timeout=5.0)
+        if background.done():
+            return
+        _log.warning("drain_deadline_passed")
+        for member in self._parts.crew.members:
+            member.cancel()
+        await asyncio.wait([background], timeout=5.0)
+        background.cancel()
+        await asyncio.wait([background], timeout=5.0)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
