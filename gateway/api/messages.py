@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from gateway.api import batches, bodies, problems, queries, shapes, submissions
+from gateway.api import batches, bodies, preview_shapes, problems, queries, shapes, submissions
 from gateway.api.edge import REQUEST_ID, answer
 from gateway.api.services import SERVICES
 from gateway.model import errors
@@ -97,7 +97,7 @@ async def preview(request: web.Request, caller: Caller) -> web.Response:
     services = request.app[SERVICES]
     await services.keys.admit(caller, 1)
     submission = submissions.read_message(await bodies.read_json(request), "")
-    return answer(shapes.preview(await services.intake.preview(caller, submission)))
+    return answer(preview_shapes.preview(await services.intake.preview(caller, submission)))
 
 
 async def read(request: web.Request, caller: Caller) -> web.Response:

@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from gateway.api import bodies, queries, reading, schema, shapes
+from gateway.api import bodies, queries, reading, shapes, webhook_schema
 from gateway.api.edge import answer
 from gateway.api.services import SERVICES
 from gateway.model.submission import Caller
 from gateway.model.view import Endpoint
 
-_webhook = reading.Reader(schema.NewWebhook)
-_replay = reading.Reader(schema.ReplayRequest)
+_webhook = reading.Reader(webhook_schema.NewWebhook)
+_replay = reading.Reader(webhook_schema.ReplayRequest)
 
 
 async def list_webhooks(request: web.Request, caller: Caller) -> web.Response:
@@ -32,7 +32,7 @@ async def replace(request: web.Request, caller: Caller) -> web.Response:
 
 
 async def _put(
-    request: web.Request, caller: Caller, *, body: schema.NewWebhook, endpoint: str | None
+    request: web.Request, caller: Caller, *, body: webhook_schema.NewWebhook, endpoint: str | None
 ) -> Endpoint:
     return await request.app[SERVICES].endpoints.put(
         caller,
@@ -43,7 +43,7 @@ async def _put(
     )
 
 
-def _shape(made: Endpoint, body: schema.NewWebhook) -> shapes.Webhook:
+def _shape(made: Endpoint, body: webhook_schema.NewWebhook) -> shapes.Webhook:
     hidden = "secret" in body or not made.secrets
     return shapes.webhook(made, secret="" if hidden else made.secrets[0])
 

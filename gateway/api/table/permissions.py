@@ -5,25 +5,8 @@ from typing import Any
 
 from gateway.api import edge, permission_schema, permissions, queries
 from gateway.api.spec import Answer, Route
+from gateway.api.table.entries import BODY, JSON, NDJSON, for_callers
 from gateway.model.submission import Scope
-
-_JSON, _NDJSON = "application/json", "application/x-ndjson"
-_BODY = (400, 408, 413, 415, 422)
-
-
-def _route(
-    method: str, path: str, summary: str, handler: edge.CallerHandler, scope: Scope, **more: Any
-) -> Route:
-    return Route(
-        method=method,
-        path=path,
-        summary=summary,
-        tag=path.split("/")[2],
-        handler=edge.guard(handler, scope),
-        documented=handler,
-        scope=scope,
-        **more,
-    )
 
 
 def _batch(
@@ -35,13 +18,13 @@ def _batch(
     example: Any,
     shape: Any = permissions.Results,
 ) -> Route:
-    return _route(
+    return for_callers(
         method,
         path,
         summary,
         handler,
         Scope.SEND,
-        bodies={_JSON: body, _NDJSON: str},
+        bodies={JSON: body, NDJSON: str},
         examples={"one": [example]},
         answers={
             200: Answer(description="At least one was taken", shape=shape),
@@ -51,7 +34,7 @@ def _batch(
                 content_type="application/problem+json",
             ),
         },
-        problems=_BODY[:-1],
+        problems=BODY[:-1],
     )
 
 
@@ -78,18 +61,18 @@ ROUTES: Sequence[Route] = (
         permission_schema.Withdrawals,
         {"to": {"email": "li@example.com"}, "category": "marketing", "source": "hotline"},
     ),
-    _route(
+    for_callers(
         "POST",
         "/v1/consents/lookup",
         "What is recorded of somebody",
         permissions.lookup,
         Scope.READ,
-        bodies={_JSON: permission_schema.Lookup},
+        bodies={JSON: permission_schema.Lookup},
         examples={"address": {"to": {"email": "li@example.com"}}},
         answers={200: Answer(description="All there is", shape=permissions.Found)},
-        problems=_BODY,
+        problems=BODY,
     ),
-    _route(
+    for_callers(
         "GET",
         "/v1/suppressions",
         "List suppressions",
