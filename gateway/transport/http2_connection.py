@@ -17,7 +17,6 @@ import contextlib
 from typing import Protocol, cast
 
 import h2.config
-import h2.connection
 import h2.events
 import h2.exceptions
 import h2.settings
@@ -26,17 +25,12 @@ from hpack import HeaderTuple
 
 from gateway.model import errors
 from gateway.transport import http2_frames
-from gateway.transport.http2_fields import FieldEncoder
+from gateway.transport.http2_outlet import Frames, Outlet
 from gateway.transport.http2_stream import Answer, Stream
 
-#: Bytes of an answer's headers that we take, as `lean_answer` does.
-_MAX_HEADERS = 64 * 1024
 #: The last number that a stream of ours can have (§5.1.1).
 _LAST_STREAM = 2**31 - 1
 
-#: Bytes that a peer leaves unread before we give it up, as one would that only pings: more than a
-#: thousand requests, whose bodies wait for their turn.
-_MAX_UNREAD = 4 * 1024 * 1024
 #: Seconds that a peer has to read our last words.
 _FAREWELL = 1.0
 
@@ -51,26 +45,6 @@ class Keeper(Protocol):
         """Its socket is closed."""
 
 
-class _Frames(h2.connection.H2Connection):
-    """h2 counts the open streams for each new one by looking at all of them. The limit is ours to
-    keep; the look, which also forgets those that have ended, comes once in a while."""
-
-    _EVERY = 64
-    _until_look = 0
-
-    def __init__(self, config: h2.config.H2Configuration) -> None:
-        super().__init__(config)
-        self.encoder = FieldEncoder()
-
-    @property
-    def open_outbound_streams(self) -> int:
-        self._until_look -= 1
-        if self._until_look >= 0:
-            return 0
-        self._until_look = self._EVERY
-        return min(super().open_outbound_streams, 0)
-
-
 class Connection(asyncio.Protocol):
     """See the module. `close` may be called at any time, more than once."""
 
@@ -80,18 +54,9 @@ class Connection(asyncio.Protocol):
         self._max_answer_bytes = max_answer_bytes
         self._transport: asyncio.Transport | None = None
         self._sieve = http2_frames.Sieve()
-        config = h2.config.H2Configuration(
-            client_side=True,
-            header_encoding=None,
-            validate_outbound_headers=False,  # `http2_request` has seen to both
-            normalize_outbound_headers=False,
-        )
-        self._h2 = _Frames(config)
+        self._h2 = Frames()
+        self._outlet = Outlet(self._h2, on_stuck=self.close)
         self._streams: dict[int, Stream] = {}
-        #: those with a body that is not wholly written, oldest first
-        self._unsent: dict[int, Stream] = {}
-        self._is_full = False
-        self._will_flush = False
         self.is_ready = False
         #: set by the server's first SETTINGS; before it we know no limits
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -137,7 +102,7 @@ class Connection(asyncio.Protocol):
             raise errors.NotSent("disconnected")
         try:
             id = self._h2.get_next_available_stream_id()
-            self._h2.send_headers(id, fields, end_stream=not body)
+            self._outlet.send_head(id, fields, has_body=bool(body))
         except h2.exceptions.H2Error:  # such as a limit that the server has just lowered
             self._settle()
             raise errors.NotSent("no free stream") from None
@@ -145,9 +110,7 @@ class Connection(asyncio.Protocol):
         stream = self._streams[id] = Stream(id, answer, body)
         self.used_at = asyncio.get_running_loop().time()
         if body:
-            self._unsent[id] = stream
-            self._send_body(stream)
-        self._flush_soon()
+            self._outlet.send_body(stream)
         if id >= _LAST_STREAM - 2:
             self.leave()
         return id, answer
@@ -161,15 +124,15 @@ class Connection(asyncio.Protocol):
         """Nobody waits for this answer any more."""
         stream = self._streams.get(id)
         if stream is not None:
-            self._reset(id)
+            self._outlet.reset(id)
             self._fail(stream, errors.AnswerLost(reason))
-            self._flush()
+            self._outlet.flush()
 
     def ping(self, now: float) -> None:
         """Ask for a sign of life (§6.7)."""
         self.pinged_at = now
         self._h2.ping(b"gateway\0")
-        self._flush()
+        self._outlet.flush()
 
     def close(self, reason: str = "disconnected") -> None:
         """At once. Requests that wait for their answers have lost them."""
@@ -198,6 +161,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclass of it.
         self._transport = cast(asyncio.Transport, transport)
+        self._outlet.open(self._transport)
         if self.is_closed:
             self._transport.abort()
             return
@@ -205,15 +169,8 @@ class Connection(asyncio.Protocol):
         if tls is None or tls.selected_alpn_protocol() != "h2":  # RFC 9113 §3.2
             self.close("no http/2")
             return
-        self._h2.local_settings = h2.settings.Settings(
-            client=True,
-            initial_values={
-                h2.settings.SettingCodes.ENABLE_PUSH: 0,
-                h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADERS,
-            },
-        )
-        self._h2.initiate_connection()
-        self._flush()
+        self._h2.begin()
+        self._outlet.flush()
 
     def data_received(self, data: bytes) -> None:
         if self.is_closed:
@@ -231,7 +188,7 @@ class Connection(asyncio.Protocol):
         # Answers in the same read come before: they were written before.
         for goaway in goaways:
             self._go(goaway)
-        self._flush()
+        self._outlet.flush()
 
     def eof_received(self) -> None:
         self.close("disconnected")
@@ -241,12 +198,10 @@ class Connection(asyncio.Protocol):
         self._keeper.lost(self)
 
     def pause_writing(self) -> None:
-        self._is_full = True
+        self._outlet.pause()
 
     def resume_writing(self) -> None:
-        self._is_full = False
-        self._send_bodies()
-        self._flush()
+        self._outlet.resume()
 
     def _go(self, goaway: http2_frames.GoAway) -> None:
         self.is_leaving = self._was_told = True
@@ -268,12 +223,12 @@ class Connection(asyncio.Protocol):
             case h2.events.StreamReset(stream_id=int(id)):
                 self._lose(id, event.error_code)
             case h2.events.WindowUpdated():
-                self._send_bodies()
+                self._outlet.send_rest()
             case h2.events.RemoteSettingsChanged():
                 self.is_ready = True
                 if not self.ready.done():
                     self.ready.set_result(None)
-                self._send_bodies()
+                self._outlet.send_rest()
                 self._keeper.changed(self)
 
     def _take(self, id: int, data: bytes, flow: int) -> None:
@@ -293,8 +248,8 @@ class Connection(asyncio.Protocol):
         stream = self._streams.get(id)
         if stream is None:
             return
-        if id in self._unsent:  # an answer before the end of the request (§8.1)
-            self._reset(id)
+        if self._outlet.is_unsent(id):  # an answer before the end of the request (§8.1)
+            self._outlet.reset(id)
         if not stream.status:
             self._fail(stream, errors.AnswerLost("not http"))
             return
@@ -310,39 +265,13 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(stream, errors.AnswerLost("answer cut short" if stream.status else "reset"))
 
-    def _send_bodies(self) -> None:
-        for stream in tuple(self._unsent.values()):
-            self._send_body(stream)
-
-    def _send_body(self, stream: Stream) -> None:
-        """As much as both windows and the socket take."""
-        while stream.rest and not self._is_full and not self.is_closed:
-            try:
-                window = self._h2.local_flow_control_window(stream.id)
-                size = min(window, self._h2.max_outbound_frame_size, len(stream.rest))
-                if size <= 0:
-                    return
-                piece, stream.rest = stream.rest[:size], stream.rest[size:]
-                self._h2.send_data(stream.id, bytes(piece), end_stream=not stream.rest)
-            except h2.exceptions.H2Error:  # reset by the server, of which we are yet to hear
-                break
-            if stream.rest:
-                self._flush()  # so that the socket can say that it is full
-        if self._is_full and stream.rest:
-            return
-        self._unsent.pop(stream.id, None)
-
-    def _reset(self, id: int) -> None:
-        with contextlib.suppress(h2.exceptions.H2Error):  # it may be closed by now
-            self._h2.reset_stream(id, ErrorCodes.CANCEL)
-
     def _fail(self, stream: Stream, error: errors.TransportError) -> None:
         self._forget(stream.id)
         stream.fail(error)
 
     def _forget(self, id: int) -> None:
         self._streams.pop(id, None)
-        self._unsent.pop(id, None)
+        self._outlet.forget(id)
         self.used_at = asyncio.get_running_loop().time()
         self._settle()
 
@@ -354,22 +283,6 @@ class Connection(asyncio.Protocol):
             self.close("closed")
         else:
             self._keeper.changed(self)
-
-    def _flush_soon(self) -> None:
-        """Requests of one turn of the loop leave by one write."""
-        if not self._will_flush:
-            self._will_flush = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._will_flush = False
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if data := self._h2.data_to_send():
-            transport.write(data)
-        if transport.get_write_buffer_size() > _MAX_UNREAD:
-            self.close("disconnected")
 
 
 def _abort(transport: asyncio.Transport) -> None:
