@@ -15,19 +15,16 @@ old or has long been idle. An answer's body is given as it came, and none is ask
 """
 
 import asyncio
-import contextlib
 import math
 import ssl
-from collections import deque
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from gateway.model import errors, wire
 from gateway.transport import base, http2_request, lean
 from gateway.transport.http2_connection import Connection
+from gateway.transport.http2_place import Place
 from gateway.transport.lean_request import Origin
-
-Turn: TypeAlias = asyncio.Future[Connection]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,20 +45,6 @@ class Http2Rules:
 USUAL: Final = Http2Rules()
 
 
-class _Place:
-    """What belongs to one origin."""
-
-    __slots__ = ("connections", "line", "opening", "origin")
-
-    def __init__(self, origin: Origin) -> None:
-        self.origin = origin
-        #: those that take requests, oldest first: the later ones fall idle when it is calm
-        self.connections: list[Connection] = []
-        #: who waits for a place on one, first come first served
-        self.line: deque[Turn] = deque()
-        self.opening: asyncio.Task[None] | None = None
-
-
 class Http2Transport:
     """Connections to any number of hosts, pooled by origin."""
 
@@ -75,9 +58,9 @@ class Http2Transport:
         self._options = options
         self._rules = rules
         self._tls = options.tls
-        self._places: dict[Origin, _Place] = {}
+        self._places: dict[Origin, Place] = {}
         #: all that may have a socket, by where they lead
-        self._connections: dict[Connection, _Place] = {}
+        self._connections: dict[Connection, Place] = {}
         self._preparer = http2_request.Preparer()
         self._timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
@@ -99,7 +82,7 @@ class Http2Transport:
             opening.cancel()
         await asyncio.gather(*openings, return_exceptions=True)
         for place in self._places.values():
-            _send_home(place, errors.NotSent("closed"))
+            place.send_home("closed")
         for connection in tuple(self._connections):
             connection.close("closed")
         if self._connections:
@@ -137,28 +120,27 @@ class Http2Transport:
         place = self._places.get(origin)
         if place is None or place.line:
             return None
-        return _reserve(place)
+        return place.reserve()
 
     async def _wait(self, origin: Origin) -> Connection:
         """As `_take`, after waiting in line. Raises NotSent."""
         place = self._places.get(origin)
         if place is None:
-            place = self._places[origin] = _Place(origin)
-        turn: Turn = asyncio.get_running_loop().create_future()
-        place.line.append(turn)
+            place = self._places[origin] = Place(origin)
+        turn = place.line_up()
         self._grow(place)
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 return await turn
         except TimeoutError:
-            _withdraw(place, turn)
+            place.withdraw(turn)
             reason = "no free connection" if place.connections else "connect timeout"
             raise errors.NotSent(reason) from None
         except BaseException:
-            _withdraw(place, turn)
+            place.withdraw(turn)
             raise
 
-    def _grow(self, place: _Place) -> None:
+    def _grow(self, place: Place) -> None:
         """Open a connection for those in line, unless one is on its way or there may be no more."""
         if not (self._is_open and place.line and place.opening is None):
             return
@@ -176,7 +158,7 @@ class Http2Transport:
         if idle:
             min(idle, key=lambda one: one.used_at).leave()
 
-    async def _open(self, place: _Place) -> None:
+    async def _open(self, place: Place) -> None:
         connection = Connection(
             self,
             max_streams=self._rules.streams,
@@ -191,7 +173,7 @@ class Http2Transport:
             reason = "connect timeout" if isinstance(error, TimeoutError) else error.reason
             connection.close(reason)
             if not place.connections:  # nobody else could serve them
-                _send_home(place, errors.NotSent(reason))
+                place.send_home(reason)
         except BaseException:
             connection.close("closed")
             raise
@@ -232,12 +214,12 @@ class Http2Transport:
             if not (place.line or place.connections or place.opening):
                 del self._places[place.origin]
 
-    def _serve(self, place: _Place) -> None:
+    def _serve(self, place: Place) -> None:
         while place.line:
             if place.line[0].done():
                 place.line.popleft()
                 continue
-            connection = _reserve(place)
+            connection = place.reserve()
             if connection is None:
                 self._grow(place)
                 return
@@ -265,31 +247,6 @@ class Http2Transport:
         is_idle = connection.is_idle and now - connection.used_at >= rules.idle
         if not connection.is_leaving and (is_idle or now - connection.made_at >= rules.max_age):
             connection.leave()
-
-
-def _reserve(place: _Place) -> Connection | None:
-    for connection in place.connections:
-        if connection.has_room():
-            connection.reserved += 1
-            return connection
-    return None
-
-
-def _withdraw(place: _Place, turn: Turn) -> None:
-    """Somebody stops waiting, perhaps just after a place was given."""
-    if turn.done() and not turn.cancelled() and turn.exception() is None:
-        turn.result().give_back()
-    else:
-        turn.cancel()
-        with contextlib.suppress(ValueError):
-            place.line.remove(turn)
-
-
-def _send_home(place: _Place, error: errors.NotSent) -> None:
-    while place.line:
-        turn = place.line.popleft()
-        if not turn.done():
-            turn.set_exception(errors.NotSent(error.reason))
 
 
 async def _admit(connection: Connection, admit: base.Admit, deadline: float) -> None:
