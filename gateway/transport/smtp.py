@@ -1,19 +1,18 @@
 """A bounded pool of SMTP connections to one relay.
 
-aiosmtplib connects, starts TLS, greets and logs in; then the connection is handed over to a
-`Session`, because the library pairs a late or unasked-for reply with the wrong command.
+aiosmtplib connects, starts TLS, greets and logs in (`smtp_connect`); then the connection is handed
+over to a `Session`, because the library pairs a late or unasked-for reply with the wrong command.
 
-RFC 5321 §4.5.3.2 (timeouts), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
+RFC 5321 §4.5.3.2 (timeouts).
 """
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from typing import Literal, TypeAlias, cast
+from collections.abc import Collection, Iterator
+from typing import cast
 
 import aiosmtplib
 
@@ -21,22 +20,12 @@ from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.transport import base
 from gateway.transport.smtp_chunking import ChunkingSession
+from gateway.transport.smtp_connect import CONNECT_TIMEOUT, Connector, Security, is_loopback
 from gateway.transport.smtp_pipeline import PipeliningSession
 from gateway.transport.smtp_session import CONTENT_TIMEOUT, Session, Stale
 
-Security: TypeAlias = Literal["none", "starttls", "tls"]
-
-#: Postfix waits 30 s; a relay on our side of the world answers in less.
-CONNECT_TIMEOUT = 30.0
-
 #: Seconds that connections get to say goodbye when the pool closes.
 QUIT_TIMEOUT = 1.0
-
-_Step: TypeAlias = tuple[str, Callable[[aiosmtplib.SMTP], Awaitable[None]]]
-
-
-class _GivenUp(aiosmtplib.SMTPException):
-    """We do not go on: the relay lacks what is insisted on, or the pool has closed."""
 
 
 class PooledSmtpTransport:
@@ -71,19 +60,21 @@ class PooledSmtpTransport:
         """
         if username and security == "none" and not is_loopback(host):
             raise ValueError("a password needs TLS")
-        self._host = host
-        self._port = port
         self._clock = clock
-        self._security = security
-        self._username = username
-        self._password = password
+        self._connector = Connector(
+            host=host,
+            port=port,
+            security=security,
+            username=username,
+            password=password,
+            local_hostname=local_hostname or socket.gethostname(),
+            timeout=connect_timeout,
+            tls=tls,
+        )
         self._messages_per_connection = messages_per_connection
         self._max_age = max_age
         self._max_idle = max_idle
-        self._local_hostname = local_hostname or socket.gethostname()
-        self._connect_timeout = connect_timeout
         self._content_timeout = content_timeout
-        self._tls = tls
         self._slots = asyncio.Semaphore(connections)
         #: oldest first
         self._idle: deque[Session] = deque()
@@ -92,9 +83,7 @@ class PooledSmtpTransport:
         self._is_open = False
 
     async def __aenter__(self) -> "PooledSmtpTransport":
-        if self._tls is None and self._security != "none":
-            # Reads the system's certificates, once.
-            self._tls = await asyncio.to_thread(ssl.create_default_context)
+        await self._connector.prepare()
         self._is_open = True
         self._sweeper = asyncio.create_task(self._sweep())
         return self
@@ -192,53 +181,16 @@ class PooledSmtpTransport:
         """A connection that is ready for MAIL, or the reply by which the relay declined."""
         if not self._is_open:
             raise errors.NotSent("closed")
-        client = aiosmtplib.SMTP(
-            hostname=self._host,
-            port=self._port,
-            local_hostname=self._local_hostname,
-            timeout=self._connect_timeout,
-            use_tls=self._security == "tls",
-            start_tls=False,
-            tls_context=self._tls,
-        )
-        stage = "connect"
-        try:
-            for name, step in self._steps():
-                stage = name
-                await step(client)
-            return self._take_over(client)
-        except aiosmtplib.SMTPResponseException as error:
+        client = await self._connector.connect()
+        if isinstance(client, wire.SmtpReply):
+            return client
+        if not self._is_open:
             client.close()
-            return _declined(error, stage)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            client.close()
-            raise errors.NotSent(_reason(error)) from None
-        except BaseException:
-            client.close()
-            raise
-
-    def _steps(self) -> Iterator[_Step]:
-        yield "connect", _greet
-        if self._security == "starttls":
-            yield "starttls", _secure
-        if self._username:
-            yield "auth", self._log_in
-
-    async def _log_in(self, client: aiosmtplib.SMTP) -> None:
-        """One mechanism, once: a wrong password tried three ways can lock the account."""
-        if "plain" in client.server_auth_methods:
-            await client.auth_plain(self._username, self._password)
-        elif "login" in client.server_auth_methods:
-            await client.auth_login(self._username, self._password)
-        else:
-            raise _GivenUp("auth not offered")
+            raise errors.NotSent("closed")
+        return self._take_over(client)
 
     def _take_over(self, client: aiosmtplib.SMTP) -> Session:
         """From here on the library sees neither data nor the end of the connection."""
-        if not self._is_open:
-            raise _GivenUp("closed")
-        if not client.is_connected or client.transport is None:
-            raise aiosmtplib.SMTPServerDisconnected("closed")
         session = _kind(client.esmtp_extensions)(
             cast(asyncio.Transport, client.transport),  # uvloop's are not of that class
             extensions=dict(client.esmtp_extensions),
@@ -252,51 +204,3 @@ def _kind(extensions: Collection[str]) -> type[Session]:
     if "pipelining" not in extensions:
         return Session
     return ChunkingSession if "chunking" in extensions else PipeliningSession
-
-
-async def _greet(client: aiosmtplib.SMTP) -> None:
-    await client.connect()
-    await client.ehlo()
-
-
-async def _secure(client: aiosmtplib.SMTP) -> None:
-    if not client.supports_extension("starttls"):
-        raise _GivenUp("starttls not offered")
-    await client.starttls()
-    await client.ehlo()  # RFC 3207 §4.2: what was offered in plain text is forgotten
-
-
-def _declined(error: aiosmtplib.SMTPResponseException, stage: str) -> wire.SmtpReply:
-    if not 200 <= error.code <= 599:  # the library's own code for what it cannot read
-        raise errors.NotSent("malformed reply")
-    return wire.SmtpReply(code=error.code, text=error.message, stage=stage)
-
-
-#: More special types first.
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (ssl.SSLCertVerificationError, "tls certificate"),
-    (ssl.SSLError, "tls"),
-    (socket.gaierror, "dns"),
-    (ConnectionRefusedError, "connect refused"),
-    (TimeoutError, "connect timeout"),
-    (aiosmtplib.SMTPServerDisconnected, "disconnected"),
-)
-
-
-def _reason(error: BaseException) -> str:
-    """A constant for the error or for what caused it."""
-    if isinstance(error, _GivenUp):
-        return error.message
-    chain = (error.__cause__, error)
-    return next(
-        (reason for one in chain for kind, reason in _REASONS if isinstance(one, kind)),
-        "connect failed",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent there never leaves the machine. Names but `localhost` are not asked."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
