@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal, TypeAlias, Unpack
 
 from gateway.model import wire
-from gateway.sandbox import base, certificate, smtp_mail, smtp_reports, smtp_session
+from gateway.sandbox import base, certificate, smtp_mail, smtp_offer, smtp_reports, smtp_session
 from gateway.sandbox.log import Arrival, find_reference
 from gateway.sandbox.magic import ORDINARY, Fate, Magic
 
@@ -88,7 +88,7 @@ class SmtpSimulator(base.Simulator):
         self.security = security
         #: what clients must trust, once it is entered; None without TLS
         self.certificate: certificate.Certificate | None = None
-        self.settings = smtp_session.Settings(
+        self.settings = smtp_offer.Settings(
             starttls=None,
             username=username.encode(),
             password=password.encode(),

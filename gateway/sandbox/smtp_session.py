@@ -8,15 +8,12 @@ AUTH, RSET and QUIT are its own.
 import asyncio
 import contextlib
 import hmac
-import ssl
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from aiosmtpd import smtp
 
-from gateway.sandbox import smtp_mail
-from gateway.sandbox.judge import Judge
+from gateway.sandbox import smtp_mail, smtp_offer
 from gateway.sandbox.magic import Fate
 
 THROTTLED = "421 4.7.0 too many messages, slow down"
@@ -39,68 +36,12 @@ _MAIL_PARAMETERS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
 _RCPT_PARAMETERS = frozenset({"NOTIFY", "ORCPT"})
 
 
-class Relay(Protocol):
-    """What a session needs of its simulator."""
-
-    @property
-    def settings(self) -> "Settings": ...
-    @property
-    def judge(self) -> Judge: ...
-    @property
-    def sessions(self) -> "set[Session]": ...
-
-    def judge_recipient(self, address: str) -> smtp_mail.Verdict: ...
-    def record_refusal(self, address: str, verdict: smtp_mail.Verdict) -> None: ...
-    def record_mail(self, mail: smtp_mail.Mail, content: bytes) -> str: ...
-    async def pause(self) -> None: ...
-    async def hang(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How a relay presents itself."""
-
-    #: offered as STARTTLS; required before AUTH and MAIL
-    starttls: ssl.SSLContext | None
-    #: required before MAIL, when not empty
-    username: bytes
-    password: bytes
-    pipelining: bool
-    #: BDAT instead of DATA (RFC 3030)
-    chunking: bool
-    #: after so many, MAIL is answered 421; 0: no limit
-    messages_per_connection: int
-
-
 class _Envelope(smtp.Envelope):
     """Made anew by aiosmtpd at EHLO, RSET and the start."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mail: smtp_mail.Mail | None = None
-
-
-class _Hooks:
-    """What aiosmtpd asks of its handler."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    async def handle_EHLO(
-        self,
-        server: smtp.SMTP,
-        session: smtp.Session,
-        envelope: smtp.Envelope,
-        hostname: str,
-        responses: list[str],
-    ) -> list[str]:
-        session.host_name = hostname
-        offered = [one for one in responses[:-1] if self._settings.username or "AUTH" not in one]
-        if self._settings.pipelining:
-            offered.append("250-PIPELINING")
-        if self._settings.chunking:
-            offered.append("250-CHUNKING")
-        return [*offered, "250-DSN", "250 ENHANCEDSTATUSCODES"]
 
 
 class Session(smtp.SMTP):
@@ -110,7 +51,7 @@ class Session(smtp.SMTP):
     line_length_limit = SIZE_LIMIT
     envelope: _Envelope
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: smtp_offer.Relay) -> None:
         # The base class shares one mapping among all connections and adds to it at each EHLO.
         self.command_size_limits = defaultdict(lambda: _COMMAND_LIMIT)
         self._relay = relay
@@ -118,7 +59,7 @@ class Session(smtp.SMTP):
         self._waiting: list[bytes] = []
         settings = relay.settings
         super().__init__(
-            _Hooks(settings),
+            smtp_offer.Hooks(settings),
             data_size_limit=SIZE_LIMIT,
             enable_SMTPUTF8=True,
             hostname="localhost",
