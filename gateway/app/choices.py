@@ -15,6 +15,7 @@ from gateway.model.message import ChainOrder
 from gateway.model.tokens import Demand, Grant
 from gateway.settings import LaneOrder, ProviderAccount, RateUnit, Settings
 from gateway.store import base
+from gateway.store.fleet import Fleet
 
 
 def served_lanes(settings: Settings, account: str) -> Sequence[ServedLane]:
@@ -54,7 +55,7 @@ def tokens_of(unit: RateUnit) -> Callable[[Claimed], int]:
 class SharedRow:
     """An account's bucket in a store that other nodes use, too. Implements limits.shared.Row."""
 
-    def __init__(self, fleet: base.Fleet, account: str) -> None:
+    def __init__(self, fleet: Fleet, account: str) -> None:
         self._fleet = fleet
         self._account = account
 

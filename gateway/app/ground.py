@@ -9,6 +9,7 @@ from gateway.dispatch.node import Pulse
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.store import base
+from gateway.store.fleet import Fleet
 from gateway.store.registry import open_store
 
 
@@ -22,7 +23,7 @@ class Ground:
     metrics: Metrics
     stack: AsyncExitStack
     store: base.Store
-    fleet: base.Fleet | None
+    fleet: Fleet | None
     pulse: Pulse | None
     bells: Bells
 

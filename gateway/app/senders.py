@@ -12,7 +12,7 @@ from gateway.metrics import Metrics
 from gateway.model.errors import SettingsError
 from gateway.providers import base as providers
 from gateway.settings import ProviderAccount
-from gateway.store.base import Fleet
+from gateway.store.fleet import Fleet
 from gateway.transport.base import HttpOptions, HttpTransport
 from gateway.transport.http2 import Http2Transport
 from gateway.transport.lean import LeanHttpTransport

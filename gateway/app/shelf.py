@@ -8,13 +8,13 @@ from gateway.dispatch.tokens import Shelved
 from gateway.model import wire
 from gateway.model.errors import StoreUnavailable
 from gateway.providers.seal import Seal
-from gateway.store import base
+from gateway.store.fleet import Fleet
 
 
 class FleetShelf:
     """Implements dispatch.tokens.Shelf."""
 
-    def __init__(self, fleet: base.Fleet, account: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, fleet: Fleet, account: str, options: Mapping[str, Any]) -> None:
         self._fleet = fleet
         self._account = account
         self._seal = Seal(account, options)

@@ -17,6 +17,7 @@ from gateway.model.submission import Caller, Scope
 from gateway.model.tokens import Demand
 from gateway.settings import Tenant
 from gateway.store import base
+from gateway.store.fleet import Fleet
 
 _PREFIX = "gw_"
 
@@ -78,7 +79,7 @@ class Keys:
             raise TooManyRequests("the tenant's rate is used up", retry_after=wait)
 
 
-async def _take(fleet: base.Fleet, tenant: str, bucket: TokenBucket, messages: int) -> float:
+async def _take(fleet: Fleet, tenant: str, bucket: TokenBucket, messages: int) -> float:
     """The same from a bucket that all nodes share; 0 when done, else seconds until it may work."""
     demand = Demand(rate=bucket.rate, capacity=bucket.burst, most=messages, least=messages)
     grant = await fleet.take_tokens(f"tenant:{tenant}", demand)

@@ -8,7 +8,7 @@ from gateway.clock import Clock
 from gateway.dispatch.lanes import Bells
 from gateway.limits.account import Account
 from gateway.model.errors import StoreUnavailable
-from gateway.store import base
+from gateway.store.fleet import Fleet
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _GOSSIP_EVERY = 0.4
 class Pulse:
     """This node's heartbeat."""
 
-    def __init__(self, fleet: base.Fleet, clock: Clock) -> None:
+    def __init__(self, fleet: Fleet, clock: Clock) -> None:
         self._fleet = fleet
         self._clock = clock
         self._proved = clock.monotonic()
@@ -62,7 +62,7 @@ class Hints:
     """Tells other nodes that lanes have work, and hears it from them: they need not find it by
     looking. Hints are merged, and may be lost."""
 
-    def __init__(self, fleet: base.Fleet, bells: Bells, clock: Clock) -> None:
+    def __init__(self, fleet: Fleet, bells: Bells, clock: Clock) -> None:
         self._fleet = fleet
         self._bells = bells
         self._clock = clock
@@ -99,7 +99,7 @@ class Hints:
 class Gossip:
     """Tells other nodes which accounts are paused or broken, and hears it from them."""
 
-    def __init__(self, fleet: base.Fleet, accounts: Mapping[str, Account], clock: Clock) -> None:
+    def __init__(self, fleet: Fleet, accounts: Mapping[str, Account], clock: Clock) -> None:
         self._fleet = fleet
         self._accounts = accounts
         self._clock = clock

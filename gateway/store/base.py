@@ -2,12 +2,12 @@
 
 `Queue` moves messages, `Ledger` reads what became of them and keeps what providers reported,
 `Directory` keeps tenants' settings, `Permissions` what people agreed to, `Recipients` who they are,
-`Habits` what has reached them, `Caps` how often. Every method is one transaction; StoreUnavailable
-means that nothing of it was stored and that it may be tried again. Times are UTC epoch
-milliseconds.
+`Habits` what has reached them, `Caps` how often, `Fleet` what nodes share. Every method is one
+transaction; StoreUnavailable means that nothing of it was stored and that it may be tried again.
+Times are UTC epoch milliseconds.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -15,9 +15,9 @@ from gateway.model import view
 from gateway.model.case import Case, Claimed, Contact, NewMessage, Parked, Reply, Transition
 from gateway.model.message import MessageId
 from gateway.model.state import State
-from gateway.model.tokens import Demand, Grant
 from gateway.model.values import Value
 from gateway.store.caps import Caps
+from gateway.store.fleet import Fleet
 from gateway.store.habits import Habits
 from gateway.store.permissions import Permissions
 from gateway.store.recipients import Recipients
@@ -251,55 +251,6 @@ class Directory(Protocol):
 
     async def secret(self, name: str) -> bytes:
         """A random key of this store's own (32 bytes), made when first asked for."""
-        ...
-
-
-class Fleet(Protocol):
-    """What nodes that share a store owe each other. Times go by the store's clock."""
-
-    async def beat(self) -> None:
-        """Prove to the other nodes that this one lives."""
-        ...
-
-    async def hint(self, lanes: Collection[str]) -> None:
-        """Tell the other nodes that these lanes have work. It may be lost."""
-        ...
-
-    async def listen(self, heard: Callable[[str], None]) -> None:
-        """Call `heard` with each lane that another node hints at, until cancelled. Raises
-        StoreUnavailable when it cannot hear any more."""
-        ...
-
-    async def take_tokens(self, account: str, demand: Demand) -> Grant:
-        """Take from an account's bucket, in one atomic step. A new bucket is empty."""
-        ...
-
-    async def give_tokens_back(self, account: str, tokens: int, *, capacity: float) -> None:
-        """Tokens that were taken and not used, up to the capacity."""
-        ...
-
-    async def pause_account(self, account: str, *, seconds: float, reason: str) -> None:
-        """Let all nodes know that nothing may be sent for so long. Never shortens a pause."""
-        ...
-
-    async def paused_accounts(self) -> Mapping[str, tuple[float, str]]:
-        """(seconds left, reason) by account."""
-        ...
-
-    async def read_access_token(self, account: str) -> tuple[str, float, float] | None:
-        """(sealed token, seconds left, seconds when it was new)."""
-        ...
-
-    async def put_access_token(self, account: str, sealed: str, *, life: float) -> None:
-        """In place of the former one. life: seconds from now."""
-        ...
-
-    async def begin_refresh(self, account: str, *, seconds: float) -> bool:
-        """Whether this node alone may refresh the account's token, for so long."""
-        ...
-
-    async def end_refresh(self, account: str) -> None:
-        """Another node may, if this one was at it."""
         ...
 
 

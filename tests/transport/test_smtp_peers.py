@@ -18,7 +18,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from gateway.clock import SystemClock
 from gateway.content import mime
 from gateway.model import errors, wire
-from gateway.transport.smtp import PooledSmtpTransport, Security
+from gateway.transport.smtp import PooledSmtpTransport
+from gateway.transport.smtp_connect import Security
 
 CONTENT = mime.build(
     sender=mime.Mailbox(name="Beispiel GmbH", address="us@example.com"),

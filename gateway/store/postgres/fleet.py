@@ -12,7 +12,7 @@ from gateway.store.postgres.session import Session
 
 
 class PostgresFleet:
-    """Implements store.base.Fleet."""
+    """Implements store.fleet.Fleet."""
 
     def __init__(self, engine: Engine, owner: str, claims: Claims) -> None:
         self._engine = engine
