@@ -27,6 +27,7 @@ from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.receiver import ReceiverSimulator
 from gateway.sandbox.smtp import SmtpSimulator
 from gateway.sandbox.twilio import ACCOUNT_SID, AUTH_TOKEN, TwilioSimulator
+from tests.store.conftest import databases as databases
 from tests.tables import merge
 
 T = TypeVar("T")
