@@ -2,16 +2,11 @@
 one that is added later must be thought of, too."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import apsw
-import asyncpg
-import pytest
-
-from tests.store.server import Databases
+from tests.e2e.stores import Sql
 
 ID, PHONE, EMAIL = "person-7f3a", "+447700900177", "li.lei.7f3a@example.com"
 TOKEN, NAME, WORD = "token7f3atoken", "Li Lei 7f3a", "spring-sale-person-7f3a"
@@ -90,47 +85,6 @@ _ONLY = {
     "postgres": "recipient.addresses",
     "sqlite": "bucket.account message.endpoint node.id pause.account pause.reason",
 }
-
-Rows = list[tuple[Any, ...]]
-#: Runs a statement; its rows as texts.
-Sql = Callable[[str], Awaitable[Rows]]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    if engine == "sqlite":
-        yield f"sqlite://{tmp_path}/gateway.db"
-        return
-    databases: Databases = request.getfixturevalue("databases")
-    name = databases.create()
-    yield databases.at(name)
-    databases.drop(name)
-
-
-@pytest.fixture
-def sql(engine: str, url: str) -> Sql:
-    async def on_postgres(query: str) -> Rows:
-        connection = await asyncpg.connect(url)
-        try:
-            return [tuple(row) for row in await connection.fetch(query)]
-        finally:
-            await connection.close()
-
-    async def on_sqlite(query: str) -> Rows:
-        connection = apsw.Connection(url.removeprefix("sqlite://"))
-        try:
-            connection.set_busy_timeout(5_000)
-            return list(connection.execute(query))
-        finally:
-            connection.close()
-
-    return on_postgres if engine == "postgres" else on_sqlite
 
 
 async def columns(sql: Sql, engine: str) -> Sequence[str]:
