@@ -54,7 +54,8 @@ async def list_recipients(request: web.Request, caller: Caller) -> web.Response:
 
 async def erase_recipient(request: web.Request, caller: Caller) -> web.Response:
     """Forget a person: the recipient, and of all messages that named it or went to its addresses
-    the addresses, content and metadata. Messages that wait are cancelled; states and attempts stay.
+    the addresses, content and metadata, and what they agreed to. Messages that wait are cancelled;
+    states and attempts stay, and so do bans and refusals.
 
     It takes the longer the more messages are kept. If it is cut off, ask for it again.
     """

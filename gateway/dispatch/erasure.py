@@ -1,7 +1,8 @@
 """Forgets a person: the recipient, the addresses, and who messages were for and what they said.
 
 What happened is kept: states, attempts, receipts and their codes. Bans and refusals are kept too,
-as hashes: somebody who has left must not be written to again because they were forgotten.
+as hashes: somebody who has left must not be written to again because they were forgotten. What they
+agreed to is not. What repeated requests are known by is nobody's by itself, and goes in a day.
 
 Messages are found by the recipient that they name, and by their addresses, for which all messages
 of the store are looked through in short reads: erasure is rare, and an index of all addresses would
@@ -25,7 +26,7 @@ from gateway.dispatch.habits import Habits
 from gateway.model import wire
 from gateway.model.case import Case
 from gateway.model.message import Message, MessageId, encode
-from gateway.model.permission import Hashed
+from gateway.model.permission import Hashed, by_recipient
 from gateway.model.recipient import Erased, Recipient
 from gateway.model.state import State
 from gateway.model.values import Value, replace
@@ -83,6 +84,7 @@ class Eraser:
         kept = (await self._store.recipients(tenant, [recipient])).get(recipient)
         person = _Person() if kept is None else self._person(kept.recipient)
         done = await self._erase_named(tenant, recipient, person)
+        await self._forget_consents(tenant, recipient, person)
         if kept is not None:
             done = _sum(done, await self._erase_written(tenant, person))
             await self._habits.forget(tenant, recipient)
@@ -108,6 +110,12 @@ class Eraser:
         return _Person(
             names=frozenset(names), texts=list(map(_as_stored, words)), words=frozenset(words)
         )
+
+    async def _forget_consents(self, tenant: str, recipient: str, person: _Person) -> None:
+        """Whoever is forgotten has to be asked again; and what proves it may have their name."""
+        hash_ = self._bans.hash_recipient(tenant, recipient)
+        ids = [(by_recipient(channel), hash_) for channel in ("", *wire.Channel)]
+        await self._store.forget_consents(tenant, [*person.names, *ids])
 
     async def _erase_named(self, tenant: str, recipient: str, person: _Person) -> Erased:
         done, last = Erased(), ""
@@ -143,6 +151,16 @@ class Eraser:
             for part in step.parts
         )
 
+    def _names_of(self, cases: Sequence[Case]) -> frozenset[Hashed]:
+        """Of all addresses that messages of the tenant went to."""
+        return frozenset(
+            self._bans.hashed(step.channel, part)
+            for case in cases
+            if not case.internal
+            for step in case.message.chain
+            for part in step.parts
+        )
+
     async def _cases(self, ids: Sequence[MessageId]) -> Sequence[Case]:
         return list((await self._store.cases(ids)).values())
 
@@ -153,7 +171,8 @@ class Eraser:
         states = await asyncio.gather(*map(self._cancel, waiting))
         await self._store.erase_messages(
             {one.id: encode(one.message) for one in blank},
-            hashes=sorted({hash_ for _, hash_ in person.names}),
+            hashes=sorted({hash_ for _, hash_ in person.names | self._names_of(cases)}),
+            words=[(one.tenant, word, one.id) for one in cases if (word := one.message.replaces)],
             now_ms=self._clock.now_ms(),
         )
         ours = [one for one in blank if not one.internal]

@@ -64,6 +64,10 @@ class Permissions(Protocol):
         """What a tenant has recorded of these."""
         ...
 
+    async def forget_consents(self, tenant: str, names: Sequence[Hashed]) -> None:
+        """Forget what a tenant has recorded that these agreed to, with what proves it."""
+        ...
+
     async def take_wishes(self, wishes: Sequence[Wish], *, now_ms: int) -> Sequence[Outcome]:
         """Record each unless something later stands (`model.permission.settle_all`), and queue the
         reports of those that change something."""

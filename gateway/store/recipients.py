@@ -92,8 +92,14 @@ class Recipients(Protocol):
         ...
 
     async def erase_messages(
-        self, bodies: Mapping[MessageId, str], *, hashes: Sequence[str], now_ms: int
+        self,
+        bodies: Mapping[MessageId, str],
+        *,
+        hashes: Sequence[str],
+        words: Sequence[tuple[str, str, MessageId]] = (),
+        now_ms: int,
     ) -> None:
         """Put these bodies in place of the old ones, and forget what else says whom they were for:
-        providers' words, and that these address hashes were written to."""
+        providers' words, that these address hashes were written to, and the words by which they
+        took the place of others. words: (tenant, word, message)."""
         ...

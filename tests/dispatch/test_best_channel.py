@@ -7,8 +7,9 @@ import pytest
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage
 from gateway.model.message import ChainOrder
-from gateway.model.recipient import Recipient
+from gateway.model.recipient import PushDevice, Recipient
 from gateway.model.submission import StepRequest, To
+from gateway.store.habits import Habit, month_of
 
 LI: dict[str, Any] = {"phone": "+8613800138000", "email": "li@example.com"}
 CHAIN = [{"channel": "sms"}, {"channel": "email"}]
@@ -80,6 +81,44 @@ async def test_what_was_delivered_stays_first(world: Any) -> None:
     await world.sleep(3.0)
 
     assert await send(world) == ["a"]
+
+
+async def test_what_was_read_comes_before_what_was_merely_delivered(make_world: Any) -> None:
+    both = [{"channel": "push"}, {"channel": "sms"}]
+    world = await make_world(categories={"service": {"order": "best", "chain": both}})
+    await known(world, push=(PushDevice(app="ios", token="t"),))
+    world.start()
+    world.also(world.upkeep.run())
+    fresh = await send(world)
+
+    for account, events in (("p", (DELIVERED,)), ("a", (DELIVERED, wire.ReceiptEvent.READ))):
+        channel = "push" if account == "p" else "sms"
+        for _ in range(12):
+            await send(world, chain=(StepRequest(channel=channel),))
+            reference = world.senders[account].calls[-1].message.reference
+            for event in events:
+                await world.report(account, wire.DeliveryReceipt(event=event, reference=reference))
+    await world.sleep(3.0)
+
+    assert fresh == ["p"]
+    assert await send(world) == ["a"]
+
+
+@pytest.mark.parametrize(("months_ago", "account"), [(0, "a"), (24, "m")])
+async def test_what_reached_them_long_ago_counts_less(
+    world: Any, months_ago: int, account: str
+) -> None:
+    await known(world)
+    world.start()
+    subject, now = world.habits.subject("billing", "li"), month_of(world.clock.now_ms())
+    await world.store.add_habits(
+        [
+            Habit(subject, "sms", now - months_ago, tries=30.0, reached=30.0),
+            Habit(subject, "email", now, tries=20.0, reached=20.0),
+        ]
+    )
+
+    assert await send(world) == [account]
 
 
 async def test_people_of_other_tenants_are_others(world: Any) -> None:

@@ -424,6 +424,36 @@ async def test_opt_out_amid_a_stream_stops_it_within_the_wait_of_a_row(
     assert len(times) < 60
 
 
+async def test_opt_out_counts_for_rows_that_wait_for_a_slot_of_a_provider_that_hangs(
+    make_world: Any,
+) -> None:
+    """They were claimed, and their gate asked, while it was quick."""
+    world = await make_world(
+        categories={"agreed": {"chain": [{"channel": "email"}]}},
+        providers={"m": {"concurrency": 2}},
+    )
+    permissions = Permissions(world.store, world.bans, world.clock, world.settings.categories)
+    await permissions.put_consents(world.caller(), [consent(world, category="agreed")])
+    offers = [
+        {"category": "agreed", "to": LI.to, "content": {"text": f"offer {number}", "subject": "s"}}
+        for number in range(200)
+    ]
+    await world.post_all(offers)
+    world.start("m", "upkeep")
+    await world.sleep(0.3)
+    world.senders["m"].latency = 20.0
+    await world.sleep(0.1)
+    waiting, _ = world.workers["m"]._slots.held
+
+    withdrawal = Withdrawal(whom=LI, category="agreed", source="hotline")
+    await permissions.withdraw(world.caller(), [withdrawal])
+    recorded_at = world.clock.monotonic()
+    await world.settle()
+
+    assert waiting > 0
+    assert max(world.senders["m"].times) <= recorded_at + 5.0
+
+
 def test_addresses_of_all_channels_can_be_named(world: Any, permissions: Permissions) -> None:
     addresses: dict[str, dict[str, Any]] = {
         "sms": {"phone": "+8613800138000"},

@@ -27,6 +27,10 @@ from gateway.sandbox.http import HttpServiceSimulator
 from gateway.sandbox.receiver import ReceiverSimulator
 from gateway.sandbox.smtp import SmtpSimulator
 from gateway.sandbox.twilio import ACCOUNT_SID, AUTH_TOKEN, TwilioSimulator
+from tests.e2e.stores import engine as engine
+from tests.e2e.stores import sql as sql
+from tests.e2e.stores import url as url
+from tests.store.conftest import databases as databases
 from tests.tables import merge
 
 T = TypeVar("T")

@@ -324,3 +324,23 @@ def test_proof_is_not_printed() -> None:
     )
 
     assert "8812" not in f"{YES!r} {consent!r} {YES} {consent}"
+
+
+async def test_consents_are_forgotten_of_one_tenant_and_whether_or_not_they_have_ended(
+    store: Store,
+) -> None:
+    others = [replace(YES, tenant="shop"), replace(YES, name=EMAIL)]
+    ended = replace(YES, category="offers", until_ms=20)
+    await store.take_wishes([YES, ended, *others], now_ms=15)
+    await store.suppress([BAN])
+
+    await store.forget_consents("billing", [PHONE, ("email", "nobody")])
+    await store.forget_consents("billing", [])
+
+    left = [
+        (one.tenant, one.channel)
+        for tenant in ("billing", "shop")
+        for one in await store.consents(tenant, [PHONE, EMAIL], now_ms=15)
+    ]
+    assert left == [("billing", "email"), ("shop", "sms")]
+    assert await store.suppressed([PHONE], now_ms=15)

@@ -102,6 +102,12 @@ class PostgresPermissions:
         )
         return [rows.consent_of(_original(row)) for row in found]
 
+    async def forget_consents(self, tenant: str, names: Sequence[Hashed]) -> None:
+        if names:
+            await self._engine.run(
+                lambda session: session.run_over("forget_consents", names, tenant=tenant)
+            )
+
     async def take_wishes(self, wishes: Sequence[Wish], *, now_ms: int) -> Sequence[Outcome]:
         if not wishes:
             return []

@@ -91,7 +91,12 @@ class PostgresRecipients:
         )
 
     async def erase_messages(
-        self, bodies: Mapping[MessageId, str], *, hashes: Sequence[str], now_ms: int
+        self,
+        bodies: Mapping[MessageId, str],
+        *,
+        hashes: Sequence[str],
+        words: Sequence[tuple[str, str, MessageId]] = (),
+        now_ms: int,
     ) -> None:
         ids = list(bodies)
         if not ids:
@@ -107,6 +112,8 @@ class PostgresRecipients:
                 await session.run(query, message=ids, **days)
             for query in ("erase_named", "erase_caps", "free_dedupe"):
                 await session.run_over(query, [(id_,) for id_ in ids])
+            if words:
+                await session.run_over("erase_words", words)
             events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
             await session.run_over("put_events", events)
 

@@ -107,6 +107,11 @@ class SqlitePermissions:
         )
         return [rows.consent_of(row) for row in found]
 
+    async def forget_consents(self, tenant: str, names: Sequence[Hashed]) -> None:
+        await self._engine.write(
+            lambda connection: call(connection, "forget_consents", tenant=tenant, rows=dump(names))
+        )
+
     async def take_wishes(self, wishes: Sequence[Wish], *, now_ms: int) -> Sequence[Outcome]:
         return await self._engine.write(lambda connection: _take(connection, wishes, now_ms))
 

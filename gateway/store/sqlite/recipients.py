@@ -98,7 +98,12 @@ class SqliteRecipients:
         )
 
     async def erase_messages(
-        self, bodies: Mapping[MessageId, str], *, hashes: Sequence[str], now_ms: int
+        self,
+        bodies: Mapping[MessageId, str],
+        *,
+        hashes: Sequence[str],
+        words: Sequence[tuple[str, str, MessageId]] = (),
+        now_ms: int,
     ) -> None:
         ids = list(bodies)
 
@@ -109,6 +114,7 @@ class SqliteRecipients:
             for query in ("erase_attempts", "erase_receipts", "erase_named", "erase_caps"):
                 run(connection, query, ids)
             run(connection, "free_dedupe", ids)
+            run(connection, "erase_words", words)
             events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
             run(connection, "put_events", events)
 

@@ -101,6 +101,12 @@ USING unnest(:tenant::text[], :category::text[], :channel::text[], :hash::text[]
 WHERE c.tenant = r.tenant AND c.category = r.category AND c.channel = r.channel
   AND c.hash = r.hash;
 
+-- name: forget_consents
+-- All that a tenant has recorded that somebody agreed to, over or not.
+DELETE FROM consent c
+USING unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
+WHERE c.channel = r.channel AND c.hash = r.hash AND c.tenant = :tenant;
+
 -- name: drop_refusals
 -- Forget refusals.
 DELETE FROM suppression s

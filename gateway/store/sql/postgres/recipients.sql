@@ -123,6 +123,12 @@ DELETE FROM contact WHERE (provider, hash) IN (
     WHERE a.message = ANY (:message::uuid[]) AND a.message BETWEEN :first::uuid AND :last::uuid)
 AND message = ANY (:message::uuid[]);
 
+-- name: erase_words
+-- The words by which these messages took the place of others.
+DELETE FROM latest l
+USING unnest(:tenant::text[], :key::text[], :message::uuid[]) AS r (tenant, key, message)
+WHERE l.tenant = r.tenant AND l.key = r.key AND l.message = r.message;
+
 -- name: purge_named
 -- Which messages that are gone named somebody.
 DELETE FROM message_recipient WHERE (tenant, recipient, message) IN (

@@ -93,6 +93,12 @@ LEFT JOIN suppression s ON s.tenant = r.value ->> 0 AND s.category = r.value ->>
 DELETE FROM consent WHERE (tenant, category, channel, hash) IN
     (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(:rows));
 
+-- name: forget_consents
+-- All that a tenant has recorded that somebody agreed to, over or not. rows: [[channel, hash], …]
+DELETE FROM consent
+WHERE (channel, hash) IN (SELECT value ->> 0, value ->> 1 FROM jsonb_each(:rows))
+  AND tenant = :tenant;
+
 -- name: drop_refusals
 -- rows: [[tenant, category, channel, hash], …]
 DELETE FROM suppression WHERE (channel, hash, tenant, category, sender, reason) IN

@@ -141,6 +141,13 @@ DELETE FROM contact WHERE (provider, hash) IN (
     CROSS JOIN jsonb_each(:hashes) h)
 AND message IN (SELECT value FROM jsonb_each(:rows));
 
+-- name: erase_words
+-- The words by which these messages took the place of others. rows: [[tenant, key, message], …]
+DELETE FROM latest WHERE (tenant, key) IN (
+    SELECT l.tenant, l.key FROM jsonb_each(:rows) r
+    CROSS JOIN latest l ON l.tenant = r.value ->> 0 AND l.key = r.value ->> 1
+        AND l.message = r.value ->> 2);
+
 -- name: purge_named
 -- Which messages that are gone named somebody.
 DELETE FROM message_recipient WHERE (tenant, recipient, message) IN (
