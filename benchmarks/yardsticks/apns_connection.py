@@ -1,6 +1,6 @@
-"""Pushes by the adapter and its one HTTP/2 connection, without store: `… apns_connection JSON COUNT`.
+"""Pushes by the adapter and its one HTTP/2 connection: `… apns_connection JSON COUNT`.
 
-JSON is what `benchmarks.push_sink` printed. Prints pushes a second and µs of CPU a push as JSON.
+Without store. JSON is what `benchmarks.push_sink` printed. Prints pushes a second and µs of CPU a push as JSON.
 """
 
 import asyncio

@@ -220,8 +220,9 @@ def _laid_over(ours: Json, own: Json) -> Json:
     both = dict(ours)
     for name, value in own.items():
         mine = both.get(name)
-        is_deep = isinstance(value, Mapping) and isinstance(mine, Mapping)
-        both[name] = _laid_over(mine, value) if is_deep else value
+        if isinstance(value, Mapping) and isinstance(mine, Mapping):
+            value = _laid_over(mine, value)
+        both[name] = value
     return both
 
 

@@ -78,9 +78,14 @@ def faults(value: Any, schema: Json, path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for one in value:
             yield from faults(one, schema["items"], f"{path}[]")
-    elif "enum" in schema and value.upper() not in schema["enum"]:  # the SDKs write small letters
+    else:
+        yield from faults_of_text(str(value), schema, path)
+
+
+def faults_of_text(value: str, schema: Json, path: str) -> Iterator[str]:
+    if "enum" in schema and value.upper() not in schema["enum"]:  # the SDKs write small letters
         yield f"{path}: none of {schema['enum']}"
-    elif schema.get("format") == "google-duration" and not DURATION.fullmatch(value):
+    if schema.get("format") == "google-duration" and not DURATION.fullmatch(value):
         yield f"{path}: no duration"
 
 
