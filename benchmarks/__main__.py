@@ -19,6 +19,7 @@ from benchmarks import (
     mixed,
     nodes,
     page,
+    push,
     races,
     rate,
     receipts,
@@ -36,12 +37,14 @@ _VARIED: Mapping[str, Callable[[float, Note, Variant], Awaitable[report.Result]]
     "accept": accept.run,
     "batch": batch.run,
     "latency": latency.run,
+    "push": push.run,
     "receipts": receipts.run,
 }
 
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
     **{name: one.run for name, one in races.RACES.items()},
     "batch": batch.run,
+    "push": push.run,
     "accept": accept.run,
     "latency": latency.run,
     "mixed": mixed.run,

@@ -19,6 +19,9 @@ CONNECTIONS = 64
 #: The same to a mail server.
 SMTP_CONNECTIONS = 16
 
+#: Pushes under way at a time, over one connection.
+PUSHES = 256
+
 SUBJECT = "Your parcel"
 TEXT = "Your parcel is on its way."
 
@@ -77,6 +80,11 @@ def phone(number: int) -> str:
 def email(number: int) -> str:
     """A mailbox for each message."""
     return f"user{number:08d}@example.org"
+
+
+def device(number: int) -> str:
+    """A device's token for each push, as Apple makes them."""
+    return f"{number:064x}"
 
 
 def message(number: int, category: str = "service") -> Mapping[str, object]:

@@ -275,5 +275,10 @@ async def _until_shared(port: int, processes: int) -> None:
     raise RuntimeError(f"fewer than {processes} processes listen")
 
 
+def connections_to(port: int) -> int:
+    """How many connections lead to a port of loopback (proc(5), tcp)."""
+    return _sockets().count(f" 0100007F:{port:04X} 01 ")
+
+
 def _sockets() -> str:
     return Path("/proc/net/tcp").read_text()

@@ -11,6 +11,10 @@ reserves are left out and counted in the result's detail.
 
 A device's token is a registration token, or one of three other targets by its beginning: `fid:`
 and an installation id, `topic:` and a name, `condition:` and a rule of topics.
+
+What a content's table `fcm` says of the API's own blocks, in snake_case, is laid over what we say:
+`android.notification.channel_id`, `apns.payload.aps`, `fcm_options.analytics_label` and whatever
+else they know. With `android_v2` there is no `android`, of which FCM takes one only.
 """
 
 import re
@@ -43,6 +47,8 @@ _TOPIC = re.compile(r"[a-zA-Z0-9_.~%-]{1,900}")
 _CONDITION = re.compile(r"[ -~]{1,4000}")
 #: A registration token or an installation id; one of Apple's is nothing but hexadecimal.
 _TOKEN = re.compile(r"(?![0-9A-Fa-f]{64}$)[A-Za-z0-9_:%.~=+/-]+")
+#: Parts of a message that a content's own table may say more of, as the API calls them.
+BLOCKS = ("notification", "android", "android_v2", "apns", "webpush", "fcm_options")
 #: Bytes of apns-collapse-id (Apple: Sending notification requests to APNs).
 _MAX_COLLAPSE_ID = 64
 
@@ -91,9 +97,15 @@ class Provider(push_api.PushProvider):
         rule = {"topic": _TOPIC, "condition": _CONDITION}.get(target, _TOKEN)
         return "" if rule.fullmatch(value) else f"not a {target} of FCM"
 
+    def read(self, message: wire.Message) -> push_api.Push:
+        push = super().read(message)
+        _check_blocks(push)
+        return push
+
     def size(self, push: push_api.Push) -> int:
         values = {"title": push.title, "body": push.body, "image": push.image, **_data(push)}
-        return sum(len(key.encode()) + len(value.encode()) for key, value in values.items())
+        said = sum(len(key.encode()) + len(value.encode()) for key, value in values.items())
+        return said + _weight(push.own_table())
 
     def most_of(self, push: push_api.Push) -> int:
         return MAX_TOPIC_BYTES if _is_topic(push.token) else MAX_BYTES
@@ -184,7 +196,43 @@ def _payload(push: push_api.Push, *, now_ms: int) -> Json:
         "apns": _apns(push, expires=_end(push, now_ms)),
         "webpush": _webpush(push, ttl=ttl),
     }
-    return {name: value for name, value in payload.items() if value}
+    return _with_blocks({name: value for name, value in payload.items() if value}, push)
+
+
+def _check_blocks(push: push_api.Push) -> None:
+    """Raises ValueError for what is no block of the API's."""
+    for name, block in push.own_table().items():
+        if name not in BLOCKS:
+            raise ValueError(f"fcm.{name[:40]}: not one of {', '.join(BLOCKS)}")
+        if not isinstance(block, Mapping):
+            raise ValueError(f"fcm.{name}: not a table")
+
+
+def _with_blocks(payload: dict[str, Any], push: push_api.Push) -> Json:
+    """With the content's own table, whose word is the last."""
+    own = push.own_table()
+    if "android_v2" in own:
+        payload.pop("android")
+    return _laid_over(payload, own) if own else payload
+
+
+def _laid_over(ours: Json, own: Json) -> Json:
+    both = dict(ours)
+    for name, value in own.items():
+        mine = both.get(name)
+        if isinstance(value, Mapping) and isinstance(mine, Mapping):
+            value = _laid_over(mine, value)
+        both[name] = value
+    return both
+
+
+def _weight(value: object) -> int:
+    """Bytes of names and values, however deep."""
+    if isinstance(value, Mapping):
+        return sum(len(str(name).encode()) + _weight(one) for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return sum(map(_weight, value))
+    return len(str(value).encode())
 
 
 def _end(push: push_api.Push, now_ms: int) -> int:
