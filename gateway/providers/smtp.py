@@ -200,7 +200,6 @@ class Provider(base.SmtpProvider):
         )
 
     def _content(self, message: wire.Message, recipient: str) -> bytes:
-        unsubscribe = mailboxes.unsubscribe_uris(message.content)
         return mime.build(
             sender=self._sender,
             to=recipient,
@@ -210,8 +209,8 @@ class Provider(base.SmtpProvider):
             text=message.content.text,
             html=message.content.html,
             reply_to=self._reply_to,
-            unsubscribe=unsubscribe,
-            automatic=not unsubscribe and message.category != "marketing",
+            unsubscribe=mailboxes.unsubscribe_uris(message.content),
+            automatic=mailboxes.is_automatic(message),
             feedback_id=str(message.content.extra.get("feedback_id", "")),
             attachments=attachments.of(message.content),
         )
