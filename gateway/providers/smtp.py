@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.content import attachments, dkim, mime
 from gateway.model import errors, wire
 from gateway.providers import base, bounces, mailboxes, smtp_replies, verp
-from gateway.transport.smtp import is_loopback
+from gateway.transport.smtp_login import is_loopback
 
 #: RFC 3461 §4.2: characters that ORCPT may have.
 _MAX_ORCPT = 500

@@ -1,19 +1,18 @@
 """A bounded pool of SMTP connections to one relay.
 
-aiosmtplib connects, starts TLS, greets and logs in; then the connection is handed over to a
-`Session`, because the library pairs a late or unasked-for reply with the wrong command.
+aiosmtplib connects, starts TLS, greets and logs in (`smtp_login`); then the connection is handed
+over to a `Session`, because the library pairs a late or unasked-for reply with the wrong command.
 
-RFC 5321 §4.5.3.2 (timeouts), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
+RFC 5321 §4.5.3.2 (timeouts).
 """
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from typing import Literal, TypeAlias, cast
+from collections.abc import Collection, Iterator
+from typing import cast
 
 import aiosmtplib
 
@@ -21,22 +20,15 @@ from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.transport import base
 from gateway.transport.smtp_chunking import ChunkingSession
+from gateway.transport.smtp_login import Login, Security, is_loopback
 from gateway.transport.smtp_pipeline import PipeliningSession
 from gateway.transport.smtp_session import CONTENT_TIMEOUT, Session, Stale
-
-Security: TypeAlias = Literal["none", "starttls", "tls"]
 
 #: Postfix waits 30 s; a relay on our side of the world answers in less.
 CONNECT_TIMEOUT = 30.0
 
 #: Seconds that connections get to say goodbye when the pool closes.
 QUIT_TIMEOUT = 1.0
-
-_Step: TypeAlias = tuple[str, Callable[[aiosmtplib.SMTP], Awaitable[None]]]
-
-
-class _GivenUp(aiosmtplib.SMTPException):
-    """We do not go on: the relay lacks what is insisted on, or the pool has closed."""
 
 
 class PooledSmtpTransport:
@@ -74,9 +66,7 @@ class PooledSmtpTransport:
         self._host = host
         self._port = port
         self._clock = clock
-        self._security = security
-        self._username = username
-        self._password = password
+        self._login = Login(security=security, username=username, password=password)
         self._messages_per_connection = messages_per_connection
         self._max_age = max_age
         self._max_idle = max_idle
@@ -92,7 +82,7 @@ class PooledSmtpTransport:
         self._is_open = False
 
     async def __aenter__(self) -> "PooledSmtpTransport":
-        if self._tls is None and self._security != "none":
+        if self._tls is None and self._login.security != "none":
             # Reads the system's certificates, once.
             self._tls = await asyncio.to_thread(ssl.create_default_context)
         self._is_open = True
@@ -158,7 +148,7 @@ class PooledSmtpTransport:
         now = self._clock.monotonic()
         return (
             session.is_usable
-            and session.carried < self._messages_per_connection
+            and session.carried < min(self._messages_per_connection, session.most_messages)
             and now - session.opened_at < self._max_age
             and now - session.idle_since < self._max_idle
         )
@@ -197,48 +187,20 @@ class PooledSmtpTransport:
             port=self._port,
             local_hostname=self._local_hostname,
             timeout=self._connect_timeout,
-            use_tls=self._security == "tls",
+            use_tls=self._login.security == "tls",
             start_tls=False,
             tls_context=self._tls,
         )
-        stage = "connect"
-        try:
-            for name, step in self._steps():
-                stage = name
-                await step(client)
-            return self._take_over(client)
-        except aiosmtplib.SMTPResponseException as error:
-            client.close()
-            return _declined(error, stage)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            client.close()
-            raise errors.NotSent(_reason(error)) from None
-        except BaseException:
-            client.close()
-            raise
-
-    def _steps(self) -> Iterator[_Step]:
-        yield "connect", _greet
-        if self._security == "starttls":
-            yield "starttls", _secure
-        if self._username:
-            yield "auth", self._log_in
-
-    async def _log_in(self, client: aiosmtplib.SMTP) -> None:
-        """One mechanism, once: a wrong password tried three ways can lock the account."""
-        if "plain" in client.server_auth_methods:
-            await client.auth_plain(self._username, self._password)
-        elif "login" in client.server_auth_methods:
-            await client.auth_login(self._username, self._password)
-        else:
-            raise _GivenUp("auth not offered")
+        declined = await self._login.perform(client)
+        if declined is not None:
+            return declined
+        return self._take_over(client)
 
     def _take_over(self, client: aiosmtplib.SMTP) -> Session:
         """From here on the library sees neither data nor the end of the connection."""
-        if not self._is_open:
-            raise _GivenUp("closed")
-        if not client.is_connected or client.transport is None:
-            raise aiosmtplib.SMTPServerDisconnected("closed")
+        if not self._is_open or not client.is_connected or client.transport is None:
+            client.close()
+            raise errors.NotSent("disconnected" if self._is_open else "closed")
         session = _kind(client.esmtp_extensions)(
             cast(asyncio.Transport, client.transport),  # uvloop's are not of that class
             extensions=dict(client.esmtp_extensions),
@@ -252,51 +214,3 @@ def _kind(extensions: Collection[str]) -> type[Session]:
     if "pipelining" not in extensions:
         return Session
     return ChunkingSession if "chunking" in extensions else PipeliningSession
-
-
-async def _greet(client: aiosmtplib.SMTP) -> None:
-    await client.connect()
-    await client.ehlo()
-
-
-async def _secure(client: aiosmtplib.SMTP) -> None:
-    if not client.supports_extension("starttls"):
-        raise _GivenUp("starttls not offered")
-    await client.starttls()
-    await client.ehlo()  # RFC 3207 §4.2: what was offered in plain text is forgotten
-
-
-def _declined(error: aiosmtplib.SMTPResponseException, stage: str) -> wire.SmtpReply:
-    if not 200 <= error.code <= 599:  # the library's own code for what it cannot read
-        raise errors.NotSent("malformed reply")
-    return wire.SmtpReply(code=error.code, text=error.message, stage=stage)
-
-
-#: More special types first.
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (ssl.SSLCertVerificationError, "tls certificate"),
-    (ssl.SSLError, "tls"),
-    (socket.gaierror, "dns"),
-    (ConnectionRefusedError, "connect refused"),
-    (TimeoutError, "connect timeout"),
-    (aiosmtplib.SMTPServerDisconnected, "disconnected"),
-)
-
-
-def _reason(error: BaseException) -> str:
-    """A constant for the error or for what caused it."""
-    if isinstance(error, _GivenUp):
-        return error.message
-    chain = (error.__cause__, error)
-    return next(
-        (reason for one in chain for kind, reason in _REASONS if isinstance(one, kind)),
-        "connect failed",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent there never leaves the machine. Names but `localhost` are not asked."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
