@@ -6,24 +6,12 @@ To watch "99% delivered within five minutes" of a provider:
       / sum(rate(gateway_attempts_total{provider="acme",result="accepted"}[1h]))
 """
 
-import os
-from bisect import bisect_left
-from collections import Counter as Tally
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
-from typing import Literal
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    multiprocess,
-)
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import Counter
 
+from gateway.meters import Meters, Times
 from gateway.model.lint import Finding, Rule, Severity
 from gateway.model.state import REPORTED
 from gateway.model.wire import ReceiptEvent
@@ -55,29 +43,11 @@ CAP_DECISIONS = ("passed", "deferred", "dropped")
 _BREAKER_STATES = ("closed", "half_open", "open")
 
 
-#: All see the same queue, whoever looked last; states and requests are each process's own.
-Over = Literal["livemostrecent", "livemax", "livesum"]
-
-
-class Times(Histogram):
-    """A histogram that takes many observations at once: each by itself costs 3 µs."""
-
-    def observe_all(self, seconds: Sequence[float]) -> None:
-        places = Tally([bisect_left(self._upper_bounds, one) for one in seconds])
-        for place, count in places.items():
-            self._buckets[place].inc(count)
-        self._sum.inc(sum(seconds))
-
-
-class Metrics:
-    """The metrics of one gateway process, in a registry of their own."""
+class Metrics(Meters):
+    """The metrics of one gateway process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        # a series of its own for the birth of each: twice as much to scrape, of no use to anybody
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        if not _has_siblings():  # else it would be about whichever process was asked
-            ProcessCollector(registry=self.registry)
+        super().__init__()
         self._ends: dict[tuple[str, str], Counter] = {}
         self._successes: dict[str, Times] = {}
         self._add_messages()
@@ -308,42 +278,3 @@ class Metrics:
                 self.queue_rows.labels(lane, phase).set(rows)
         for lane, age in oldest.items():
             self.oldest_ready_seconds.labels(lane).set(age)
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """(body, content type) in the format that the scraper prefers."""
-        encode, content_type = choose_encoder(accept)
-        return encode(_of_all_processes() or self.registry), content_type
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str, over: Over = "livemostrecent") -> Gauge:
-        """over: what the processes of a machine show together, where there are several."""
-        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode=over)
-
-    def _histogram(
-        self,
-        name: str,
-        text: str,
-        buckets: tuple[float, ...],
-        *labels: str,
-        extra: tuple[float, ...] = (),
-    ) -> Times:
-        bounds = sorted({*buckets, *extra})
-        return Times(name, text, labels, buckets=bounds, registry=self.registry)
-
-
-def _of_all_processes() -> CollectorRegistry | None:
-    """What the processes of this machine have counted together; None where there is only this one.
-
-    The supervisor names the folder in the environment before prometheus-client is imported.
-    """
-    if not _has_siblings():
-        return None
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry
-
-
-def _has_siblings() -> bool:
-    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
