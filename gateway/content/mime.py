@@ -68,7 +68,7 @@ def build(
 
     reference: names the message at the sender's domain, `<reference@example.com>`; the same each
     time it is sent, so that mailboxes can tell a repetition. now_ms: its Date.
-    unsubscribe: URIs of List-Unsubscribe; one-click if exactly one of them is https.
+    unsubscribe: URIs of List-Unsubscribe, see `is_one_click`.
     automatic: marked as auto-generated, which keeps vacation notices away.
     feedback_id: for reports of complaints by Gmail. attachments: checked, see `attachments.read`.
     Raises ValueError for control characters in a header, an address or URI that could be
@@ -108,9 +108,16 @@ def _list_headers(uris: Sequence[str]) -> list[bytes]:
             raise ValueError("not a URI for List-Unsubscribe")
     joined = ",\r\n ".join(f"<{uri}>" for uri in uris)
     lines = [b"List-Unsubscribe: " + joined.encode("ascii")]
-    if sum(uri.lower().startswith("https:") for uri in uris) == 1:
+    if is_one_click(uris):
         lines.append(b"List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     return lines
+
+
+def is_one_click(uris: Sequence[str]) -> bool:
+    """Whether a post to the one https URI leaves the list: beside it may stand none of the web's
+    (RFC 8058 §3.1)."""
+    web = [uri for uri in uris if uri.lower().startswith(("http:", "https:"))]
+    return len(web) == 1 and web[0].lower().startswith("https:")
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
 """What providers of email over HTTP share: mailboxes, headers, and who may share a call.
 
 RFC 5322 §3.4 (mailboxes), RFC 5890 (domain names), RFC 2369 and RFC 8058 (List-Unsubscribe),
-RFC 3834 §5 (Auto-Submitted), RFC 3463 (status codes). Knows no provider by name, does no I/O.
+RFC 3463 (status codes). Knows no provider by name, does no I/O.
 
 Services that carry many messages in one call want them to be equal but for what they fill in, and
 refuse all for the fault of one. So an address that a service might doubt gets a call of its own.
@@ -72,8 +72,6 @@ class Letter(Value):
     html: str
     unsubscribe: str
     files: tuple[Attachment, ...]
-    #: nobody asked for it in person, so vacation notices should stay away
-    automatic: bool
     #: may go in one call with others
     sociable: bool
 
@@ -84,8 +82,7 @@ class Letter(Value):
 
     def headers(self) -> dict[str, str]:
         """Those that services do not write themselves, by name."""
-        headers = {"Auto-Submitted": "auto-generated"} if self.automatic else {}
-        return headers | dict(mailboxes.list_headers(self.message.content))
+        return dict(mailboxes.headers(self.message))
 
 
 def letter(message: wire.Message) -> Letter:
@@ -102,7 +99,6 @@ def letter(message: wire.Message) -> Letter:
         html=clean(content.html),
         unsubscribe=unsubscribe,
         files=attachments.of(content),
-        automatic=not unsubscribe and message.category != "marketing",
         sociable=_is_plain(to),
     )
 

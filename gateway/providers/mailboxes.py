@@ -1,6 +1,7 @@
 """What mail providers share: senders as configured, and headers of a message as texts.
 
-RFC 5322 §3.4 (mailboxes), RFC 5890 (domain names), RFC 2369 and RFC 8058 (List-Unsubscribe).
+RFC 5322 §3.4 (mailboxes), RFC 5890 (domain names), RFC 2369 and RFC 8058 (List-Unsubscribe),
+RFC 3834 §5 (Auto-Submitted).
 """
 
 import re
@@ -68,8 +69,20 @@ def unsubscribe_uris(content: wire.Content) -> Sequence[str]:
     return [uri for uri in uris if isinstance(uri, str)]
 
 
+def is_automatic(message: wire.Message) -> bool:
+    """Whether nobody's vacation notice should answer it: it is no post of a list (RFC 3834 §5)."""
+    return message.category != "marketing" and not unsubscribe_uris(message.content)
+
+
+def headers(message: wire.Message) -> Sequence[tuple[str, str]]:
+    """Those that services do not write themselves."""
+    if is_automatic(message):
+        return [("Auto-Submitted", "auto-generated")]
+    return list_headers(message.content)
+
+
 def list_headers(content: wire.Content) -> Sequence[tuple[str, str]]:
-    """Headers by which a list is left; one-click if exactly one URI is https (RFC 8058 §3.1).
+    """Headers by which a list is left, see `mime.is_one_click`.
 
     What a URI cannot hold is percent-encoded, so that none can end its brackets or its header.
     """
@@ -78,6 +91,6 @@ def list_headers(content: wire.Content) -> Sequence[tuple[str, str]]:
         return ()
     joined = ", ".join(f"<{uri}>" for uri in uris)
     headers = [("List-Unsubscribe", joined)]
-    if sum(uri.lower().startswith("https:") for uri in uris) == 1:
+    if mime.is_one_click(uris):
         headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     return headers

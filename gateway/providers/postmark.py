@@ -160,7 +160,7 @@ class Provider(base.HttpProvider):
             **{name: text for name, text in texts.items() if text},
             "Metadata": {postmark_events.REFERENCE: message.reference},
         }
-        if headers := mailboxes.list_headers(content):
+        if headers := mailboxes.headers(message):
             mail["Headers"] = [{"Name": name, "Value": value} for name, value in headers]
         files = attachments.of(content)
         if not files:

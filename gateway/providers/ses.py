@@ -161,7 +161,7 @@ class Provider(base.HttpProvider):
         mail = {
             "FromEmailAddress": self._sender,
             "Destination": {"ToAddresses": [message.to.email]},
-            "Content": {"Simple": _simple(message.content)},
+            "Content": {"Simple": _simple(message)},
             "EmailTags": [{"Name": ses_events.TAG, "Value": message.reference}],
             **self._common,
         }
@@ -206,14 +206,15 @@ def _header(mailbox: str) -> str:
     return mime.mailbox(found, indent=0).decode().replace("\r\n", "") if found else ""
 
 
-def _simple(content: wire.Content) -> dict[str, Any]:
+def _simple(message: wire.Message) -> dict[str, Any]:
+    content = message.content
     texts = {"Text": content.text, "Html": content.html}
     body = {name: _utf8(text) for name, text in texts.items() if text}
     simple = {
         "Subject": _utf8(mailboxes.one_line(content.subject)),
         "Body": body or {"Text": _utf8("")},
     }
-    headers = mailboxes.list_headers(content)
+    headers = mailboxes.headers(message)
     if headers:
         simple["Headers"] = [{"Name": name, "Value": value} for name, value in headers]
     if files := attachments.of(content):

@@ -147,7 +147,7 @@ class PooledSmtpTransport:
         now = self._clock.monotonic()
         return (
             session.is_usable
-            and session.carried < self._messages_per_connection
+            and session.carried < min(self._messages_per_connection, session.most_messages)
             and now - session.opened_at < self._max_age
             and now - session.idle_since < self._max_idle
         )

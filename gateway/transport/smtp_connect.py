@@ -1,9 +1,10 @@
 """A connection to a relay, ready for MAIL: aiosmtplib connects, starts TLS, greets and logs in.
 
-RFC 3207 (STARTTLS), RFC 4954 (AUTH).
+RFC 5321 §4.1.1.1 (EHLO), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -91,6 +92,7 @@ class Connector:
             yield "starttls", _secure
         if self._username:
             yield "auth", self._log_in
+            yield "auth", _greet_again
 
     async def _log_in(self, client: aiosmtplib.SMTP) -> None:
         """One mechanism, once: a wrong password tried three ways can lock the account."""
@@ -112,6 +114,13 @@ async def _secure(client: aiosmtplib.SMTP) -> None:
         raise _GivenUp("starttls not offered")
     await client.starttls()
     await client.ehlo()  # RFC 3207 §4.2: what was offered in plain text is forgotten
+
+
+async def _greet_again(client: aiosmtplib.SMTP) -> None:
+    """Some relays offer more, or a larger SIZE, to those whom they know. Not all like to be asked:
+    then what they offered before holds (RFC 5321 §4.1.4)."""
+    with contextlib.suppress(aiosmtplib.SMTPHeloError):
+        await client.ehlo()
 
 
 def _declined(error: aiosmtplib.SMTPResponseException, stage: str) -> wire.SmtpReply:

@@ -2,10 +2,12 @@
 
 Where the relay offers it, `smtp_pipeline` takes its place.
 
-RFC 5321 (commands), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3461 (DSN).
+RFC 5321 (commands), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3461 (DSN),
+RFC 9422 (LIMITS).
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -19,6 +21,9 @@ CONTENT_TIMEOUT = 600.0
 _UNSAFE = re.compile(r"[\x00-\x20\x7f<>]")
 
 _OPTION = re.compile(r"[!-~]+")
+
+#: RFC 9422 §4.1: MAIL commands of a session.
+_MAIL_MAX = re.compile(r"\bMAILMAX=([1-9]\d{0,5})(?!\S)", re.IGNORECASE)
 
 #: Codes of RCPT after which content may follow (RFC 5321 §3.3, §3.4, §3.5.3).
 TAKES_RCPT = frozenset({250, 251, 252})
@@ -58,6 +63,9 @@ class Session(ReplyStream):
         size = extensions.get("size", "")
         #: octets; 0 for no limit that is known
         self._max_size = int(size) if size.isdecimal() else 0
+        limit = _MAIL_MAX.search(extensions.get("limits", ""))
+        #: that the relay takes on one connection, refused ones included
+        self.most_messages = float(limit[1]) if limit else math.inf
         #: a transaction may be open: it must be reset before the next
         self._dirty = False
 

@@ -290,12 +290,14 @@ def test_unsubscription_is_one_click_with_exactly_one_https_uri() -> None:
     both = parse(build(unsubscribe=[https, mail], automatic=False))
     only_mail = parse(build(unsubscribe=[mail]))
     two = parse(build(unsubscribe=[https, https + "0"]))
+    insecure = parse(build(unsubscribe=[https, "http://u.example.com/"]))
 
     assert both["List-Unsubscribe"] == f"<{https}>, <{mail}>"
     assert both["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert both["Auto-Submitted"] is None
     assert only_mail["List-Unsubscribe-Post"] is None
     assert two["List-Unsubscribe-Post"] is None
+    assert insecure["List-Unsubscribe-Post"] is None
 
 
 @pytest.mark.parametrize("uri", ["https://a b", "<https://a>", "https://ü", "", "x" * 1000])

@@ -1,10 +1,13 @@
 """Mailboxes of settings, and headers of lists."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from gateway.content import mime
 from gateway.model import wire
-from gateway.providers import mailboxes
+from gateway.providers import base, mailboxes
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,35 @@ def test_unfit_uris_cannot_end_their_header() -> None:
         ("List-Unsubscribe", "<https://u.example.com/a%0D%0ABcc:%20x@y.org>, <%3Cx%3E>"),
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["mailgun", "postmark", "sendgrid", "ses", "smtp"])
+@pytest.mark.parametrize(
+    ("category", "uri", "automatic"),
+    [
+        ("otp", "", True),
+        ("marketing", "", False),
+        ("digest", "https://u.example.com/1", False),
+    ],
+)
+def test_only_what_is_no_post_of_a_list_is_marked_as_automatic(
+    make: Callable[..., Any],
+    message: Callable[..., wire.Message],
+    kind: str,
+    category: str,
+    uri: str,
+    automatic: bool,
+) -> None:
+    content = wire.Content(subject="x", text="x", extra={"list_unsubscribe": uri})
+    one = message(category=category, content=content, channel=wire.Channel.EMAIL)
+    provider = make(kind)
+
+    if isinstance(provider, base.SmtpProvider):
+        [(_, envelope)] = provider.build_envelopes([one])
+        mail = envelope.content
+    else:
+        [(_, request)] = provider.build_requests([one])
+        mail = request.body
+
+    assert (b"Auto-Submitted" in mail) is automatic
+    assert (b"List-Unsubscribe-Post" in mail) is bool(uri)

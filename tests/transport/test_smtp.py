@@ -790,6 +790,34 @@ async def test_connection_says_quit_after_its_share_of_messages(serve: Serve) ->
     assert ends == [b"QUIT\r\n"] * 3
 
 
+@pytest.mark.parametrize(
+    ("limits", "share"),
+    [("LIMITS RCPTMAX=50 MAILMAX=2", 2), ("LIMITS mailmax=9", 3), ("LIMITS MAILMAX=x", 3)],
+)
+async def test_connection_carries_no_more_than_its_relay_announces(
+    serve: Serve, limits: str, share: int
+) -> None:
+    taken: asyncio.Queue[int] = asyncio.Queue()
+
+    async def script(peer: Peer) -> None:
+        await peer.greet(limits)
+        count = 0
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                await peer.take()
+                count += 1
+        taken.put_nowait(count)
+
+    port = await serve(Relay(script))
+
+    async with pool(port, messages_per_connection=3) as transport:
+        for _ in range(6):
+            await transport.send(envelope(), timeout=30)
+        shares = [await asyncio.wait_for(taken.get(), 30) for _ in range(6 // share)]
+
+    assert shares == [share] * (6 // share)
+
+
 class HandClock:
     """Time that stands still until it is moved; sleepers wake when asked to."""
 
@@ -950,6 +978,42 @@ async def test_login_tries_one_mechanism_once(serve: Serve, offer: str, first: s
         reply = await transport.send(envelope(), timeout=30)
 
     assert reply == wire.SmtpReply(code=535, text="5.7.8 no", stage="auth")
+
+
+@pytest.mark.parametrize(
+    ("again", "options"),
+    [
+        (("SIZE 50000", "DSN"), f" RET=HDRS SIZE={len(CONTENT)}"),
+        ((), f" SIZE={len(CONTENT)}"),
+    ],
+)
+async def test_what_is_offered_after_the_login_holds(
+    serve: Serve, again: tuple[str, ...], options: str
+) -> None:
+    """A relay that does not answer a second EHLO leaves its first offer standing."""
+    mails: asyncio.Queue[str] = asyncio.Queue()
+
+    async def script(peer: Peer) -> None:
+        await peer.greet("AUTH PLAIN", "SIZE 30")
+        await peer.hear("AUTH PLAIN")
+        peer.say("235 2.7.0 ok")
+        await peer.hear("EHLO gw.test")
+        peer.say(
+            "\r\n".join(["250-relay.test", *(f"250-{one}" for one in again), "250 HELP"])
+            if again
+            else "503 5.5.1 once is enough"
+        )
+        mail, _, _ = await peer.take()
+        mails.put_nowait(mail)
+
+    port = await serve(Relay(script))
+    message = envelope(mail_options=["RET=HDRS"])
+
+    async with pool(port, username="u", password="p") as transport:
+        reply = await transport.send(message, timeout=30)
+
+    assert reply.code == 250
+    assert mails.get_nowait() == f"MAIL FROM:<us@example.com>{options}"
 
 
 async def test_relay_without_a_mechanism_of_ours_is_not_sent(serve: Serve) -> None:
