@@ -104,7 +104,7 @@ class Person:
 
     def __init__(self, number: int) -> None:
         self.id = f"person-{number}"
-        self.to = {
+        self.to: dict[str, dict[str, object]] = {
             "sms": {"phone": f"+86138{number:08d}"},
             "push": {"push": [{"app": "ios", "token": f"token-{number}"}]},
             "id": {"recipient": self.id},
@@ -182,7 +182,11 @@ class Race:
         """Time passes when nothing is on its way to a provider, and what it brings is done."""
 
         def leapt() -> bool:
-            accounts = [one for node in self.nodes for one in node.gateway._accounts.values()]
+            accounts = [
+                account
+                for node in self.nodes
+                for account in node.gateway._parts.carriers.accounts.values()
+            ]
             if any(account.in_flight for account in accounts):
                 return False
             self.clock.jump(seconds)
