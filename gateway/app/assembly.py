@@ -188,6 +188,7 @@ class Assembly:
             weights={name: tenant.weight for name, tenant in settings.tenants.items()},
             note=self._habits.note if self._habits.learns else None,
             capped=caps.counted(settings),
+            yielding=caps.yielding(settings),
         )
         self._replacing = Replacing(self.store, self._finisher)
 

@@ -52,6 +52,8 @@ class Change:
         self.redrive = case.redrive
         self._weight = weight
         self._expires_ms = case.expires_ms
+        #: a part waits that the gate has held
+        self.is_delayed = False
         self._live = {(row.step, row.part): row for row in case.live}
         self._put: dict[tuple[int, int], QueueRow] = {}
         self._dropped: list[tuple[int, int]] = []
@@ -204,6 +206,7 @@ class Change:
     def delay(self, row: Claimed, due_ms: int) -> None:
         """A claimed part that was not tried waits, and so do the steps whose turn comes by the time
         limit of its own: together they would all go at once when the time has come."""
+        self.is_delayed = True
         self._try_again(row, policy.Retry(due_ms=due_ms, pin=row.pin, counts=False))
         if self.case.message.mode is Mode.ALL:
             return

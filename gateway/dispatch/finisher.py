@@ -66,9 +66,10 @@ class Finisher:
         weights: Mapping[str, float],
         note: Callable[[Case, Transition], None] | None = None,
         capped: Collection[str] = (),
+        yielding: Collection[str] = (),
     ) -> None:
         """note: told each change that has been written, with the case before it. capped: the
-        categories whose messages use caps."""
+        categories whose messages use caps. yielding: those that give way to others."""
         self._store = store
         self._clock = clock
         self._metrics = metrics
@@ -77,6 +78,7 @@ class Finisher:
         self._weights = weights
         self._note = note
         self._capped = frozenset(capped)
+        self._yielding = frozenset(yielding)
 
     async def record(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """Write what the news means; None when the message is gone.
@@ -180,8 +182,11 @@ class Finisher:
     def _transition(self, change: Change, guard: Guard | None) -> Transition:
         """The whole change; what a message uses of caps is given back where nobody can have it."""
         found = change.transition(self._webhooks, guard)
-        if change.case.message.category in self._capped and (channels := change.unreached):
-            return replace(found, free_caps=channels)
+        category = change.case.message.category
+        if category in self._capped and (channels := change.unreached):
+            found = replace(found, free_caps=channels)
+        if change.is_delayed and category in self._yielding:
+            found = replace(found, yields=True)
         return found
 
     def _count_stale(self, records: Sequence[AttemptRecord]) -> None:
