@@ -8,7 +8,7 @@ the next step is put there too, due when the limit passes, and so on down the ch
 whatever has not been claimed. When the last part of a step fails, the next step is due now.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from gateway.dispatch import policy
@@ -105,24 +105,18 @@ class Change:
             self._findings.receipts.append(record.evidence)
 
     def add_event(
-        self,
-        event: str,
-        detail: str = "",
-        *,
-        channel: str = "",
-        provider: str = "",
-        at_ms: int | None = None,
+        self, event: str, detail: str = "", *, channel: str = "", provider: str = ""
     ) -> None:
-        """at_ms: None: now."""
+        """It happens now."""
         self._events.append(
             EventRecord(
-                at_ms=self.now_ms if at_ms is None else at_ms,
-                event=event,
-                channel=channel,
-                provider=provider,
-                detail=detail,
+                at_ms=self.now_ms, event=event, channel=channel, provider=provider, detail=detail
             )
         )
+
+    def add_events(self, events: Iterable[EventRecord]) -> None:
+        """They have happened."""
+        self._events += events
 
     # What follows
 

@@ -17,7 +17,6 @@ from gateway.model.case import (
     WRITTEN_OFF,
     AttemptRecord,
     Case,
-    Contact,
     Guard,
     NewMessage,
     ReceiptRecord,
@@ -48,8 +47,8 @@ class Entry(NamedTuple):
     case: Case
     news: News
     guard: Guard | None = None
-    #: the record, the provider's names and the contacts of an attempt that is `first_try.is_plain`
-    first: tuple[AttemptRecord, Sequence[str], Sequence[Contact]] | None = None
+    #: an attempt that is `first_try.is_plain`
+    first: first_try.Taken | None = None
 
 
 class Finisher:
@@ -137,12 +136,9 @@ class Finisher:
     def _decide(self, entry: Entry, now_ms: int) -> tuple[Change | None, Transition]:
         """What is to be written, and the change that it comes from unless that was plain."""
         if entry.first is not None and entry.guard is not None:
-            record, names, contacts = entry.first
             return None, first_try.transition(
                 entry.case,
-                record,
-                names=names,
-                contacts=contacts,
+                entry.first,
                 guard=entry.guard,
                 now_ms=now_ms,
                 webhooks=self._webhooks,
