@@ -99,6 +99,7 @@ def _build_finisher(ground: Ground, reporter: webhooks.Reporter, habits: Habits)
         weights={name: tenant.weight for name, tenant in settings.tenants.items()},
         note=habits.note if habits.learns else None,
         capped=caps.counted(settings),
+        yielding=caps.yielding(settings),
     )
 
 

@@ -19,7 +19,7 @@ from gateway.dispatch.results import code_of, names_of, segments_of, sound
 from gateway.dispatch.senders import Admit, Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import AttemptRecord, Claimed, Contact, Guard
+from gateway.model.case import AttemptRecord, Claimed, Contact, EventRecord, Guard
 from gateway.model.state import AttemptEvidence, Outcome, State
 from gateway.model.values import Value, replace
 from gateway.providers import base as providers
@@ -251,27 +251,34 @@ class Attempter:
         names = names_of(result) if self._reports and isinstance(result, wire.Accepted) else ()
         contacts = self._contacts(row, result)
 
-        preferred = self._preferred_for(row.lane)
+        preferred = self._preferred(one)
 
         def news(change: Change) -> None:
             tried = change.tried(row.step, row.part)
-            if preferred and row.epoch == 1:
-                channel = change.case.message.chain[row.step].channel
-                change.add_event(
-                    "preferred",
-                    preferred,
-                    channel=channel,
-                    provider=self.account,
-                    at_ms=one.started_ms,
-                )
+            if not tried:
+                change.add_events(preferred)
             change.add_attempt(record, names)
             change.add_contacts(contacts)
             change.follow(row, self._move(row, result, tried, one.ended_ms, change))
 
-        first = (
-            (record, names, contacts) if not preferred and first_try.is_plain(row, result) else None
-        )
+        first = None
+        if first_try.is_plain(row, result):
+            first = first_try.Taken(record, names, contacts, preferred)
         return Entry(row.case, news, _guard(row), first)
+
+    def _preferred(self, one: Ended) -> Sequence[EventRecord]:
+        """Why this account had it before others that stand before it in the settings."""
+        reason = self._preferred_for(one.row.lane)
+        if not reason:
+            return ()
+        event = EventRecord(
+            at_ms=one.started_ms,
+            event="preferred",
+            channel=one.row.case.message.chain[one.row.step].channel,
+            provider=self.account,
+            detail=reason,
+        )
+        return (event,)
 
     def _contacts(self, row: Claimed, result: wire.AttemptResult) -> Sequence[Contact]:
         """Whom it may have reached, if they can answer."""

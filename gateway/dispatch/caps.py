@@ -35,6 +35,11 @@ def counted(settings: Settings) -> Collection[str]:
     return capped | yielded_to(settings.categories).keys()
 
 
+def yielding(settings: Settings) -> Collection[str]:
+    """The categories whose messages give way to others."""
+    return {name for name, one in settings.categories.items() if one.yields_to}
+
+
 def names(settings: Settings) -> Sequence[str]:
     """What metrics tell apart: the caps, and the categories to which others give way."""
     return [*settings.caps, *(_YIELDS + name for name in yielded_to(settings.categories))]

@@ -8,7 +8,7 @@ the next step is put there too, due when the limit passes, and so on down the ch
 whatever has not been claimed. When the last part of a step fails, the next step is due now.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from gateway.dispatch import policy
@@ -52,6 +52,8 @@ class Change:
         self.redrive = case.redrive
         self._weight = weight
         self._expires_ms = case.expires_ms
+        #: a part waits that the gate has held
+        self.is_delayed = False
         self._live = {(row.step, row.part): row for row in case.live}
         self._put: dict[tuple[int, int], QueueRow] = {}
         self._dropped: list[tuple[int, int]] = []
@@ -103,24 +105,18 @@ class Change:
             self._findings.receipts.append(record.evidence)
 
     def add_event(
-        self,
-        event: str,
-        detail: str = "",
-        *,
-        channel: str = "",
-        provider: str = "",
-        at_ms: int | None = None,
+        self, event: str, detail: str = "", *, channel: str = "", provider: str = ""
     ) -> None:
-        """at_ms: None: now."""
+        """It happens now."""
         self._events.append(
             EventRecord(
-                at_ms=self.now_ms if at_ms is None else at_ms,
-                event=event,
-                channel=channel,
-                provider=provider,
-                detail=detail,
+                at_ms=self.now_ms, event=event, channel=channel, provider=provider, detail=detail
             )
         )
+
+    def add_events(self, events: Iterable[EventRecord]) -> None:
+        """They have happened."""
+        self._events += events
 
     # What follows
 
@@ -204,6 +200,7 @@ class Change:
     def delay(self, row: Claimed, due_ms: int) -> None:
         """A claimed part that was not tried waits, and so do the steps whose turn comes by the time
         limit of its own: together they would all go at once when the time has come."""
+        self.is_delayed = True
         self._try_again(row, policy.Retry(due_ms=due_ms, pin=row.pin, counts=False))
         if self.case.message.mode is Mode.ALL:
             return

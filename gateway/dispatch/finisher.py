@@ -17,7 +17,6 @@ from gateway.model.case import (
     WRITTEN_OFF,
     AttemptRecord,
     Case,
-    Contact,
     Guard,
     NewMessage,
     ReceiptRecord,
@@ -48,8 +47,8 @@ class Entry(NamedTuple):
     case: Case
     news: News
     guard: Guard | None = None
-    #: the record, the provider's names and the contacts of an attempt that is `first_try.is_plain`
-    first: tuple[AttemptRecord, Sequence[str], Sequence[Contact]] | None = None
+    #: an attempt that is `first_try.is_plain`
+    first: first_try.Taken | None = None
 
 
 class Finisher:
@@ -66,9 +65,10 @@ class Finisher:
         weights: Mapping[str, float],
         note: Callable[[Case, Transition], None] | None = None,
         capped: Collection[str] = (),
+        yielding: Collection[str] = (),
     ) -> None:
         """note: told each change that has been written, with the case before it. capped: the
-        categories whose messages use caps."""
+        categories whose messages use caps. yielding: those that give way to others."""
         self._store = store
         self._clock = clock
         self._metrics = metrics
@@ -77,6 +77,7 @@ class Finisher:
         self._weights = weights
         self._note = note
         self._capped = frozenset(capped)
+        self._yielding = frozenset(yielding)
 
     async def record(self, case: Case, news: News, guard: Guard | None = None) -> Transition | None:
         """Write what the news means; None when the message is gone.
@@ -135,12 +136,9 @@ class Finisher:
     def _decide(self, entry: Entry, now_ms: int) -> tuple[Change | None, Transition]:
         """What is to be written, and the change that it comes from unless that was plain."""
         if entry.first is not None and entry.guard is not None:
-            record, names, contacts = entry.first
             return None, first_try.transition(
                 entry.case,
-                record,
-                names=names,
-                contacts=contacts,
+                entry.first,
                 guard=entry.guard,
                 now_ms=now_ms,
                 webhooks=self._webhooks,
@@ -180,8 +178,11 @@ class Finisher:
     def _transition(self, change: Change, guard: Guard | None) -> Transition:
         """The whole change; what a message uses of caps is given back where nobody can have it."""
         found = change.transition(self._webhooks, guard)
-        if change.case.message.category in self._capped and (channels := change.unreached):
-            return replace(found, free_caps=channels)
+        category = change.case.message.category
+        if category in self._capped and (channels := change.unreached):
+            found = replace(found, free_caps=channels)
+        if change.is_delayed and category in self._yielding:
+            found = replace(found, yields=True)
         return found
 
     def _count_stale(self, records: Sequence[AttemptRecord]) -> None:

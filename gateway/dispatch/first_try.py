@@ -14,11 +14,24 @@ from gateway.model.case import (
     Case,
     Claimed,
     Contact,
+    EventRecord,
     Guard,
     NewMessage,
     Transition,
 )
 from gateway.model.state import State
+from gateway.model.values import Value
+
+
+class Taken(Value, kw_only=False):
+    """An attempt that is the whole of what is known of its message."""
+
+    record: AttemptRecord
+    #: by which receipts will name it, if they can
+    names: Sequence[str] = ()
+    contacts: Sequence[Contact] = ()
+    #: what is told of it beside, such as why this account had it
+    events: Sequence[EventRecord] = ()
 
 
 def is_plain(row: Claimed, result: wire.AttemptResult) -> bool:
@@ -36,16 +49,14 @@ def is_plain(row: Claimed, result: wire.AttemptResult) -> bool:
 
 def transition(
     case: Case,
-    record: AttemptRecord,
+    taken: Taken,
     *,
-    names: Sequence[str],
-    contacts: Sequence[Contact] = (),
     guard: Guard,
     now_ms: int,
     webhooks: Callable[[Report], Sequence[NewMessage]],
 ) -> Transition:
-    """The end of the message's only row. names: by which receipts will name the attempt, if they
-    can."""
+    """The end of the message's only row."""
+    record = taken.record
     one = record.evidence
     return Transition(
         message=case.id,
@@ -57,9 +68,10 @@ def transition(
         expires_ms=case.expires_ms,
         guard=guard,
         attempts=(record,),
+        events=taken.events,
         drop=((one.step, one.part),),
-        references=references(one, names),
-        contacts=contacts,
+        references=references(one, taken.names),
+        contacts=taken.contacts,
         webhooks=() if case.internal else webhooks(_report(case, record, now_ms)),
     )
 

@@ -44,8 +44,6 @@ from gateway.store import base
 
 #: Submissions planned before others get their turn.
 _AT_ONCE = 100
-#: The same where their contents are read, which takes 0.2 ms for an SMS and 5 ms for a mail.
-_AT_ONCE_READ = 5
 
 
 class Intake:
@@ -87,11 +85,11 @@ class Intake:
         reach = await self._reach(caller.tenant, readings)
         now_ms = self._clock.now_ms()
         plans: list[Plan | RequestError] = []
-        at_once = _AT_ONCE_READ if self._proofs.is_on else _AT_ONCE
-        for start in range(0, len(readings), at_once):
+        for start in range(0, len(readings), _AT_ONCE):
             if start:  # a large batch must not hold up everybody else
                 await asyncio.sleep(0)
-            plans += [self._plan(one, now_ms, reach) for one in readings[start : start + at_once]]
+            some = [self._plan(one, now_ms, reach) for one in readings[start : start + _AT_ONCE]]
+            plans += await self._proofs.review(some)
         judged = await self._screen.judge(caller, plans)
         drafts = [
             self._draft(caller, reading, one, now_ms)
@@ -161,8 +159,7 @@ class Intake:
         if isinstance(reading, RequestError):
             return reading
         try:
-            plan = self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
-            return self._proofs.review(plan)
+            return self._composer.plan(reading, now_ms, reach.get(reading.to.recipient))
         except RequestError as error:
             return error
 

@@ -32,7 +32,7 @@ class Previewer:
         """Raises InvalidMessage where a step cannot be rendered, and StoreUnavailable."""
         message = judged.plan.message
         reason = judged.suppressed or (judged.hold.rule if judged.hold is not None else "")
-        findings = self._proofs.findings(message)
+        findings = await self._proofs.read(message)
         refusal = self._proofs.would_refuse(message.category, findings)
         capped, lines = await self._caps.preview(tenant, judged.plan)
         decision, until_ms = _outcome(judged, capped, now_ms)

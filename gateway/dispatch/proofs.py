@@ -1,11 +1,13 @@
 """Reads what messages would say, by the rules of `content.lint`: for the preview and at accept.
 
 Categories without `lint` pay one look-up for a message. The same words of the same category to many
-people, and templates that say the same to all, are read once.
+people, and templates that say the same to all, are read once. What is long is read by a thread, one
+at a time, so that nobody else waits for it.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.content.lint import tables
@@ -16,10 +18,10 @@ from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.wordings import is_china
 from gateway.model import wire
 from gateway.model.errors import Fault, InvalidMessage, RequestError
-from gateway.model.lint import Finding, Mode, Severity
+from gateway.model.lint import Finding, Level, Mode, Rule, Severity
 from gateway.model.message import Message, Step
 from gateway.model.submission import Ticket, Verdict
-from gateway.model.values import replace
+from gateway.model.values import Value, replace
 from gateway.settings import Category, Lane, Settings
 
 #: Findings that the answer to a message tells of.
@@ -27,8 +29,20 @@ MOST_TOLD: Final = 10
 #: Contents whose findings are kept; a finding takes under a kilobyte.
 _REMEMBERED = 1000
 
+#: Characters of one content that are read at once, which takes 3 ms (a slow core); and those of
+#: several, before others get their turn.
+_SHORT, _PER_TURN = 4 * 1024, 16 * 1024
+
 #: The category of offers, also where it is configured without what marks them.
 _MARKETING = "marketing"
+
+
+class _Look(Value, kw_only=False):
+    """A content that is to be read."""
+
+    key: bytes
+    sample: Sample
+    levels: Mapping[Rule, Level]
 
 
 class Proofreader:
@@ -55,25 +69,34 @@ class Proofreader:
         self._signed = {name for name, lane in settings.lanes.items() if _is_signed(lane, settings)}
         self._core = (*tables.CORE, *settings.lint.core)
         self._known: dict[bytes, Sequence[Finding]] = {}
+        self._thread = asyncio.Lock()
 
-    @property
-    def is_on(self) -> bool:
-        """Whether any category has its contents read at accept."""
-        return bool(self._modes)
+    async def review(self, plans: Sequence[Plan | RequestError]) -> Sequence[Plan | RequestError]:
+        """The plans with what their senders are to be told; an InvalidMessage in place of one that
+        has errors, where its category refuses them."""
+        if not self._modes:
+            return plans
+        reviewed: list[Plan | RequestError] = []
+        unheard = 0
+        for one in plans:
+            mode = self._modes.get(one.message.category) if isinstance(one, Plan) else None
+            if mode is None or isinstance(one, RequestError):
+                reviewed.append(one)
+                continue
+            found, size = await self._read(one.message)
+            reviewed.append(self._judge(one, mode, found))
+            unheard += size
+            if unheard > _PER_TURN:  # a large batch must not hold up everybody else
+                unheard = 0
+                await asyncio.sleep(0)
+        return reviewed
 
-    def review(self, plan: Plan) -> Plan:
-        """The plan with what its sender is to be told.
-
-        Raises InvalidMessage for errors, where the category refuses them.
-        """
-        mode = self._modes.get(plan.message.category)
-        if mode is None:
-            return plan
-        found = self.findings(plan.message)
+    def _judge(self, plan: Plan, mode: Mode, found: Sequence[Finding]) -> Plan | RequestError:
         for one in found:
             self._count(one)
-        if mode is Mode.REFUSE:
-            _refuse(plan.message, [one for one in found if one.severity is Severity.ERROR])
+        errors = [one for one in found if one.severity is Severity.ERROR]
+        if mode is Mode.REFUSE and errors:
+            return _refusal(plan.message, errors)
         told = tuple(one for one in found if one.severity is not Severity.HINT)[:MOST_TOLD]
         return replace(plan, warnings=told) if told else plan
 
@@ -91,28 +114,64 @@ class Proofreader:
         return [f"{one.rule}: {one.message}" for one in errors[:MOST_TOLD]]
 
     def findings(self, message: Message) -> Sequence[Finding]:
-        """What is found in the contents of all steps, worst first, then in their order."""
-        return worst_first(one for step in message.chain for one in self._of_step(message, step))
+        """What is found in the contents of all steps, worst first, then in their order. Holds up
+        everybody else."""
+        return worst_first(one for look in self._looks(message) for one in self._found(look))
 
-    def _of_step(self, message: Message, step: Step) -> Sequence[Finding]:
-        try:
-            content = self._renderer.content(message, step)
-        except CannotRender:
-            return ()  # the attempt says so, as it does without rules
-        facts = tuple(_facts(message.data, self._core)) if message.data else ()
-        key = _key(message, step, content, facts)
-        found = self._known.get(key)
+    async def read(self, message: Message) -> Sequence[Finding]:
+        """As `findings`; nobody waits for what is long."""
+        return (await self._read(message))[0]
+
+    async def _read(self, message: Message) -> tuple[Sequence[Finding], int]:
+        """Findings, and how many characters were read for them at once."""
+        found: list[Finding] = []
+        total = 0
+        for look in self._looks(message):
+            size = 0 if look.key in self._known else look.sample.size
+            if size > _SHORT:
+                found += await self._found_aside(look)
+            else:
+                found += self._found(look)
+                total += size
+        return worst_first(found), total
+
+    def _looks(self, message: Message) -> Iterator[_Look]:
+        """The contents of all steps."""
+        for step in message.chain:
+            try:
+                content = self._renderer.content(message, step)
+            except CannotRender:
+                continue  # the attempt says so, as it does without rules
+            facts = tuple(_facts(message.data, self._core)) if message.data else ()
+            key = _key(message, step, content, facts)
+            levels = self._settings.categories[message.category].lint_rules
+            yield _Look(key, self._sample(message, step, content, facts), levels)
+
+    def _found(self, look: _Look) -> Sequence[Finding]:
+        found = self._known.get(look.key)
         if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[key] = self._check(message, step, content, facts)
+            found = self._linter.check(look.sample, look.levels)
+            self._keep(look.key, found)
         return found
 
-    def _check(
+    async def _found_aside(self, look: _Look) -> Sequence[Finding]:
+        async with self._thread:
+            found = self._known.get(look.key)
+            if found is None:  # nobody has read it while we waited
+                found = await asyncio.to_thread(self._linter.check, look.sample, look.levels)
+                self._keep(look.key, found)
+            return found
+
+    def _keep(self, key: bytes, found: Sequence[Finding]) -> None:
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[key] = found
+
+    def _sample(
         self, message: Message, step: Step, content: wire.Content, facts: tuple[str, ...]
-    ) -> Sequence[Finding]:
+    ) -> Sample:
         category = self._settings.categories[message.category]
-        sample = Sample(
+        return Sample(
             step.channel,
             content,
             is_marketing=is_marketing(message.category, category),
@@ -123,7 +182,6 @@ class Proofreader:
             facts=facts,
             domains=self._domains[message.category],
         )
-        return self._linter.check(sample, category.lint_rules)
 
 
 def is_marketing(name: str, category: Category) -> bool:
@@ -137,13 +195,12 @@ def _with_warnings(verdict: Verdict, plan: Plan | RequestError) -> Verdict:
     return verdict
 
 
-def _refuse(message: Message, errors: Sequence[Finding]) -> None:
-    if errors:
-        faults = [
-            Fault(_field(message, one), f"{one.rule}: {one.channel}.{one.field} {one.message}")
-            for one in errors[:MOST_TOLD]
-        ]
-        raise InvalidMessage("The content breaks rules of its category; see faults.", faults)
+def _refusal(message: Message, errors: Sequence[Finding]) -> InvalidMessage:
+    faults = [
+        Fault(_field(message, one), f"{one.rule}: {one.channel}.{one.field} {one.message}")
+        for one in errors[:MOST_TOLD]
+    ]
+    return InvalidMessage("The content breaks rules of its category; see faults.", faults)
 
 
 def _field(message: Message, found: Finding) -> str:

@@ -234,6 +234,8 @@ class Transition(Value):
     free_dedupe: bool = False
     #: channels of which its uses of caps are given back; '' that of them all
     free_caps: Sequence[str] = ()
+    #: it was told to wait for uses of others, which may have been given back meanwhile
+    yields: bool = False
 
 
 class Reply(Value):

@@ -43,6 +43,13 @@ class Caps(Protocol):
 #: free until then; when it counts no more.
 Row: TypeAlias = tuple[str, str, MessageId, str, int, bool, int]
 
+#: Who gives way: (subject, cap, message, use_ms, until_ms); the last use that it waits for, and
+#: how long it does.
+Wait: TypeAlias = tuple[str, str, MessageId, int, int]
+
+#: Messages that one commit wakes at the most; those beyond wait as long as they were told.
+MOST_WOKEN = 500
+
 
 def pages_of(places: Iterable[Place]) -> Sequence[tuple[str, str]]:
     """(subject, cap) of what must be read to judge places, sorted."""
@@ -66,6 +73,7 @@ class Register:
         """rows: (subject, cap, message, channel, at_ms, taken)."""
         self._pages: Mapping[tuple[str, str], _Page] = defaultdict(_Page)
         self._new: dict[tuple[str, str, MessageId, str], Row] = {}
+        self._waits: dict[tuple[str, str, MessageId], Wait] = {}
         for subject, cap, message, channel, at_ms, taken in rows:
             self._pages[subject, cap].put((message, channel), at_ms, taken=bool(taken))
 
@@ -73,6 +81,11 @@ class Register:
     def new(self) -> Sequence[Row]:
         """What has changed."""
         return list(self._new.values())
+
+    @property
+    def waits(self) -> Sequence[Wait]:
+        """Who has been told to give way."""
+        return list(self._waits.values())
 
     def take(self, demand: CapDemand, now_ms: int) -> Full | None:
         """As `Caps.take_caps`."""
@@ -89,6 +102,7 @@ class Register:
         if room_ms < demand.latest_ms:
             waiting = [one for one in demand.places if one.cap.waits]
             self._put(demand, waiting, room_ms, taken=False, unless_at=now_ms)
+            self._note_waits(demand, now_ms, room_ms)
         return Full(cap.name, room_ms)
 
     def read(self, place: Place, now_ms: int) -> CapUse:
@@ -99,6 +113,14 @@ class Register:
         else:
             room_ms = page.idle_room(cap, now_ms)
         return CapUse(used=counted(cap.window, page.taken, now_ms), room_ms=room_ms)
+
+    def _note_waits(self, demand: CapDemand, now_ms: int, until_ms: int) -> None:
+        """So that it is found when what it gives way to is given back."""
+        for one in demand.places:
+            page = self._pages[one.subject, one.cap.name]
+            if one.cap.role is Role.LOOK and page.idle_room(one.cap, now_ms) > now_ms:
+                name = (one.subject, one.cap.name, demand.message)
+                self._waits[name] = (*name, page.taken[-1], until_ms)
 
     def _common(self, demand: CapDemand, start_ms: int, now_ms: int) -> int:
         return max(self._room(one, demand, start_ms, now_ms) for one in demand.places)

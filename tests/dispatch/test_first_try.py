@@ -8,6 +8,7 @@ import pytest
 from gateway.model import wire
 from gateway.model.state import State
 from gateway.model.submission import Device, StepRequest, To
+from gateway.model.values import replace
 from gateway.store.base import ClaimRequest
 
 TAKEN = wire.Accepted(provider_id="x1")
@@ -67,6 +68,42 @@ async def test_first_success_is_what_the_whole_case_comes_to(
     assert without_ids(plain) == without_ids(whole)
     assert len(plain.get("webhooks", ())) == has_endpoint
     assert plain["state"] == "sent"
+
+
+async def test_account_that_is_preferred_says_why_at_no_more_cost(world: Any) -> None:
+    await world.post(**sms())
+    row = await claimed(world)
+    attempter = world.workers["a"]._slots._attempter
+    attempter._preferred_for = lambda lane: "costs 0.01, b 0.02"
+
+    entry = attempter._entry(attempter.ended(row, TAKEN))
+    plain, whole = decided(world, entry), decided(world, entry._replace(first=None))
+
+    assert without_ids(plain) == without_ids(whole)
+    (event,) = plain["events"]
+    assert (event["event"], event["provider"]) == ("preferred", "a")
+    assert event["detail"] == "costs 0.01, b 0.02"
+
+
+async def test_why_is_told_at_the_first_try_however_often_the_row_was_claimed(world: Any) -> None:
+    await world.post(**sms())
+    await world.store.give_back([await claimed(world)])
+    row = await claimed(world)
+    attempter = world.workers["a"]._slots._attempter
+    attempter._preferred_for = lambda lane: "costs 0.01, b 0.02"
+    busy = attempter._entry(attempter.ended(row, wire.Deferred(code="busy")))
+    taken = attempter._entry(attempter.ended(row, TAKEN))
+
+    first = [decided(world, one)["events"][0]["event"] for one in (busy, taken)]
+    plain, whole = decided(world, taken), decided(world, taken._replace(first=None))
+    await attempter.finish_alone(attempter.ended(row, wire.Deferred(code="busy")))
+    case = await world.case(row.case.id)
+    again = attempter._entry(attempter.ended(replace(row, case=case), TAKEN))
+
+    assert row.epoch == 2
+    assert first == ["preferred", "preferred"]
+    assert without_ids(plain) == without_ids(whole)
+    assert not decided(world, again).get("events")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Rules about content where messages come in: told in previews, warned of or refused at accept."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -269,3 +271,52 @@ async def test_memory_of_contents_is_bounded(make_world: Any) -> None:
     await accept(world, *texts(1500))
 
     assert len(world.intake._proofs._known) <= 1000
+
+
+async def test_long_texts_are_read_aside_and_short_ones_at_once(
+    make_world: Any, monkeypatch: Any
+) -> None:
+    world = await make_world(**linted(lint="warn"))
+    check = world.intake._proofs._linter.check
+    aside: dict[int, bool] = {}
+
+    def watch(sample: Any, levels: Any) -> Any:
+        aside[sample.size] = threading.current_thread() is not threading.main_thread()
+        return check(sample, levels)
+
+    monkeypatch.setattr(world.intake._proofs._linter, "check", watch)
+    long = f"{BAD} " + "x" * 60_000
+    mail = {"chain": (StepRequest(channel="email"),), "to": To(email="li@example.com")}
+
+    tickets = await accept(
+        world,
+        submission(),
+        *[submission(**mail, content={"subject": "s", "text": long}) for _ in range(3)],
+    )
+    shown = await preview(world, **mail, content={"subject": "s", "text": long + "y"})
+
+    assert aside == {len(BAD): False, len(long) + 1: True, len(long) + 2: True}
+    assert [rules(one.warnings) for one in tickets] == [["text.abbreviation", "link.http"]] * 4
+    assert rules(shown.findings) == ["text.abbreviation", "link.http"]
+
+
+async def test_others_get_their_turn_while_a_large_batch_is_read(make_world: Any) -> None:
+    world = await make_world(**linted(lint="warn"))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    plans = [
+        world.intake._composer.plan(submission(content={"text": f"{n} " + "x" * 1000}), 0, None)
+        for n in range(90)
+    ]
+
+    await world.intake._proofs.review(plans)
+
+    task.cancel()
+    assert turns >= 5

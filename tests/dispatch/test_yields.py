@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.model import wire
+from gateway.model.state import State
 from gateway.model.submission import StepRequest, Submission, To
 from tests.dispatch.conftest import MakeWorld
 
@@ -114,6 +115,81 @@ async def test_what_reached_nobody_holds_nothing(make_world: MakeWorld, answer: 
     assert before == ("failed" if answer == "rejected" else "unknown")
     sent = await world.state(offer) == "sent"
     assert sent is (answer == "rejected")  # by an unknown outcome they may have been reached
+
+
+async def test_what_gave_way_to_a_message_that_reached_nobody_goes_at_once(
+    make_world: MakeWorld,
+) -> None:
+    world = await make_world(categories=yielding())
+    busy = wire.Deferred(code="busy", cause=wire.Cause.RECIPIENT)
+    for name in "ab":
+        world.senders[name].answer = lambda message, time: (
+            (busy if time < 30.0 else REJECTED)
+            if "code" in message.content.text
+            else wire.Accepted()
+        )
+    world.start()
+    began = world.clock.monotonic()
+    service = await post(world, "service", chain=(SMS,), content={"text": "code"})
+    await world.sleep(1.0)
+
+    offers = [await post(world, expires_in=300.0) for _ in range(3)]
+    await world.sleep(10.0)
+    held = [await world.state(one) for one in offers]
+    waiting = await world.sql("SELECT count(*) FROM cap_wait")
+    while await world.state(service) != "failed":
+        await world.sleep(0.1)
+    failed = world.clock.monotonic()
+    await world.sleep(1.0)
+
+    assert held == ["queued"] * 3
+    assert waiting == [(3,)]
+    assert failed - began < 2 * MINUTE - 1.0
+    assert [await world.state(one) for one in offers] == ["sent"] * 3
+    assert await world.sql("SELECT * FROM cap_wait") == []
+
+
+async def test_what_still_gives_way_to_another_message_waits_on(make_world: MakeWorld) -> None:
+    world = await make_world(categories=yielding())
+    world.start()
+    await post(world, "service")
+    await world.sleep(10.0)
+    for name in "ab":
+        world.senders[name].answer = lambda message, time: (
+            wire.Deferred(code="busy", cause=wire.Cause.RECIPIENT)
+            if "code" in message.content.text
+            else wire.Accepted()
+        )
+    failing = await post(world, "service", chain=(SMS,), content={"text": "code"}, expires_in=60.0)
+    await world.sleep(1.0)
+
+    offer = await post(world)
+    await world.settle(4 * MINUTE)
+
+    assert await world.state(failing) in ("failed", "expired")
+    times = world.senders["a"].times
+    assert round((times[-1] - times[0]) / MINUTE) == 2
+    assert await world.timeline(offer) == ["deferred", "deferred", "attempt.accepted"]
+
+
+async def test_later_steps_of_what_is_woken_come_as_much_earlier(make_world: MakeWorld) -> None:
+    world = await make_world(categories=yielding())
+    busy = wire.Deferred(code="busy", cause=wire.Cause.RECIPIENT)
+    for name in "ab":
+        world.senders[name].answer = lambda message, time: (
+            busy if "code" in message.content.text else wire.Accepted()
+        )
+    world.start()
+    await post(world, "service", chain=(SMS,), content={"text": "code"}, expires_in=30.0)
+    await world.sleep(1.0)
+
+    first = StepRequest(channel="sms", until=State.DELIVERED, within=20.0)
+    offer = await post(world, chain=(first, EMAIL), content={"text": "t", "subject": "s"})
+    await world.sleep(1.0)
+    await world.settle(MINUTE + 5.0)
+
+    assert world.attempts()[offer] == ["a", "m"]
+    assert round(world.senders["m"].times[0] - world.senders["a"].times[-1]) == 20
 
 
 async def test_what_would_expire_before_is_not_sent(make_world: MakeWorld) -> None:

@@ -16,7 +16,7 @@ from gateway.content import templates
 from gateway.dispatch import gate, senders, webhooks
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
-from gateway.dispatch.caps import Caps, counted
+from gateway.dispatch.caps import Caps, counted, yielding
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
@@ -315,6 +315,7 @@ class World:
             weights={name: tenant.weight for name, tenant in configured.tenants.items()},
             note=self.habits.note if self.habits.learns else None,
             capped=counted(configured),
+            yielding=yielding(configured),
         )
         self.bans = Bans(
             self.store,

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.model.caps import Cap, CapDemand, CapUse, Full, Place, Role, Sliding
+from gateway.model.case import Transition
 from gateway.model.message import MessageId
 from gateway.model.state import State
+from gateway.model.values import replace
 from gateway.store.base import Store
 
 HOUR_MS = 3_600_000
@@ -170,6 +172,133 @@ async def test_use_that_is_given_back_holds_nobody(store: Store, make: Any) -> N
 
     assert earlier.room_ms == make.now_ms - 1000 + 2 * HOUR_MS
     assert await take(store, make, demand(make.id(), looks())) == [None]
+
+
+async def waiting(store: Store, make: Any, until_ms: int) -> None:
+    """A message that has been told to wait until then, with a second step a minute later."""
+    (row,) = await claimed(store, make, 1)
+    await take(store, make, demand(row.case.id, looks()))
+    await defer(store, make, row, until_ms)
+
+
+async def claimed(store: Store, make: Any, count: int) -> Sequence[Any]:
+    await store.accept([make.message() for _ in range(count)])
+    return await store.claim(make.request(count))
+
+
+async def defer(store: Store, make: Any, row: Any, until_ms: int) -> None:
+    assert await store.commit([deferred(make, row, until_ms)]) == [None]
+
+
+def deferred(make: Any, row: Any, until_ms: int) -> Transition:
+    first = make.row(row.case, due_ms=until_ms, epoch=row.epoch)
+    second = replace(first, step=1, due_ms=until_ms + 60_000)
+    put = (first, second)
+    told: Transition = make.result(row, state=State.QUEUED, attempts=(), put=put, yields=True)
+    return told
+
+
+async def due(store: Store, make: Any, now_ms: int) -> int:
+    """How many rows are due by then."""
+    return sum([await store.promote("sms", n, now_ms=now_ms, limit=500) for n in range(4)])
+
+
+async def test_who_gives_way_is_due_when_the_use_is_given_back(store: Store, make: Any) -> None:
+    (service,) = await claimed(store, make, 1)
+    await take(store, make, demand(service.case.id, counts()))
+    for _ in range(3):
+        await waiting(store, make, make.now_ms + 2 * HOUR_MS)
+    early = await due(store, make, make.now_ms + HOUR_MS)
+
+    await store.commit([make.result(service, state=State.FAILED, free_caps=[""])])
+
+    assert early == 0
+    assert await due(store, make, make.now_ms + 1) == 3
+    assert await due(store, make, make.now_ms + 60_000) == 3  # and the steps that follow
+
+
+async def test_who_waits_for_a_use_that_is_left_is_not_woken(store: Store, make: Any) -> None:
+    first, second = await claimed(store, make, 2)
+    await take(store, make, demand(first.case.id, counts()))
+    make.now_ms += 1000
+    await take(store, make, demand(second.case.id, counts()))
+    await waiting(store, make, make.now_ms + 2 * HOUR_MS)
+
+    await store.commit([make.result(first, state=State.FAILED, free_caps=[""])])
+
+    assert await due(store, make, make.now_ms + HOUR_MS) == 0
+
+
+async def test_others_who_wait_are_not_woken(store: Store, make: Any) -> None:
+    first, other = await claimed(store, make, 2)
+    await take(store, make, demand(first.case.id, counts()))
+    await take(store, make, demand(other.case.id, counts(), subject=WANG))
+    (row,) = await claimed(store, make, 1)
+    await take(store, make, demand(row.case.id, looks(), subject=WANG))
+    await defer(store, make, row, make.now_ms + 2 * HOUR_MS)
+
+    await store.commit([make.result(first, state=State.FAILED, free_caps=[""])])
+
+    assert await due(store, make, make.now_ms + HOUR_MS) == 0
+
+
+async def test_who_is_told_to_wait_while_the_use_goes_is_due_at_once(
+    store: Store, make: Any
+) -> None:
+    service, offer = await claimed(store, make, 2)
+    await take(store, make, demand(service.case.id, counts()))
+    await take(store, make, demand(offer.case.id, looks()))
+
+    await store.commit([make.result(service, state=State.FAILED, free_caps=[""])])
+    await defer(store, make, offer, make.now_ms + 2 * HOUR_MS)
+
+    assert await due(store, make, make.now_ms + 1) == 1
+
+
+async def test_who_is_told_to_wait_by_the_commit_that_frees_is_due_at_once(
+    store: Store, make: Any
+) -> None:
+    service, offer = await claimed(store, make, 2)
+    await take(store, make, demand(service.case.id, counts()))
+    await take(store, make, demand(offer.case.id, looks()))
+    told = deferred(make, offer, make.now_ms + 2 * HOUR_MS)
+
+    await store.commit([told, make.result(service, state=State.FAILED, free_caps=[""])])
+
+    assert await due(store, make, make.now_ms + 1) == 1
+
+
+async def test_waits_that_are_over_are_purged(store: Store, make: Any) -> None:
+    (service,) = await claimed(store, make, 1)
+    await take(store, make, demand(service.case.id, counts()))
+    await waiting(store, make, make.now_ms + 2 * HOUR_MS)
+
+    def purge(now_ms: int) -> Any:
+        return store.purge(before_ms=0, parked_before_ms=0, now_ms=now_ms, limit=9)
+
+    early, late = await purge(make.now_ms + HOUR_MS), await purge(make.now_ms + 2 * HOUR_MS)
+
+    assert (early, late) == (0, 2)
+
+
+async def test_nodes_that_free_and_wait_at_once_miss_nobody(open_store: Any, make: Any) -> None:
+    freeing, telling = [await open_store(f"n{number}") for number in range(2)]
+    for _ in range(20):
+        (service,) = await claimed(freeing, make, 1)
+        (offer,) = await claimed(telling, make, 1)
+        await take(freeing, make, demand(service.case.id, counts()))
+        until_ms = make.now_ms + 2 * HOUR_MS
+
+        async def wait(offer: Any = offer, until_ms: int = until_ms) -> None:
+            found = await take(telling, make, demand(offer.case.id, looks()))
+            await defer(telling, make, offer, until_ms if found[0] else make.now_ms + 1)
+
+        free = make.result(service, state=State.FAILED, free_caps=[""])
+        await asyncio.gather(freeing.commit([free]), wait())
+
+        assert await due(freeing, make, make.now_ms + 1) == 1
+        assert await due(freeing, make, make.now_ms + 3 * HOUR_MS) == 1
+        assert len(await freeing.claim(make.request())) == 2
 
 
 async def test_nodes_see_each_others_uses(open_store: Any, make: Any) -> None:

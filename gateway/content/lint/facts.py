@@ -9,7 +9,6 @@ date. A text without any has nothing to move, and is let be.
 import re
 from collections.abc import Iterator
 
-from gateway.content.lint.links import without
 from gateway.content.lint.lists import Lists
 from gateway.content.lint.sample import Sample, cut
 from gateway.content.lint.words import Folded
@@ -33,8 +32,10 @@ _SIGNED = re.compile(r"\s{0,16}(?:【[^【】]{1,40}】|\[[^\[\]]{1,40}\])")
 #: 3/4 may be March or April; with a day over 12 there is no doubt.
 _DATE = re.compile(r"(?<![\d/.])(\d{1,2})/(\d{1,2})(?:/(?:\d{4}|\d{2}))?(?![\d/])", re.A)
 _MONTHS = 12
-#: 5k, 3w: thousands and ten thousands, of what?
-_SHORT_NUMBER = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,4})?[kw](?!\w)", re.I | re.A)
+#: 5k, 3w: thousands and ten thousands, of what? The letter is looked for first: it is rarer.
+_SHORT = re.compile(r"[kKwW](?<=\d.)(?!\w)", re.A)
+_NUMBER = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,4})?\Z", re.A)
+_LONGEST_NUMBER = 16
 #: 3万, and no word of what: yuan, points, people.
 _BARE_WAN = re.compile(r"\d\s?万(?!\w)")
 
@@ -42,6 +43,11 @@ _PLACEHOLDER = re.compile(
     r"\{\{[^{}]{0,100}\}\}|\{%[^{}]{0,100}%\}|\$\{[\w.]{1,64}\}|%\(\w{1,64}\)s|%\{\w{1,64}\}"
     r"|<%[^<>]{0,100}%>|\[object Object\]"
 )
+#: With one of which each of them begins: most texts have none.
+_OPENINGS = ("{{", "{%", "${", "%(", "%{", "<%", "[object")
+
+#: Characters of a text in which its core is looked for.
+_CORE_WITHIN = 4 * 1024
 
 
 def lead(sample: Sample, lists: Lists) -> Iterator[Finding]:
@@ -66,6 +72,7 @@ def lead(sample: Sample, lists: Lists) -> Iterator[Finding]:
 
 def _core(text: str, sample: Sample) -> int | None:
     """Where the first part of the core begins; None where there is none."""
+    text = text[:_CORE_WITHIN]
     found = _FACT.search(text)
     places = [found.start()] if found else []
     places += [at for fact in sample.facts if (at := text.find(fact)) >= 0]
@@ -74,11 +81,11 @@ def _core(text: str, sample: Sample) -> int | None:
 
 def abbreviation(sample: Sample, lists: Lists) -> Iterator[Finding]:
     """`text.abbreviation`: shortened where it must be clear: times, amounts, what it is about."""
-    for field, text in sample.read.items():
-        plain = without(text)
+    for field, plain in sample.unlinked.items():
         for message, hint in _shortened(plain):
             yield sample.find(Rule.ABBREVIATION, field, Severity.WARNING, message, hint)
-        folded = sample.folded[field] if plain == text else Folded(plain)
+        is_whole = len(plain) == len(sample.read[field])
+        folded = sample.folded[field] if is_whole else Folded(plain)
         for word in lists.abbreviations.find(folded)[:3]:
             full = lists.abbreviations.note(word)
             yield sample.find(
@@ -91,7 +98,7 @@ def abbreviation(sample: Sample, lists: Lists) -> Iterator[Finding]:
 
 
 def _shortened(text: str) -> Iterator[tuple[str, str]]:
-    for found in _DATE.finditer(text):
+    for found in _DATE.finditer(text) if "/" in text else ():
         first, second = int(found[1]), int(found[2])
         if first != second and 0 < first <= _MONTHS and 0 < second <= _MONTHS:
             yield (
@@ -99,16 +106,21 @@ def _shortened(text: str) -> Iterator[tuple[str, str]]:
                 "name the month: 3 April, 4月3日",
             )
             break
-    if _SHORT_NUMBER.search(text):
+    if any(_NUMBER.search(_before(text, found.start())) for found in _SHORT.finditer(text)):
         yield "has an amount that ends in k or w", "write the number in full"
-    if _BARE_WAN.search(text):
+    if "万" in text and _BARE_WAN.search(text):
         yield "has 万 without a unit", "write of what: 3万元, or the number in full"
+
+
+def _before(text: str, end: int) -> str:
+    """As much of the text before a place as can be a number."""
+    return text[max(0, end - _LONGEST_NUMBER) : end]
 
 
 def placeholder(sample: Sample, lists: Lists) -> Iterator[Finding]:
     """`text.placeholder`: something that should have been filled in."""
     for field, text in sample.read.items():
-        if _PLACEHOLDER.search(text):
+        if any(one in text for one in _OPENINGS) and _PLACEHOLDER.search(text):
             yield sample.find(
                 Rule.PLACEHOLDER,
                 field,

@@ -1,7 +1,7 @@
 """Email and push: subjects, HTML, and what phones cut off."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gateway.content.lint import html
 from gateway.content.lint.lists import Lists
@@ -23,7 +23,7 @@ _PAIRED = frozenset(
     | {"h1", "h2", "h3", "h4", "h5", "h6", "i", "ins", "ol", "pre", "s", "section", "small", "span"}
     | {"strike", "strong", "sub", "sup", "table", "title", "u", "ul"}
 )
-_ALT = re.compile(r"\balt\s{0,8}(?:=|\Z|/|\s)", re.I)
+_ALT = re.compile(r"\balt\s{0,8}(?:=|\Z|/|\s)")
 #: Tags of one mail that can stand open within each other.
 _DEEPEST = 256
 
@@ -97,7 +97,7 @@ def unclosed(sample: Sample, lists: Lists) -> Iterator[Finding]:
     text = sample.fields.get("html", "")
     if len(text) == LONGEST:  # cut, so that ends are missing
         return
-    names = _unbalanced(text)
+    names = _unbalanced(sample.markup.tags())
     if names:
         said = ", ".join(f"<{name}>" for name in sorted(names)[:3])
         yield sample.find(
@@ -109,11 +109,11 @@ def unclosed(sample: Sample, lists: Lists) -> Iterator[Finding]:
         )
 
 
-def _unbalanced(text: str) -> set[str]:
+def _unbalanced(tags: Iterable[html.Tag]) -> set[str]:
     """Names of tags without their match."""
     still_open: list[str] = []
     wrong: set[str] = set()
-    for name, is_end, rest in html.tags(text):
+    for name, is_end, rest in tags:
         if name not in _PAIRED or rest.endswith("/"):
             continue
         if not is_end:
@@ -130,8 +130,7 @@ def _unbalanced(text: str) -> set[str]:
 
 def no_alt(sample: Sample, lists: Lists) -> Iterator[Finding]:
     """`email.alt`: pictures that say nothing where they are not shown."""
-    tags = html.tags(sample.fields.get("html", ""))
-    bare = sum(one.name == "img" and not one.is_end and not _ALT.search(one.rest) for one in tags)
+    bare = sum(not _ALT.search(one) for one in sample.markup.pictures())
     if bare:
         what = "a picture has" if bare == 1 else f"{bare} pictures have"
         yield sample.find(

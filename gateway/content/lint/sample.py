@@ -14,9 +14,14 @@ from gateway.model.lint import Finding, Rule, Severity
 #: Entries and depth of a provider's own table that are looked at.
 _TABLE_ENTRIES, _TABLE_DEPTH = 200, 4
 
+#: Characters of each text that people read which are looked at; of HTML, of what is left without
+#: tags. Nobody reads as many, and no sign of trouble waits until then.
+_MOST_READ = 16 * 1024
+
 _FIELDS = ("title", "subject", "text", "html")
 #: Values of a channel's own that are links.
 _LINKS = ("link", "image")
+_URL = re.compile(r"https?://[^\s<>\"'，。；！？、）】」]{1,2048}", re.I)
 _WIDE = frozenset("WF")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -58,20 +63,42 @@ class Sample:
         found = {name: getattr(self.content, name)[:LONGEST] for name in _FIELDS}
         return {name: text for name, text in found.items() if text}
 
+    @property
+    def size(self) -> int:
+        """Characters that are looked at, but for what providers' own tables hold."""
+        return sum(map(len, self.fields.values()))
+
     @cached_property
     def read(self) -> Texts:
         """What people read, by field: HTML without its tags, and providers' own tables."""
         made = dict(self.fields)
         if "html" in made:
-            made["html"] = html.visible(made["html"])
+            made["html"] = self.markup.visible
         for kind, table in self.content.provider_templates.items():
             made.update(_texts(kind, table))
-        return made
+        return {name: text[:_MOST_READ] for name, text in made.items()}
+
+    @cached_property
+    def markup(self) -> html.Markup:
+        """Its HTML."""
+        return html.Markup(self.fields.get("html", ""))
+
+    @cached_property
+    def unlinked(self) -> Texts:
+        """`read` less links, whose digits and words mean nothing to people."""
+        return {
+            name: _URL.sub(" ", text) if "://" in text else text for name, text in self.read.items()
+        }
 
     @cached_property
     def folded(self) -> Mapping[str, Folded]:
         """`read` as words are looked for in it."""
         return {name: Folded(text) for name, text in self.read.items()}
+
+    def urls(self, field: str) -> Iterator[str]:
+        """Those that stand in what is read of a field."""
+        text = self.read[field]
+        return (found[0] for found in _URL.finditer(text)) if "://" in text else iter(())
 
     @cached_property
     def targets(self) -> Texts:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.model.caps import CapDemand, CapUse, Full, Place
-from gateway.store.caps import Register, last_of, pages_of
+from gateway.model.case import Transition
+from gateway.store.caps import MOST_WOKEN, Register, last_of, pages_of
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.session import Session
 
@@ -36,7 +37,7 @@ class PostgresCaps:
             # a statement of its own: it sees what others wrote before they let go
             register = await _read(session, places)
             found = [register.take(one, now_ms) for one in demands]
-            await session.write({"put_caps": register.new})
+            await session.write({"put_caps": register.new, "put_waits": register.waits})
             return found
 
         return await self._engine.transact(work)
@@ -47,6 +48,29 @@ class PostgresCaps:
             return [register.read(one, now_ms) for one in places]
 
         return await self._engine.run(work) if places else []
+
+
+async def give_back(session: Session, transitions: Sequence[Transition], now_ms: int) -> None:
+    """Uses of messages that reached nobody, after all else of these is written: what gives way to
+    such a use is due now.
+
+    Who is told to wait at the same moment is not missed: it holds what it waits for until its wait
+    is written, so that either finds the other's work, whoever comes first.
+    """
+    rows = [(one.message, channel) for one in transitions for channel in one.free_caps]
+    freed = await _over(session, "free_caps", sorted(rows))
+    found = await _over(session, "waiters", sorted(set(freed)), limit=MOST_WOKEN)
+    told = sorted((one.message,) for one in transitions if one.yields)
+    await _over(session, "hold_waited", told)
+    ended = await _over(session, "end_waits", sorted({*found, *told}))
+    await _over(session, "wake", ended, now_ms=now_ms)
+
+
+async def _over(
+    session: Session, name: str, rows: Sequence[Sequence[Any]], **values: Any
+) -> list[tuple[Any, ...]]:
+    """What a query over rows gives, if there are any."""
+    return [tuple(row) for row in await session.over(name, rows, **values)] if rows else []
 
 
 async def _read(session: Session, places: Sequence[Place]) -> Register:

@@ -7,6 +7,7 @@ from typing import Any
 from gateway.model.case import Transition
 from gateway.store import base, staleness
 from gateway.store import rows as shapes
+from gateway.store.postgres import caps
 from gateway.store.postgres.accept import queue_values, stored, turns_of, with_webhooks
 from gateway.store.postgres.ranks import Ranks, Turn, turn_of
 from gateway.store.postgres.session import Session
@@ -27,6 +28,8 @@ async def commit(
     good = [one for one, stale in zip(transitions, verdicts, strict=True) if stale is None]
     if good:
         await session.write(_written(good, ranks), **_ends(good))
+        if any(one.free_caps or one.yields for one in good):
+            await caps.give_back(session, good, _now_ms(good))
     return verdicts
 
 
@@ -76,7 +79,6 @@ def _written(transitions: Sequence[Transition], ranks: Ranks) -> dict[str, Seque
         "put_references": [names[key] for key in sorted(names)],
         "put_contacts": [contacts[key] for key in sorted(contacts)],
         "free_dedupe": [(m,) for m, one in each if one.free_dedupe],
-        "free_caps": [(m, channel) for m, one in each for channel in one.free_caps],
     }
 
 

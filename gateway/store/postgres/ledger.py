@@ -133,6 +133,7 @@ class PostgresLedger:
                 + await session.run("purge_consents", before_ms=before_ms, limit=limit)
                 + await session.run("purge_named", before=pages.first_id(before_ms), limit=limit)
                 + await session.run("purge_caps", now_ms=now_ms, limit=limit)
+                + await session.run("purge_waits", now_ms=now_ms, limit=limit)
             )
 
         return (

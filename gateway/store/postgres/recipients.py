@@ -110,7 +110,7 @@ class PostgresRecipients:
                 await session.run("erase_contacts", message=ids, hashes=hashes, **days)
             for query in ("erase_attempts", "erase_receipts"):
                 await session.run(query, message=ids, **days)
-            for query in ("erase_named", "erase_caps", "free_dedupe"):
+            for query in ("erase_named", "erase_caps", "erase_waits", "free_dedupe"):
                 await session.run_over(query, [(id_,) for id_ in ids])
             if words:
                 await session.run_over("erase_words", words)

@@ -7,6 +7,7 @@ import apsw
 from gateway.model.case import Transition
 from gateway.store import base, staleness
 from gateway.store import rows as shapes
+from gateway.store.sqlite import caps
 from gateway.store.sqlite.accept import insert
 from gateway.store.sqlite.engine import call_json, dump, run
 from gateway.store.sqlite.ranks import put_queue
@@ -56,7 +57,8 @@ def _write(connection: apsw.Connection, transitions: Sequence[Transition]) -> No
     )
     _write_queue(connection, transitions)
     run(connection, "free_dedupe", [message for message, one in each if one.free_dedupe])
-    run(connection, "free_caps", [(message, c) for message, one in each for c in one.free_caps])
+    if any(one.free_caps or one.yields for one in transitions):
+        caps.give_back(connection, transitions, max(one.at_ms for one in transitions))
 
 
 def _write_queue(connection: apsw.Connection, transitions: Sequence[Transition]) -> None:

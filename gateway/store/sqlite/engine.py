@@ -244,7 +244,7 @@ def dump(rows: object) -> str:
     return orjson.dumps(rows).decode()
 
 
-def run(connection: apsw.Connection, name: str, values: Sequence[object]) -> None:
+def run(connection: apsw.Connection, name: str, rows: Sequence[object], **values: Any) -> None:
     """Run a named query over rows, if there are any."""
-    if values:
-        call(connection, name, rows=dump(values))
+    if rows:
+        call(connection, name, rows=dump(rows), **values)

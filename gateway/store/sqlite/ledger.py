@@ -149,6 +149,7 @@ class SqliteLedger:
             call(connection, "purge_consents", before_ms=before_ms, limit=limit)
             call(connection, "purge_named", before=pages.first_id(before_ms), limit=limit)
             call(connection, "purge_caps", now_ms=now_ms, limit=limit)
+            call(connection, "purge_waits", now_ms=now_ms, limit=limit)
             keys = connection.total_changes() - before
             old = call_json(
                 connection, "old_messages", before=pages.first_id(before_ms), limit=limit

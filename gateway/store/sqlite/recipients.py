@@ -113,7 +113,8 @@ class SqliteRecipients:
                 call(connection, "erase_contacts", rows=dump(ids), hashes=dump(hashes))
             for query in ("erase_attempts", "erase_receipts", "erase_named", "erase_caps"):
                 run(connection, query, ids)
-            run(connection, "free_dedupe", ids)
+            for query in ("erase_waits", "free_dedupe"):
+                run(connection, query, ids)
             run(connection, "erase_words", words)
             events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
             run(connection, "put_events", events)

@@ -113,4 +113,4 @@ def test_cut_is_the_longest_beginning_that_fits(text: str, width: int) -> None:
     ],
 )
 def test_visible_text_is_what_a_reader_sees(page: str, seen: str) -> None:
-    assert html.visible(page) == seen
+    assert html.Markup(page).visible == seen

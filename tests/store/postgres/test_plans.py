@@ -44,7 +44,8 @@ FILL = f"""
     INSERT INTO attempt SELECT message, 0, 0, 0, 1, 'acme', 'accepted', '', '', 1, 2 FROM queue;
     INSERT INTO idempotency SELECT flow, message::text, '', message, due_ms FROM queue;
     INSERT INTO cap_use SELECT md5(message::text), 'c', message, '', due_ms, true, due_ms
-    FROM queue"""
+    FROM queue;
+    INSERT INTO cap_wait SELECT md5(message::text), 'c', message, due_ms, due_ms FROM queue"""
 
 #: Queries with values for their parameters.
 QUERIES: Mapping[str, dict[str, Any]] = {
@@ -135,6 +136,11 @@ QUERIES: Mapping[str, dict[str, Any]] = {
     "read_caps": {"subject": IDS, "cap": ["c"] * 500},
     "read_last_uses": {"subject": IDS, "cap": ["c"] * 500},
     "free_caps": {"message": IDS, "channel": [""] * 500},
+    "waiters": {"subject": IDS, "cap": ["c"] * 500, "limit": 500},
+    "hold_waited": {"message": IDS},
+    "end_waits": {"message": IDS},
+    "wake": {"message": IDS, "until_ms": [NOW_MS] * 500, "now_ms": NOW_MS},
+    "purge_waits": {"now_ms": NOW_MS, "limit": 500},
     "purge_caps": {"now_ms": NOW_MS, "limit": 500},
 }
 

@@ -25,6 +25,7 @@ LARGE = (
     "consent",
     "suppression",
     "cap_use",
+    "cap_wait",
 )
 
 
@@ -130,11 +131,15 @@ def test_nothing_is_sorted_but_heads(connection: apsw.Connection, name: str) -> 
         "read_caps",
         "read_last_uses",
         "free_caps",
+        "waiters",
+        "end_waits",
+        "wake",
+        "purge_waits",
         "purge_caps",
     ],
 )
 def test_no_large_table_is_read_from_end_to_end(connection: apsw.Connection, name: str) -> None:
-    aliases = {"q", "m", "s", "a", "c", "l", "x", "i", "d", "f", "u"}
+    aliases = {"q", "m", "s", "a", "c", "l", "x", "i", "d", "f", "u", "w"}
 
     scanned = {line.split()[1] for line in plan_of(connection, name) if line.startswith("SCAN")}
 
