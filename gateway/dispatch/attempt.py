@@ -1,33 +1,26 @@
-"""One attempt: gate, render, send, and what follows from the result."""
+"""One attempt: gate, render, send. What follows from its result is worked out in `consequences`."""
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import chain
-from typing import TypeAlias
 
 from gateway.clock import Clock
-from gateway.dispatch import first_try, gate, policy
-from gateway.dispatch.bans import Ban, Bans, target
-from gateway.dispatch.change import OUTCOMES, Change
-from gateway.dispatch.finisher import Entry, Finisher
+from gateway.dispatch import gate, policy
+from gateway.dispatch.bans import Ban, Bans
+from gateway.dispatch.change import OUTCOMES
+from gateway.dispatch.consequences import Consequences, End, Ended, Refused
+from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.render import CannotRender, Renderer
-from gateway.dispatch.replacing import replace_by
-from gateway.dispatch.results import code_of, names_of, segments_of, sound
+from gateway.dispatch.results import code_of, sound
 from gateway.dispatch.senders import Admit, Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire
-from gateway.model.case import AttemptRecord, Claimed, Contact, EventRecord, Guard
-from gateway.model.state import AttemptEvidence, Outcome, State
-from gateway.model.values import Value, replace
-from gateway.providers import base as providers
+from gateway.model.case import Claimed
+from gateway.model.state import Outcome
+from gateway.model.values import Value
 
 _log = logging.getLogger(__name__)
-
-#: What is kept of a provider's words.
-_DETAIL = 300
 
 #: What an attempt comes to by a fault of ours.
 _FAULT = wire.Unknown(code="internal_error")
@@ -53,26 +46,6 @@ class Shipment(Value, kw_only=False):
     call: Call
 
 
-class Ended(Value, kw_only=False):
-    """An attempt that has a result. Times in UTC epoch milliseconds."""
-
-    row: Claimed
-    result: wire.AttemptResult
-    started_ms: int
-    ended_ms: int
-
-
-class Refused(Value, kw_only=False):
-    """A row that the gate did not let through."""
-
-    row: Claimed
-    decision: gate.Decision
-
-
-#: What is to be written of a row.
-End: TypeAlias = Ended | Refused
-
-
 class Attempter:
     """Makes attempts for one provider account."""
 
@@ -96,20 +69,23 @@ class Attempter:
         by which a row may not go at a time (UTC epoch milliseconds). preferred_for: why the account
         comes before others in a lane that stand before it in the settings; '' when it does not."""
         self.account = sender.provider.account
-        self._is_answered = providers.brings_inbound(sender.provider)
         self._sender = sender
-        self._reports = bool(sender.provider.reports)
         self._finisher = finisher
         self._renderer = renderer
         self._bans = bans
         self._clock = clock
         self._metrics = metrics
-        self._rules = rules
-        self._lane_providers = lane_providers
-        self._random = random
-        self._paused_for = paused_for
         self._hold_of = hold_of
-        self._preferred_for = preferred_for
+        self._consequences = Consequences(
+            sender.provider,
+            bans=bans,
+            clock=clock,
+            rules=rules,
+            lane_providers=lane_providers,
+            random=random,
+            paused_for=paused_for,
+            preferred_for=preferred_for,
+        )
         self._seconds = metrics.attempt_seconds.labels(self.account)
         #: of attempts whose results have not been written yet
         self._took: list[float] = []
@@ -207,7 +183,7 @@ class Attempter:
         self._count(ended)
         for one in filter(self._is_ban, ended):
             await self._ban(one)
-        left = await self._finisher.try_all([self._entry(one) for one in ends])
+        left = await self._finisher.try_all([self._consequences.entry(one) for one in ends])
         return [ends[place] for place in left]
 
     async def finish_alone(self, one: End) -> None:
@@ -216,7 +192,7 @@ class Attempter:
         A fault of ours in working out what it means ends it as unknown.
         """
         try:
-            await self._finisher.record(*self._entry(one)[:3])
+            await self._finisher.record(*self._consequences.entry(one)[:3])
         except Exception:
             _log.exception("attempt_failed provider=%s message=%s", self.account, one.row.case.id)
             if not isinstance(one, Ended) or one.result != _FAULT:
@@ -228,89 +204,6 @@ class Attempter:
         self._works = self._works or any(isinstance(one.result, wire.Accepted) for one in ended)
         for outcome, count in Counter([OUTCOMES[type(one.result)] for one in ended]).items():
             self._counts[outcome].inc(count)
-
-    def _entry(self, one: End) -> Entry:
-        if isinstance(one, Refused):
-            return Entry(one.row.case, partial(self._refuse, one), _guard(one.row))
-        row, result = one.row, one.result
-        record = AttemptRecord(
-            evidence=AttemptEvidence(
-                row.case.redrive,
-                row.step,
-                row.part,
-                row.epoch,
-                self.account,
-                OUTCOMES[type(result)],
-                segments_of(result),
-            ),
-            code=code_of(result),
-            detail=result.detail[:_DETAIL],
-            started_ms=one.started_ms,
-            ended_ms=one.ended_ms,
-        )
-        names = names_of(result) if self._reports and isinstance(result, wire.Accepted) else ()
-        contacts = self._contacts(row, result)
-
-        preferred = self._preferred(one)
-
-        def news(change: Change) -> None:
-            tried = change.tried(row.step, row.part)
-            if not tried:
-                change.add_events(preferred)
-            change.add_attempt(record, names)
-            change.add_contacts(contacts)
-            change.follow(row, self._move(row, result, tried, one.ended_ms, change))
-
-        first = None
-        if first_try.is_plain(row, result):
-            first = first_try.Taken(record, names, contacts, preferred)
-        return Entry(row.case, news, _guard(row), first)
-
-    def _preferred(self, one: Ended) -> Sequence[EventRecord]:
-        """Why this account had it before others that stand before it in the settings."""
-        reason = self._preferred_for(one.row.lane)
-        if not reason:
-            return ()
-        event = EventRecord(
-            at_ms=one.started_ms,
-            event="preferred",
-            channel=one.row.case.message.chain[one.row.step].channel,
-            provider=self.account,
-            detail=reason,
-        )
-        return (event,)
-
-    def _contacts(self, row: Claimed, result: wire.AttemptResult) -> Sequence[Contact]:
-        """Whom it may have reached, if they can answer."""
-        if not self._is_answered or not isinstance(result, wire.Accepted | wire.Unknown):
-            return ()
-        return (Contact(provider=self.account, hash=self._bans.hashed(*target(row))[1]),)
-
-    def _refuse(self, refused: Refused, change: Change) -> None:
-        """What the gate's refusal of a claimed row means for its message."""
-        decision = refused.decision
-        if isinstance(decision, gate.PassOn):
-            move = self._pass_on(refused.row, decision.accounts, change)
-            if isinstance(move, policy.Retry):
-                channel = change.case.message.chain[refused.row.step].channel
-                reason, account = decision.reason, self.account
-                change.add_event("passed_on", reason, channel=channel, provider=account)
-                change.follow(refused.row, move)
-                return
-            refused = replace(refused, decision=gate.Suppress(decision.reason))
-        refuse(refused, change)
-
-    def _pass_on(self, row: Claimed, others: Sequence[str], change: Change) -> policy.Move:
-        """To one that has not refused it itself; not before it takes anything."""
-        now_ms = self._clock.now_ms()
-        gone = change.refused(row.step, row.part)
-        accounts = [one for one in others if one not in gone]
-        tried = change.tried(row.step, row.part)
-        situation = self._situation(row, tried, now_ms, change)
-        move = policy.pass_on(accounts, situation, self._rules, self._random)
-        if isinstance(move, policy.Retry) and (pause := self._paused_for(move.pin)) > 0.0:
-            return replace(move, due_ms=max(move.due_ms, now_ms + 1000 * math.ceil(pause)))
-        return move
 
     def _is_ban(self, one: Ended) -> bool:
         """Whether the provider says that the address will never take anything."""
@@ -331,32 +224,6 @@ class Attempter:
                 "ban_not_written provider=%s reason=%s", self.account, type(error).__name__
             )
 
-    def _move(
-        self,
-        row: Claimed,
-        result: wire.AttemptResult,
-        tried: frozenset[str],
-        now_ms: int,
-        change: Change,
-    ) -> policy.Move:
-        situation = self._situation(row, tried, now_ms, change)
-        return policy.next_move(result, situation, self._rules, self._random)
-
-    def _situation(
-        self, row: Claimed, tried: frozenset[str], now_ms: int, change: Change
-    ) -> policy.Situation:
-        message = change.case.message
-        return policy.Situation(
-            until=message.chain[row.step].until,
-            on_unknown=message.on_unknown,
-            attempts=row.attempts,
-            provider=self.account,
-            providers=self._lane_providers(row.lane),
-            tried=tried,
-            now_ms=now_ms,
-            expires_ms=change.case.expires_ms,
-        )
-
 
 def _unfit(reason: str) -> wire.Rejected:
     """Not by this account; another one of the lane might carry it."""
@@ -367,39 +234,6 @@ def halves(ready: Sequence[Ready]) -> Sequence[Sequence[Ready]]:
     """The same in two, to find out whose fault it is that they cannot go together."""
     middle = len(ready) // 2
     return ready[:middle], ready[middle:]
-
-
-def refuse(refused: Refused, change: Change) -> None:
-    """A claimed row that nobody may send any more."""
-    row = refused.row
-    change.remove(row.step, row.part)
-    channel = change.case.message.chain[row.step].channel
-    match refused.decision:
-        case gate.Expire():
-            expire(change)
-        case gate.Defer(until_ms, reason):
-            change.add_event("deferred", reason, channel=channel)
-            change.delay(row, until_ms)
-        case gate.Suppress(reason):
-            change.add_event("suppressed", reason, channel=channel)
-            change.step_failed(row.step)
-            if change.is_idle and not change.was_attempted:
-                change.end(State.SUPPRESSED, reason)
-        case gate.Replace(by=heir):
-            replace_by(change, heir)
-        case gate.Obsolete() | gate.Send() | gate.PassOn():
-            pass
-
-
-def expire(change: Change) -> None:
-    """The message's time is over: what has not started never will."""
-    change.stop_all()
-    if change.ending is None:
-        change.end(State.EXPIRED, "its time was over before it could be sent")
-
-
-def _guard(row: Claimed) -> Guard:
-    return Guard(step=row.step, part=row.part, epoch=row.epoch)
 
 
 def _is_wish(result: wire.AttemptResult) -> bool:

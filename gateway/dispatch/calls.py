@@ -12,8 +12,9 @@ from itertools import count
 from typing import NamedTuple
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, End, Ready, Shipment, halves
+from gateway.dispatch.attempt import Attempter, Ready, Shipment, halves
 from gateway.dispatch.bans import Ban
+from gateway.dispatch.consequences import End
 from gateway.limits.account import Account
 from gateway.model.case import Claimed
 

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import Attempter, End, Ended, Ready, Shipment
+from gateway.dispatch.attempt import Attempter, Ready, Shipment
 from gateway.dispatch.bans import FREE
+from gateway.dispatch.consequences import End, Ended
 from gateway.dispatch.endpoints import EndpointBook
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.rounds import Round, Stop

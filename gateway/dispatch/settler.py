@@ -5,7 +5,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from gateway.dispatch.attempt import Attempter, End
+from gateway.dispatch.attempt import Attempter
+from gateway.dispatch.consequences import End
 
 _log = logging.getLogger(__name__)
 

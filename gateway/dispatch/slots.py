@@ -8,19 +8,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.clock import Clock
-from gateway.dispatch.attempt import (
-    Attempter,
-    ClaimLost,
-    End,
-    Ended,
-    Ready,
-    Shipment,
-)
+from gateway.dispatch.attempt import Attempter, ClaimLost, Ready, Shipment
 from gateway.dispatch.bans import Ban
 from gateway.dispatch.calls import Calls
-from gateway.dispatch.change import OUTCOMES
+from gateway.dispatch.consequences import End, Ended
 from gateway.dispatch.quota import DailyQuota
 from gateway.dispatch.settler import Settler
+from gateway.dispatch.standing import Standing
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
@@ -30,9 +24,6 @@ _log = logging.getLogger(__name__)
 
 #: Results that wait for the store, beyond which nothing new is to be claimed.
 _MOST_UNFINISHED = 2_000
-
-#: How long an account whose credential is refused is left alone, in seconds.
-_CREDENTIAL_PAUSE = 30.0
 
 
 class Slots:
@@ -75,7 +66,7 @@ class Slots:
             on_unsent=self._end_unsent,
             on_stale=self._hand_back,
         )
-        self._credential_refusals = metrics.credential_refusals.labels(self.name)
+        self._standing = Standing(account, self.name, clock, metrics)
         self._unadmitted = 0
         self._unfinished = 0
         #: slots in use
@@ -198,9 +189,7 @@ class Slots:
             started_ms, results = await self._send_freely(shipment)
         else:
             started_ms, results = await self._send_admitted(shipment)
-        self._judge(results)
-        if self.account.merit is not None:
-            self._compare(results, (self._clock.now_ms() - started_ms) / 1000)
+        self._standing.note(results, started_ms)
         if len(results) > 1:
             self._send_apart(shipment, results)
         return [
@@ -285,76 +274,6 @@ class Slots:
         if self._wanted <= 0 or not self._calls:
             self.freed.set()
 
-    def _judge(self, results: Sequence[wire.AttemptResult]) -> None:
-        """What the results of a call say of the account."""
-        now = self._clock.monotonic()
-        if len(results) == 1:
-            self.account.tally.add(OUTCOMES[type(results[0])], now)
-        else:
-            for outcome, times in Counter([OUTCOMES[type(one)] for one in results]).items():
-                self.account.tally.add(outcome, now, times)
-        self._heed(_verdict(results))
-
-    def _compare(self, results: Sequence[wire.AttemptResult], seconds: float) -> None:
-        """What a call says of the account beside others of its lane."""
-        assert self.account.merit is not None
-        now, failed = self._clock.monotonic(), sum(map(_is_its_trouble, results))
-        self.account.merit.note_answers(len(results) - failed, failed, now)
-        self.account.merit.note_call(seconds, now)
-
-    def _heed(self, result: wire.AttemptResult) -> None:
-        match result:
-            case wire.Accepted():
-                self.account.succeed()
-            case wire.Deferred(cause=wire.Cause.THROTTLED):
-                self.account.throttle(result.retry_after)
-            case wire.Deferred(cause=wire.Cause.CREDENTIAL):
-                self._credential_refusals.inc()
-                _log.error("credential_refused provider=%s code=%s", self.name, result.code)
-                self.account.pause(_CREDENTIAL_PAUSE)
-                self.account.abandon()
-            case wire.Deferred(cause=wire.Cause.CONNECT):
-                self.account.fail(connect=True)
-            case wire.Unknown(of_recipient=True) | wire.Deferred(held=True):
-                self.account.abandon()
-            case wire.Deferred(cause=wire.Cause.TEMPORARY) | wire.Unknown():
-                self.account.fail(connect=False)
-            case _:
-                self.account.succeed()
-
 
 def _is_apart(result: wire.AttemptResult) -> bool:
     return isinstance(result, wire.Deferred) and result.apart
-
-
-def _is_its_trouble(result: wire.AttemptResult) -> bool:
-    """Whether the account could not do what it is there for. A throttled one is paused for it."""
-    match result:
-        case wire.Unknown():
-            return True
-        case wire.Deferred(cause=cause):
-            return cause in (wire.Cause.CONNECT, wire.Cause.TEMPORARY)
-        case wire.Rejected(scope=scope):
-            return scope is wire.Scope.PROVIDER
-        case _:
-            return False
-
-
-def _verdict(results: Sequence[wire.AttemptResult]) -> wire.AttemptResult:
-    """The result of a call that tells most about the account: what it asks for, else that it does
-    its work, if it did for any of them."""
-    if len(results) == 1:
-        return results[0]
-    return min(results, key=_weight)
-
-
-def _weight(result: wire.AttemptResult) -> int:
-    match result:
-        case wire.Deferred(cause=wire.Cause.CREDENTIAL):
-            return 0
-        case wire.Deferred(cause=wire.Cause.THROTTLED):
-            return 1
-        case wire.Deferred(cause=wire.Cause.TEMPORARY | wire.Cause.CONNECT) | wire.Unknown():
-            return 3
-        case _:
-            return 2

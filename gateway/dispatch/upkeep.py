@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.dispatch import policy
-from gateway.dispatch.attempt import expire
 from gateway.dispatch.change import Change
+from gateway.dispatch.consequences import expire
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.webhooks import SCHEDULE
