@@ -60,7 +60,7 @@ async def test_first_success_is_what_the_whole_case_comes_to(
     row = await claimed(world)
     attempter = world.workers["a"]._slots._attempter
 
-    entry = attempter._entry(attempter.ended(row, result))
+    entry = attempter._consequences.entry(attempter.ended(row, result))
     plain, whole = decided(world, entry), decided(world, entry._replace(first=None))
 
     assert entry.first is not None
@@ -74,9 +74,9 @@ async def test_account_that_is_preferred_says_why_at_no_more_cost(world: Any) ->
     await world.post(**sms())
     row = await claimed(world)
     attempter = world.workers["a"]._slots._attempter
-    attempter._preferred_for = lambda lane: "costs 0.01, b 0.02"
+    attempter._consequences._preferred_for = lambda lane: "costs 0.01, b 0.02"
 
-    entry = attempter._entry(attempter.ended(row, TAKEN))
+    entry = attempter._consequences.entry(attempter.ended(row, TAKEN))
     plain, whole = decided(world, entry), decided(world, entry._replace(first=None))
 
     assert without_ids(plain) == without_ids(whole)
@@ -90,15 +90,15 @@ async def test_why_is_told_at_the_first_try_however_often_the_row_was_claimed(wo
     await world.store.give_back([await claimed(world)])
     row = await claimed(world)
     attempter = world.workers["a"]._slots._attempter
-    attempter._preferred_for = lambda lane: "costs 0.01, b 0.02"
-    busy = attempter._entry(attempter.ended(row, wire.Deferred(code="busy")))
-    taken = attempter._entry(attempter.ended(row, TAKEN))
+    attempter._consequences._preferred_for = lambda lane: "costs 0.01, b 0.02"
+    busy = attempter._consequences.entry(attempter.ended(row, wire.Deferred(code="busy")))
+    taken = attempter._consequences.entry(attempter.ended(row, TAKEN))
 
     first = [decided(world, one)["events"][0]["event"] for one in (busy, taken)]
     plain, whole = decided(world, taken), decided(world, taken._replace(first=None))
     await attempter.finish_alone(attempter.ended(row, wire.Deferred(code="busy")))
     case = await world.case(row.case.id)
-    again = attempter._entry(attempter.ended(replace(row, case=case), TAKEN))
+    again = attempter._consequences.entry(attempter.ended(replace(row, case=case), TAKEN))
 
     assert row.epoch == 2
     assert first == ["preferred", "preferred"]
@@ -122,7 +122,7 @@ async def test_anything_else_is_worked_out(
     row = await claimed(world)
     attempter = world.workers["a"]._slots._attempter
 
-    assert attempter._entry(attempter.ended(row, result)).first is None
+    assert attempter._consequences.entry(attempter.ended(row, result)).first is None
 
 
 async def test_second_try_and_second_device_are_worked_out(world: Any) -> None:
@@ -132,7 +132,7 @@ async def test_second_try_and_second_device_are_worked_out(world: Any) -> None:
 
     first = await claimed(world, "push", "p")
 
-    assert attempter._entry(attempter.ended(first, TAKEN)).first is None
+    assert attempter._consequences.entry(attempter.ended(first, TAKEN)).first is None
     await attempter.finish_alone(attempter.ended(first, TAKEN))
     second = await claimed(world, "push", "p")
-    assert attempter._entry(attempter.ended(second, TAKEN)).first is None
+    assert attempter._consequences.entry(attempter.ended(second, TAKEN)).first is None

@@ -944,15 +944,15 @@ async def test_one_result_that_cannot_be_worked_out_ends_as_unknown_and_the_othe
     world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = await world.post_all([{**EMAIL_ONLY, "on_unknown": OnUnknown.STOP}] * 5)
-    attempter = world.workers["m"]._slots._attempter
-    move = attempter._move
+    consequences = world.workers["m"]._slots._attempter._consequences
+    move = consequences._move
 
     def sometimes(row: Any, result: Any, *rest: Any) -> Any:
         if isinstance(result, wire.Rejected):
             raise ValueError("li@example.com")
         return move(row, result, *rest)
 
-    monkeypatch.setattr(attempter, "_move", sometimes)
+    monkeypatch.setattr(consequences, "_move", sometimes)
     world.senders["m"].answer = lambda message, time: BAD if message.id == ids[2] else OK
     world.start("m")
     await world.settle(60.0)
