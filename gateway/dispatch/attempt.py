@@ -8,11 +8,10 @@ from itertools import chain
 from gateway.clock import Clock
 from gateway.dispatch import gate, policy
 from gateway.dispatch.bans import Ban, Bans
-from gateway.dispatch.change import OUTCOMES
 from gateway.dispatch.consequences import Consequences, End, Ended, Refused
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.render import CannotRender, Renderer
-from gateway.dispatch.results import code_of, sound
+from gateway.dispatch.results import OUTCOMES, code_of, sound
 from gateway.dispatch.senders import Admit, Call, Sender
 from gateway.metrics import Metrics
 from gateway.model import wire

@@ -8,10 +8,10 @@ from typing import TypeAlias
 from gateway.clock import Clock
 from gateway.dispatch import first_try, gate, policy
 from gateway.dispatch.bans import Bans, target
-from gateway.dispatch.change import OUTCOMES, Change
+from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Entry
 from gateway.dispatch.replacing import replace_by
-from gateway.dispatch.results import code_of, names_of, segments_of
+from gateway.dispatch.results import OUTCOMES, code_of, names_of, segments_of
 from gateway.model import wire
 from gateway.model.case import AttemptRecord, Claimed, Contact, EventRecord, Guard
 from gateway.model.state import AttemptEvidence, State

@@ -6,7 +6,7 @@ once, at a quarter of the cost. A test holds the two against each other.
 
 from collections.abc import Callable, Sequence
 
-from gateway.dispatch.change import references
+from gateway.dispatch.journal import references
 from gateway.dispatch.webhooks import Report
 from gateway.model import wire
 from gateway.model.case import (

@@ -2,9 +2,16 @@
 
 from collections.abc import Sequence
 
-from gateway.dispatch.change import OUTCOMES
 from gateway.model import wire
+from gateway.model.state import Outcome
 from gateway.model.values import replace
+
+OUTCOMES: dict[type, Outcome] = {
+    wire.Accepted: Outcome.ACCEPTED,
+    wire.Rejected: Outcome.REJECTED,
+    wire.Deferred: Outcome.DEFERRED,
+    wire.Unknown: Outcome.UNKNOWN,
+}
 
 _TEXTS, _REASONS = ("provider_id", "detail"), ("code", "detail")
 

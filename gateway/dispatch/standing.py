@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.clock import Clock
-from gateway.dispatch.change import OUTCOMES
+from gateway.dispatch.results import OUTCOMES
 from gateway.limits.account import Account
 from gateway.metrics import Metrics
 from gateway.model import wire
