@@ -7,9 +7,9 @@ from gateway.app import choices
 from gateway.app.ground import Ground
 from gateway.app.senders import build_sender
 from gateway.dispatch import devices
-from gateway.dispatch.compose import Objection
 from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.senders import Sender
+from gateway.dispatch.steps import Objection
 from gateway.limits.account import Account
 from gateway.model import wire
 from gateway.providers import base as providers

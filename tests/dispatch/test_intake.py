@@ -142,7 +142,7 @@ async def test_tables_of_a_provider_kind_reach_its_providers(world: Any) -> None
 
 async def test_goal_that_no_provider_reports_needs_a_time_limit(make_world: Any) -> None:
     world = await make_world()
-    world.composer._reports["email"] = frozenset()
+    world.composer.steps._reports["email"] = frozenset()
     asked = StepRequest(channel="email", until=State.READ)
 
     named, _ = await refusal(world, chain=(asked,))
