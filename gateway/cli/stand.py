@@ -33,6 +33,7 @@ from gateway.sandbox import (
     mailgun,
     postmark,
     rcs_5g,
+    rcs_google,
     receiver,
     sendgrid,
     ses,
@@ -112,6 +113,9 @@ class Stand:
         self.rcs_5g = rcs_5g.Rcs5gSimulator(
             knobs=_knobs(_receipts("rcs-5g", port)), log_limit=_LOG_LIMIT
         )
+        self.rcs_google = rcs_google.RcsGoogleSimulator(
+            knobs=_knobs(_receipts("rcs-google", port)), log_limit=_LOG_LIMIT
+        )
         self.ses = ses.SesSimulator(knobs=_knobs(_receipts("ses", port)), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
@@ -177,6 +181,7 @@ class Stand:
             "mailgun": self.mailgun,
             "postmark": self.postmark,
             "rcs-5g": self.rcs_5g,
+            "rcs-google": self.rcs_google,
             "sendgrid": self.sendgrid,
             "ses": self.ses,
             "vonage": self.vonage,
@@ -209,6 +214,8 @@ class Stand:
         """Write `gateway.toml` and what it refers to; the path of the former."""
         folder = folder.resolve()
         (folder / "fcm.json").write_bytes(orjson.dumps(self.fcm.service_account()))
+        account = orjson.dumps(self.rcs_google.service_account())
+        (folder / "rcs_google.json").write_bytes(account)
         (folder / "apns.p8").write_text(self.apns.private_key, encoding="ascii")
         (folder / "apns.pem").write_text(self.apns.authority, encoding="ascii")
         (folder / "vonage.pem").write_text(self.vonage.private_key(), encoding="ascii")
@@ -251,6 +258,9 @@ class Stand:
             "mailgun": self.mailgun.url,
             "mailgun_key": self.mailgun.api_key,
             "mailgun_signing_key": self.mailgun.signing_key,
+            "rcs_google": self.rcs_google.url,
+            "rcs_google_agent": rcs_google.AGENT_ID,
+            "rcs_google_token": rcs_google.CLIENT_TOKEN,
             "rcs_5g": self.rcs_5g.url,
             "rcs_5g_app": rcs_5g.APP_ID,
             "rcs_5g_password": rcs_5g.PASSWORD,

@@ -28,11 +28,10 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, fcm_codes, push_api
+from gateway.providers import base, fcm_codes, google_key, push_api
 
 Json: TypeAlias = Mapping[str, Any]
 
-TOKEN_URI = "https://oauth2.googleapis.com/token"
 #: Seconds: the longest and default time to live of AndroidConfig.ttl, four weeks.
 MAX_TTL = 2_419_200
 #: Keys that FCM refuses in `data` (Message.data).
@@ -82,10 +81,11 @@ class Provider(push_api.PushProvider):
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
         super().__init__(account, settings.apps, clock)
-        key = _read_key(settings)
+        needed = {"project_id": settings.project_id, "token_uri": settings.token_uri}
+        key = google_key.read(settings.service_account, needed=needed)
         project = quote(key["project_id"], safe="")
         self._url = f"{settings.base_url.rstrip('/')}/v1/projects/{project}/messages:send"
-        self.credential: base.Credential | None = _credential(key, settings.scope, clock)
+        self.credential: base.Credential | None = google_key.credential(key, settings.scope, clock)
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -132,41 +132,6 @@ class Provider(push_api.PushProvider):
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=404)
-
-
-def _read_key(settings: Settings) -> dict[str, str]:
-    """The fields of the key file that are used, settings first. Raises SettingsError."""
-    key = auth.json_object(settings.service_account.encode())
-    wanted = {
-        "project_id": settings.project_id or key.get("project_id"),
-        "client_email": key.get("client_email"),
-        "private_key": key.get("private_key"),
-        "private_key_id": key.get("private_key_id", ""),
-        "token_uri": settings.token_uri or key.get("token_uri", TOKEN_URI),
-    }
-    needed = ("project_id", "client_email", "private_key", "token_uri")
-    faults = [
-        f"service_account: no {name} in the key file"
-        for name in needed
-        if not isinstance(wanted[name], str) or not wanted[name]
-    ]
-    if faults:
-        raise errors.SettingsError(faults)
-    return {name: str(value) for name, value in wanted.items()}
-
-
-def _credential(key: Mapping[str, str], scope: str, clock: Clock) -> auth.JwtBearer:
-    try:
-        return auth.JwtBearer(
-            issuer=key["client_email"],
-            scope=scope,
-            private_key=key["private_key"],
-            key_id=key["private_key_id"],
-            token_uri=key["token_uri"],
-            clock=clock,
-        )
-    except ValueError as error:
-        raise errors.SettingsError([f"service_account: private_key is {error}"]) from error
 
 
 def _target(token: str) -> tuple[str, str]:

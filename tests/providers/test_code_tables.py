@@ -57,6 +57,10 @@ def jpush(result: str, *codes: int, status: int = 400) -> list[Line]:
     return [(status, {"error": {"code": one, "message": "x"}}, result) for one in codes]
 
 
+def google(result: str, status: int, state: str) -> list[Line]:
+    return [(status, {"error": {"code": status, "message": "x", "status": state}}, result)]
+
+
 def getui(status: int, code: int, result: str, words: str = "x", **data: str) -> Line:
     return status, {"code": code, "msg": words, "data": {"task": data}}, result
 
@@ -171,6 +175,23 @@ CLASSES: Mapping[str, Sequence[Line]] = {
         *statuses("throttled", 429),
         *statuses("retryable", 500, 502, 503, 504),
         *statuses("permanent", 400, 404, 405, 413, 415),
+    ],
+    "rcs_google": [
+        (200, {"name": "phones/+15005550001/agentMessages/1"}, "accepted"),
+        *google("permanent", 400, "INVALID_ARGUMENT"),
+        *google("token", 401, "UNAUTHENTICATED"),
+        *google("auth", 403, "PERMISSION_DENIED"),
+        *google("address", 404, "NOT_FOUND"),
+        *google("throttled", 429, "RESOURCE_EXHAUSTED"),
+        *google("retryable", 500, "INTERNAL"),
+        *google("retryable", 503, "UNAVAILABLE"),
+        *google("retryable", 504, "DEADLINE_EXCEEDED"),
+        *statuses("permanent", 400),
+        *statuses("token", 401),
+        *statuses("auth", 403),
+        *statuses("address", 404),
+        *statuses("throttled", 429),
+        *statuses("retryable", 500, 503, 504),
     ],
     "webpush": [
         *statuses("accepted", 200, 201, 202),

@@ -26,6 +26,10 @@ ANSWERS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"access_token": "{}", "expires_in": 3600, "token_type": "Bearer"},
         {"code": "80000000", "msg": "Success", "requestId": "1"},
     ),
+    "rcs_google": (
+        {"access_token": "{}", "expires_in": 3599},
+        {"name": "phones/+15005550001/agentMessages/1"},
+    ),
     "wechat": ({"access_token": "{}", "expires_in": 7200}, {"errcode": 0, "msgid": 1}),
     "wecom": (
         {"errcode": 0, "access_token": "{}", "expires_in": 7200},
@@ -37,6 +41,7 @@ REFUSALS: Mapping[str, tuple[int, Mapping[str, Any]]] = {
     "fcm": (401, {"error": {"code": 401, "status": "UNAUTHENTICATED"}}),
     "getui": (401, {"code": 10001, "msg": "token"}),
     "huawei": (200, {"code": "80200003", "msg": "expired"}),
+    "rcs_google": (401, {"error": {"code": 401, "status": "UNAUTHENTICATED"}}),
     "wechat": (200, {"errcode": 42001}),
     "wecom": (200, {"errcode": 42001}),
 }
