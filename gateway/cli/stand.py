@@ -24,8 +24,10 @@ from gateway.sandbox import (
     apns,
     base,
     dingtalk,
+    dingtalk_app,
     fcm,
     feishu,
+    feishu_app,
     getui,
     http,
     huawei,
@@ -122,6 +124,10 @@ class Stand:
         self.vonage_sms = vonage_sms.VonageSmsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.dingtalk = dingtalk.DingtalkSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.feishu = feishu.FeishuSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.dingtalk_app = dingtalk_app.DingtalkAppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.feishu_app = feishu_app.FeishuAppSimulator(
+            knobs=_knobs(_receipts("feishu-app", port)), log_limit=_LOG_LIMIT
+        )
         self.slack = slack.SlackSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.telegram = telegram.TelegramSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.wechat = wechat.WechatSimulator(
@@ -187,7 +193,9 @@ class Stand:
             "vonage": self.vonage,
             "vonage-sms": self.vonage_sms,
             "dingtalk": self.dingtalk,
+            "dingtalk-app": self.dingtalk_app,
             "feishu": self.feishu,
+            "feishu-app": self.feishu_app,
             "slack": self.slack,
             "telegram": self.telegram,
             "wechat": self.wechat,
@@ -302,6 +310,15 @@ class Stand:
             "feishu_token": feishu.WEBHOOK_TOKEN,
             "feishu_secret": feishu.SECRET,
             "slack": self.slack.webhook_url,
+            "dingtalk_app": self.dingtalk_app.url,
+            "dingtalk_app_key": dingtalk_app.APP_KEY,
+            "dingtalk_app_secret": dingtalk_app.APP_SECRET,
+            "dingtalk_app_agent": str(dingtalk_app.AGENT_ID),
+            "feishu_app": self.feishu_app.url,
+            "feishu_app_id": feishu_app.APP_ID,
+            "feishu_app_secret": feishu_app.APP_SECRET,
+            "feishu_app_token": feishu_app.VERIFICATION_TOKEN,
+            "feishu_app_key": feishu_app.ENCRYPT_KEY,
             "telegram": self.telegram.url,
             "telegram_token": telegram.BOT_TOKEN,
             "wechat": self.wechat.url,

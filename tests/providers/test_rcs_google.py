@@ -425,7 +425,8 @@ def test_access_token_is_asked_for_by_a_key_for_rcs(
     request = provider.credential.token_request()
     assertion = parse_qs(request.body.decode())["assertion"][0]
 
-    claims = google.auth.jwt.decode(assertion, verify=False)
+    decode: Callable[..., Any] = google.auth.jwt.decode
+    claims = decode(assertion, verify=False)
 
     assert request.url == "https://oauth2.googleapis.com/token"
     assert claims["scope"] == "https://www.googleapis.com/auth/rcsbusinessmessaging"
