@@ -167,6 +167,14 @@ def test_no_token_says_who_is_to_blame(
     assert (trouble.code, trouble.cause) == (code, cause)
 
 
+def test_what_is_encrypted_is_opened_as_in_the_vendors_example() -> None:
+    key = hashlib.sha256(b"test key").digest()
+
+    plain = feishu_app.decrypt(key, "P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk=")
+
+    assert plain == b"hello world"
+
+
 def test_who_has_read_is_a_receipt_for_each_message(
     provider: feishu_app.Provider, now: datetime
 ) -> None:
