@@ -46,8 +46,6 @@ _TOPIC = re.compile(r"[a-zA-Z0-9_.~%-]{1,900}")
 _CONDITION = re.compile(r"[ -~]{1,4000}")
 #: A registration token or an installation id; one of Apple's is nothing but hexadecimal.
 _TOKEN = re.compile(r"(?![0-9A-Fa-f]{64}$)[A-Za-z0-9_:%.~=+/-]+")
-#: Parts of a message that a content's own table may say more of, as the API calls them.
-BLOCKS = ("notification", "android", "android_v2", "apns", "webpush", "fcm_options")
 #: Bytes of apns-collapse-id (Apple: Sending notification requests to APNs).
 _MAX_COLLAPSE_ID = 64
 
@@ -77,6 +75,7 @@ class Provider(push_api.PushProvider):
     batch_limit: ClassVar[int] = 1
     limits: ClassVar[str] = "4,096 bytes, 2,048 to a topic"
     most_bytes: ClassVar[int] = MAX_BYTES
+    blocks = ("notification", "android", "android_v2", "apns", "webpush", "fcm_options")
     reports: frozenset[wire.ReceiptEvent] = frozenset()
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
@@ -97,11 +96,6 @@ class Provider(push_api.PushProvider):
         rule = {"topic": _TOPIC, "condition": _CONDITION}.get(target, _TOKEN)
         return "" if rule.fullmatch(value) else f"not a {target} of FCM"
 
-    def read(self, message: wire.Message) -> push_api.Push:
-        push = super().read(message)
-        _check_blocks(push)
-        return push
-
     def size(self, push: push_api.Push) -> int:
         values = {"title": push.title, "body": push.body, "image": push.image, **_data(push)}
         said = sum(len(key.encode()) + len(value.encode()) for key, value in values.items())
@@ -112,7 +106,8 @@ class Provider(push_api.PushProvider):
 
     def _request(self, message: wire.Message) -> wire.HttpRequest:
         push = self.read(message)
-        body = orjson.dumps({"message": _payload(push, now_ms=self._clock.now_ms())})
+        payload = _payload(push, now_ms=self._clock.now_ms())
+        body = orjson.dumps({"message": self.laid_over(payload, push)})
         headers = {"content-type": "application/json; charset=UTF-8"}
         return wire.HttpRequest(method="POST", url=self._url, headers=headers, body=body)
 
@@ -161,34 +156,9 @@ def _payload(push: push_api.Push, *, now_ms: int) -> Json:
         "apns": _apns(push, expires=_end(push, now_ms)),
         "webpush": _webpush(push, ttl=ttl),
     }
-    return _with_blocks({name: value for name, value in payload.items() if value}, push)
-
-
-def _check_blocks(push: push_api.Push) -> None:
-    """Raises ValueError for what is no block of the API's."""
-    for name, block in push.own_table().items():
-        if name not in BLOCKS:
-            raise ValueError(f"fcm.{name[:40]}: not one of {', '.join(BLOCKS)}")
-        if not isinstance(block, Mapping):
-            raise ValueError(f"fcm.{name}: not a table")
-
-
-def _with_blocks(payload: dict[str, Any], push: push_api.Push) -> Json:
-    """With the content's own table, whose word is the last."""
-    own = push.own_table()
-    if "android_v2" in own:
-        payload.pop("android")
-    return _laid_over(payload, own) if own else payload
-
-
-def _laid_over(ours: Json, own: Json) -> Json:
-    both = dict(ours)
-    for name, value in own.items():
-        mine = both.get(name)
-        if isinstance(value, Mapping) and isinstance(mine, Mapping):
-            value = _laid_over(mine, value)
-        both[name] = value
-    return both
+    if "android_v2" in push.own_table():
+        del payload["android"]
+    return {name: value for name, value in payload.items() if value}
 
 
 def _weight(value: object) -> int:
