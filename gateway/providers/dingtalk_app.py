@@ -52,7 +52,7 @@ class Settings:
     """Keys of `[providers.<account>]` with `kind = "dingtalk_app"`."""
 
     #: AppKey, or client id, of the application
-    app_key: str
+    app_key: str = field(repr=False)
     #: its secret
     app_secret: str = field(repr=False)
     #: AgentId of the application, a number
