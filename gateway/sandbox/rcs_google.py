@@ -4,7 +4,7 @@ Send: https://developers.google.com/business-communications/rcs-business-messagi
 Events: https://developers.google.com/business-communications/rcs-business-messaging/guides/build/events/receive-events
 
 A message whose id came before is answered as the first was, and not sent again. Magic numbers:
-those of `magic.PHONES`; a phone that cannot be reached has no RCS, also when it is asked after.
+those of `magic.PHONES`, and NO_RCS, which takes SMS. Phones that cannot be reached have no RCS.
 """
 
 import asyncio
@@ -25,12 +25,14 @@ from aiohttp import web
 from gateway.model import wire
 from gateway.sandbox import base, control, oauth, rcs_google_rules, reports
 from gateway.sandbox.log import Arrival
-from gateway.sandbox.magic import ORDINARY, PHONES, Fate
+from gateway.sandbox.magic import ORDINARY, PHONES, Fate, Magic
 
 #: What it is built with unless told otherwise; no real account has them.
 AGENT_ID, CLIENT_TOKEN = "sandbox-agent", "sandbox-client-token"
 SCOPES = frozenset({"https://www.googleapis.com/auth/rcsbusinessmessaging"})
 FEATURES = ("REVOCATION", "RICHCARD_STANDALONE", "ACTION_OPEN_URL", "ACTION_DIAL")
+#: A phone that has no RCS, and nothing else the matter.
+NO_RCS = "+15005550020"
 #: Ids of messages that are remembered.
 _MOST = 10_000
 _ERRORS: Mapping[Fate, tuple[int, str]] = {
@@ -130,7 +132,7 @@ class RcsGoogleSimulator(base.HttpSimulator):
             return _error(*fault)
         self.asked += 1
         await self.pause()
-        if PHONES.get(request.match_info["phone"], ORDINARY).fate is Fate.RECIPIENT:
+        if _magic(request.match_info["phone"]).fate is Fate.RECIPIENT:
             return _error(404, "NOT_FOUND", "Requested entity was not found.")
         return control.json_response({"features": list(self.features)})
 
@@ -145,7 +147,7 @@ class RcsGoogleSimulator(base.HttpSimulator):
             return _error(*fault)
         if id in self._seen:
             return control.json_response(self._seen[id])
-        magic, said = PHONES.get(phone, ORDINARY), orjson.loads(body)["contentMessage"]
+        magic, said = _magic(phone), orjson.loads(body)["contentMessage"]
         fate = self.judge.decide(magic)
         taken = fate in (Fate.TAKEN, Fate.LOST)
         status, word = (200, "OK") if taken else _ERRORS.get(fate, (200, "OK"))
@@ -167,7 +169,7 @@ class RcsGoogleSimulator(base.HttpSimulator):
         return await self.conclude(request, fate, control.json_response(told))
 
     def _report(self, phone: str, id: str) -> None:
-        event = self.judge.receipt(PHONES.get(phone, ORDINARY))
+        event = self.judge.receipt(_magic(phone))
         delay = self.judge.receipt_delay()
         for kind in _EVENTS.get(event, ()) if event else ():
             if kind == "UNSUBSCRIBE":
@@ -209,6 +211,10 @@ class RcsGoogleSimulator(base.HttpSimulator):
     def _time(self) -> str:
         at = datetime.fromtimestamp(self._wall(), UTC)
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _magic(phone: str) -> Magic:
+    return Magic(fate=Fate.RECIPIENT) if phone == NO_RCS else PHONES.get(phone, ORDINARY)
 
 
 def _error(status: int, state: str, message: str) -> web.Response:

@@ -23,7 +23,7 @@ from gateway.transport.http import AiohttpTransport
 Make = Callable[..., rcs_google.Provider]
 Message = Callable[..., wire.Message]
 
-PHONE, WITHOUT_RCS = "+15005550100", "+15005550001"
+PHONE, WITHOUT_RCS = "+15005550100", sandbox.NO_RCS
 
 
 @pytest.fixture(name="note")
