@@ -77,8 +77,8 @@ def _receipts(cls: Any) -> str:
         return "no"
     if base.HttpProvider not in cls.__mro__:
         return "yes"
-    told = vars(cls).get("reports")
-    if told is None:
+    told = getattr(cls, "reports", None)
+    if told is None or "self.reports" in inspect.getsource(cls):
         return "as set up"
     return ", ".join(sorted(told)) or "no"
 

@@ -24,8 +24,10 @@ from gateway.sandbox import (
     apns,
     base,
     dingtalk,
+    dingtalk_app,
     fcm,
     feishu,
+    feishu_app,
     getui,
     http,
     huawei,
@@ -33,6 +35,7 @@ from gateway.sandbox import (
     mailgun,
     postmark,
     rcs_5g,
+    rcs_google,
     receiver,
     sendgrid,
     ses,
@@ -112,12 +115,19 @@ class Stand:
         self.rcs_5g = rcs_5g.Rcs5gSimulator(
             knobs=_knobs(_receipts("rcs-5g", port)), log_limit=_LOG_LIMIT
         )
+        self.rcs_google = rcs_google.RcsGoogleSimulator(
+            knobs=_knobs(_receipts("rcs-google", port)), log_limit=_LOG_LIMIT
+        )
         self.ses = ses.SesSimulator(knobs=_knobs(_receipts("ses", port)), log_limit=_LOG_LIMIT)
         self.receiver = receiver.ReceiverSimulator(secrets=[_WEBHOOK_SECRET], log_limit=_LOG_LIMIT)
         self.vonage = vonage.VonageSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.vonage_sms = vonage_sms.VonageSmsSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.dingtalk = dingtalk.DingtalkSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.feishu = feishu.FeishuSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.dingtalk_app = dingtalk_app.DingtalkAppSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
+        self.feishu_app = feishu_app.FeishuAppSimulator(
+            knobs=_knobs(_receipts("feishu-app", port)), log_limit=_LOG_LIMIT
+        )
         self.slack = slack.SlackSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.telegram = telegram.TelegramSimulator(knobs=_knobs(), log_limit=_LOG_LIMIT)
         self.wechat = wechat.WechatSimulator(
@@ -177,12 +187,15 @@ class Stand:
             "mailgun": self.mailgun,
             "postmark": self.postmark,
             "rcs-5g": self.rcs_5g,
+            "rcs-google": self.rcs_google,
             "sendgrid": self.sendgrid,
             "ses": self.ses,
             "vonage": self.vonage,
             "vonage-sms": self.vonage_sms,
             "dingtalk": self.dingtalk,
+            "dingtalk-app": self.dingtalk_app,
             "feishu": self.feishu,
+            "feishu-app": self.feishu_app,
             "slack": self.slack,
             "telegram": self.telegram,
             "wechat": self.wechat,
@@ -209,6 +222,8 @@ class Stand:
         """Write `gateway.toml` and what it refers to; the path of the former."""
         folder = folder.resolve()
         (folder / "fcm.json").write_bytes(orjson.dumps(self.fcm.service_account()))
+        account = orjson.dumps(self.rcs_google.service_account())
+        (folder / "rcs_google.json").write_bytes(account)
         (folder / "apns.p8").write_text(self.apns.private_key, encoding="ascii")
         (folder / "apns.pem").write_text(self.apns.authority, encoding="ascii")
         (folder / "vonage.pem").write_text(self.vonage.private_key(), encoding="ascii")
@@ -251,6 +266,9 @@ class Stand:
             "mailgun": self.mailgun.url,
             "mailgun_key": self.mailgun.api_key,
             "mailgun_signing_key": self.mailgun.signing_key,
+            "rcs_google": self.rcs_google.url,
+            "rcs_google_agent": rcs_google.AGENT_ID,
+            "rcs_google_token": rcs_google.CLIENT_TOKEN,
             "rcs_5g": self.rcs_5g.url,
             "rcs_5g_app": rcs_5g.APP_ID,
             "rcs_5g_password": rcs_5g.PASSWORD,
@@ -292,6 +310,15 @@ class Stand:
             "feishu_token": feishu.WEBHOOK_TOKEN,
             "feishu_secret": feishu.SECRET,
             "slack": self.slack.webhook_url,
+            "dingtalk_app": self.dingtalk_app.url,
+            "dingtalk_app_key": dingtalk_app.APP_KEY,
+            "dingtalk_app_secret": dingtalk_app.APP_SECRET,
+            "dingtalk_app_agent": str(dingtalk_app.AGENT_ID),
+            "feishu_app": self.feishu_app.url,
+            "feishu_app_id": feishu_app.APP_ID,
+            "feishu_app_secret": feishu_app.APP_SECRET,
+            "feishu_app_token": feishu_app.VERIFICATION_TOKEN,
+            "feishu_app_key": feishu_app.ENCRYPT_KEY,
             "telegram": self.telegram.url,
             "telegram_token": telegram.BOT_TOKEN,
             "wechat": self.wechat.url,

@@ -6,9 +6,10 @@ What a transport raises becomes a result here: not sent is Deferred, an answer l
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from gateway.clock import Clock
+from gateway.dispatch.inquiries import Answers
 from gateway.dispatch.tokens import Shelf, TokenKeeper
 from gateway.model import wire
 from gateway.model.errors import AnswerLost, NotSent
@@ -45,6 +46,12 @@ class Sender(Protocol):
         ...
 
 
+_Ask: TypeAlias = Callable[
+    [Sequence[wire.Message], wire.HttpRequest, transports.Admit | None],
+    Awaitable[Sequence[wire.AttemptResult]],
+]
+
+
 class HttpSender:
     """Sends by a provider with an HTTP API."""
 
@@ -62,6 +69,7 @@ class HttpSender:
         self._transport = transport
         self._timeout = timeout
         self._can_redirect = providers.can_redirect(provider)
+        self._answers = Answers(clock) if providers.can_inquire(provider) else None
         self._tokens = (
             TokenKeeper(provider.credential, transport, clock, timeout=timeout, shelf=shelf)
             if provider.credential is not None
@@ -74,10 +82,49 @@ class HttpSender:
 
     def plan(self, messages: Sequence[wire.Message]) -> Sequence[Call]:
         ask = self._exchange if self._tokens is None else self._exchange_with_token
+        if self._answers is not None:
+            ask = partial(self._after_inquiry, self._answers, ask)
         return [
             Call(group, partial(ask, group, request))
             for group, request in self._provider.build_requests(messages)
         ]
+
+    async def _after_inquiry(
+        self,
+        answers: Answers,
+        ask: _Ask,
+        group: Sequence[wire.Message],
+        request: wire.HttpRequest,
+        admit: transports.Admit | None,
+    ) -> Sequence[wire.AttemptResult]:
+        """Not at all where the service has said that there is no use in it."""
+        [message] = group
+        known = answers.get(message.to)
+        if known is None and (inquiry := self._provider.inquiry(message)):
+            known = await self._inquire(inquiry)
+            if known is not None:
+                answers.keep(message.to, known)
+        if isinstance(known, wire.HttpResponse):
+            known = self._provider.read_inquiry(message, known)
+        if known is not None:
+            return [known]
+        [result] = await ask(group, request, admit)
+        if isinstance(result, wire.Rejected) and result.scope is wire.Scope.RECIPIENT:
+            answers.keep(message.to, result)
+        return [result]
+
+    async def _inquire(self, inquiry: wire.HttpRequest) -> wire.HttpResponse | None:
+        """The answer, if it is one of the service's to the question."""
+        if self._tokens is not None:
+            token = await self._tokens.get()
+            if isinstance(token, wire.Deferred):
+                return None
+            inquiry = self._tokens.credential.authorise(inquiry, token)
+        try:
+            answer = await self._transport.send(inquiry, timeout=self._timeout)
+        except (NotSent, AnswerLost):
+            return None
+        return answer if answer.status in (200, 404) else None
 
     async def _exchange_with_token(
         self,

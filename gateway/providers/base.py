@@ -136,6 +136,17 @@ class HttpProvider(Reporter, Protocol):
         once, and once. None: the answer stands. Never for what may have been taken."""
         return None
 
+    def inquiry(self, message: wire.Message) -> wire.HttpRequest | None:
+        """What must be asked before the message may go, such as what a phone can do; without the
+        access token. The answer holds for its address for a day. None: nothing."""
+        return None
+
+    def read_inquiry(
+        self, message: wire.Message, response: wire.HttpResponse
+    ) -> wire.Rejected | None:
+        """Why the message need not be tried, by an answer to `inquiry`, perhaps an old one."""
+        return None
+
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
@@ -157,6 +168,11 @@ def can_object(provider: Provider) -> bool:
 def can_redirect(provider: HttpProvider) -> bool:
     """Whether its service tells where else a request must go."""
     return getattr(type(provider), "redirected", None) not in (None, HttpProvider.redirected)
+
+
+def can_inquire(provider: HttpProvider) -> bool:
+    """Whether it may ask about an address before it sends there, one message a call."""
+    return getattr(type(provider), "inquiry", None) not in (None, HttpProvider.inquiry)
 
 
 def brings_inbound(provider: Provider) -> bool:

@@ -21,7 +21,7 @@ class Silent(base.HttpProvider):
     channel = wire.Channel.CHAT
     batch_limit: ClassVar[int] = 1
     reports: frozenset[wire.ReceiptEvent] = frozenset()
-    credential = None
+    credential: base.Credential | None = None
 
     def objection(self, content: wire.Content, to: wire.Address) -> str:
         return trial.objection(self.request, content, to, self.channel)

@@ -28,11 +28,10 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, fcm_codes, push_api
+from gateway.providers import base, fcm_codes, google_key, push_api
 
 Json: TypeAlias = Mapping[str, Any]
 
-TOKEN_URI = "https://oauth2.googleapis.com/token"
 #: Seconds: the longest and default time to live of AndroidConfig.ttl, four weeks.
 MAX_TTL = 2_419_200
 #: Keys that FCM refuses in `data` (Message.data).
@@ -47,8 +46,6 @@ _TOPIC = re.compile(r"[a-zA-Z0-9_.~%-]{1,900}")
 _CONDITION = re.compile(r"[ -~]{1,4000}")
 #: A registration token or an installation id; one of Apple's is nothing but hexadecimal.
 _TOKEN = re.compile(r"(?![0-9A-Fa-f]{64}$)[A-Za-z0-9_:%.~=+/-]+")
-#: Parts of a message that a content's own table may say more of, as the API calls them.
-BLOCKS = ("notification", "android", "android_v2", "apns", "webpush", "fcm_options")
 #: Bytes of apns-collapse-id (Apple: Sending notification requests to APNs).
 _MAX_COLLAPSE_ID = 64
 
@@ -78,14 +75,16 @@ class Provider(push_api.PushProvider):
     batch_limit: ClassVar[int] = 1
     limits: ClassVar[str] = "4,096 bytes, 2,048 to a topic"
     most_bytes: ClassVar[int] = MAX_BYTES
+    blocks = ("notification", "android", "android_v2", "apns", "webpush", "fcm_options")
     reports: frozenset[wire.ReceiptEvent] = frozenset()
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
         super().__init__(account, settings.apps, clock)
-        key = _read_key(settings)
+        needed = {"project_id": settings.project_id, "token_uri": settings.token_uri}
+        key = google_key.read(settings.service_account, needed=needed)
         project = quote(key["project_id"], safe="")
         self._url = f"{settings.base_url.rstrip('/')}/v1/projects/{project}/messages:send"
-        self.credential: base.Credential | None = _credential(key, settings.scope, clock)
+        self.credential: base.Credential | None = google_key.credential(key, settings.scope, clock)
 
     def build_requests(
         self, messages: Sequence[wire.Message]
@@ -97,11 +96,6 @@ class Provider(push_api.PushProvider):
         rule = {"topic": _TOPIC, "condition": _CONDITION}.get(target, _TOKEN)
         return "" if rule.fullmatch(value) else f"not a {target} of FCM"
 
-    def read(self, message: wire.Message) -> push_api.Push:
-        push = super().read(message)
-        _check_blocks(push)
-        return push
-
     def size(self, push: push_api.Push) -> int:
         values = {"title": push.title, "body": push.body, "image": push.image, **_data(push)}
         said = sum(len(key.encode()) + len(value.encode()) for key, value in values.items())
@@ -112,7 +106,8 @@ class Provider(push_api.PushProvider):
 
     def _request(self, message: wire.Message) -> wire.HttpRequest:
         push = self.read(message)
-        body = orjson.dumps({"message": _payload(push, now_ms=self._clock.now_ms())})
+        payload = _payload(push, now_ms=self._clock.now_ms())
+        body = orjson.dumps({"message": self.laid_over(payload, push)})
         headers = {"content-type": "application/json; charset=UTF-8"}
         return wire.HttpRequest(method="POST", url=self._url, headers=headers, body=body)
 
@@ -132,41 +127,6 @@ class Provider(push_api.PushProvider):
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=404)
-
-
-def _read_key(settings: Settings) -> dict[str, str]:
-    """The fields of the key file that are used, settings first. Raises SettingsError."""
-    key = auth.json_object(settings.service_account.encode())
-    wanted = {
-        "project_id": settings.project_id or key.get("project_id"),
-        "client_email": key.get("client_email"),
-        "private_key": key.get("private_key"),
-        "private_key_id": key.get("private_key_id", ""),
-        "token_uri": settings.token_uri or key.get("token_uri", TOKEN_URI),
-    }
-    needed = ("project_id", "client_email", "private_key", "token_uri")
-    faults = [
-        f"service_account: no {name} in the key file"
-        for name in needed
-        if not isinstance(wanted[name], str) or not wanted[name]
-    ]
-    if faults:
-        raise errors.SettingsError(faults)
-    return {name: str(value) for name, value in wanted.items()}
-
-
-def _credential(key: Mapping[str, str], scope: str, clock: Clock) -> auth.JwtBearer:
-    try:
-        return auth.JwtBearer(
-            issuer=key["client_email"],
-            scope=scope,
-            private_key=key["private_key"],
-            key_id=key["private_key_id"],
-            token_uri=key["token_uri"],
-            clock=clock,
-        )
-    except ValueError as error:
-        raise errors.SettingsError([f"service_account: private_key is {error}"]) from error
 
 
 def _target(token: str) -> tuple[str, str]:
@@ -196,34 +156,9 @@ def _payload(push: push_api.Push, *, now_ms: int) -> Json:
         "apns": _apns(push, expires=_end(push, now_ms)),
         "webpush": _webpush(push, ttl=ttl),
     }
-    return _with_blocks({name: value for name, value in payload.items() if value}, push)
-
-
-def _check_blocks(push: push_api.Push) -> None:
-    """Raises ValueError for what is no block of the API's."""
-    for name, block in push.own_table().items():
-        if name not in BLOCKS:
-            raise ValueError(f"fcm.{name[:40]}: not one of {', '.join(BLOCKS)}")
-        if not isinstance(block, Mapping):
-            raise ValueError(f"fcm.{name}: not a table")
-
-
-def _with_blocks(payload: dict[str, Any], push: push_api.Push) -> Json:
-    """With the content's own table, whose word is the last."""
-    own = push.own_table()
-    if "android_v2" in own:
-        payload.pop("android")
-    return _laid_over(payload, own) if own else payload
-
-
-def _laid_over(ours: Json, own: Json) -> Json:
-    both = dict(ours)
-    for name, value in own.items():
-        mine = both.get(name)
-        if isinstance(value, Mapping) and isinstance(mine, Mapping):
-            value = _laid_over(mine, value)
-        both[name] = value
-    return both
+    if "android_v2" in push.own_table():
+        del payload["android"]
+    return {name: value for name, value in payload.items() if value}
 
 
 def _weight(value: object) -> int:

@@ -4,6 +4,9 @@ Send: https://docs.getui.com/getui/server/rest_v2/push/
 Errors: https://docs.getui.com/getui/server/rest_v2/code/
 Receipts: https://docs.getui.com/getui/server/receipt/
 
+What a content's table `getui` says of `settings`, `push_message` or `push_channel` (such as the
+makers' own channels) is laid over what we say.
+
 Each message is a task of its own, up to 200 in a call. Its `request_id`, made of our reference,
 keeps a repeated one from being pushed twice; for how long is not documented. A receipt comes once:
 whatever it is answered with, it does not come again. What signs it does not cover its code.
@@ -100,6 +103,7 @@ class Provider(push_api.PushProvider):
     batch_limit: ClassVar[int] = 200
     limits: ClassVar[str] = "4,096 bytes"
     most_bytes: ClassVar[int] = MAX_BYTES
+    blocks = ("settings", "push_message", "push_channel")
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
         super().__init__(account, settings.apps, clock)
@@ -127,18 +131,21 @@ class Provider(push_api.PushProvider):
 
     def size(self, push: push_api.Push) -> int:
         """Of what goes to one kind of phone, the largest."""
-        row = _single(push, strategy=self._settings.strategy)
+        row = self._row(push)
         parts = row["push_message"], row.get("push_channel", {}).get("ios", {})
         return max(len(orjson.dumps(part)) for part in parts)
 
     def _request(self, call: Sequence[wire.Message]) -> wire.HttpRequest:
-        rows = [_single(self.read(one), strategy=self._settings.strategy) for one in call]
+        rows = [self._row(self.read(one)) for one in call]
         path = "push/single/cid" if len(rows) == 1 else "push/single/batch/cid"
         body = rows[0] if len(rows) == 1 else {"is_async": False, "msg_list": rows}
         headers = {"content-type": CONTENT_TYPE}
         return wire.HttpRequest(
             method="POST", url=f"{self._url}/{path}", headers=headers, body=orjson.dumps(body)
         )
+
+    def _row(self, push: push_api.Push) -> dict[str, Any]:
+        return self.laid_over(_single(push, strategy=self._settings.strategy), push)
 
     def read_response(
         self, messages: Sequence[wire.Message], response: wire.HttpResponse

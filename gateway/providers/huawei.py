@@ -6,6 +6,8 @@ Receipts: https://developer.huawei.com/consumer/en/doc/HMSCore-Guides/msg-receip
 
 Messages that say the same share a call, up to 1,000 tokens. A report names the call and the token,
 so that both make the id of a message; `bi_tag` carries our reference where a call has one message.
+What a content's table `huawei` says of `android` is laid over what we say; its
+`category` takes the place of the account's.
 The API knows no idempotency key: a request sent again is another push. What signs a report is a
 time, a nonce and a name, not the report itself: its address should be kept to oneself, too.
 """
@@ -79,6 +81,8 @@ class Provider(push_api.PushProvider):
     batch_limit: ClassVar[int] = 1000
     limits: ClassVar[str] = "4,096 bytes"
     most_bytes: ClassVar[int] = MAX_BODY
+    blocks = ("android",)
+    own_words = ("category",)
 
     def __init__(self, account: str, settings: Settings, clock: Clock) -> None:
         super().__init__(account, settings.apps, clock)
@@ -103,11 +107,12 @@ class Provider(push_api.PushProvider):
 
     def size(self, push: push_api.Push) -> int:
         """Of the body without its tokens."""
-        message = _content([push], self._settings)
+        message = self.laid_over(_content([push], self._settings), push)
         return len(orjson.dumps({"validate_only": False, "message": message}))
 
     def _request(self, call: Sequence[push_api.Push]) -> wire.HttpRequest:
-        message = {"token": [one.token for one in call], **_content(call, self._settings)}
+        content = self.laid_over(_content(call, self._settings), call[0])
+        message = {"token": [one.token for one in call], **content}
         body = orjson.dumps({"validate_only": False, "message": message})
         headers = {"content-type": "application/json; charset=utf-8"}
         return wire.HttpRequest(method="POST", url=self._url, headers=headers, body=body)

@@ -3,6 +3,9 @@
 Send: https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push
 Errors: https://docs.jiguang.cn/jpush/server/push/http_status_code
 
+What a content's table `jpush` says of `notification`, `message`, `options` (such as the makers' own
+channels) or `callback` is laid over what we say.
+
 Messages that say the same share a call, up to 1,000 devices. A call carries a `cid`, by which JPush
 knows it when it comes again; ours is made of the messages' references, in the form in which the
 service makes its own. What was delivered can only be asked for, or is reported to paying accounts
@@ -78,6 +81,7 @@ class Provider(push_api.PushProvider):
     batch_limit: ClassVar[int] = 1000
     limits: ClassVar[str] = "4,096 bytes"
     most_bytes: ClassVar[int] = MAX_BYTES
+    blocks = ("notification", "message", "options", "callback")
     reports: frozenset[wire.ReceiptEvent] = frozenset()
     credential = None
 
@@ -101,8 +105,9 @@ class Provider(push_api.PushProvider):
         """Of what goes to one kind of phone, the largest."""
         if not push.shown:
             return len(push.data.encode())
-        said = _notification(push, self._settings.platforms)
-        return max(len(orjson.dumps(part)) for part in said.values())
+        said = {"notification": _notification(push, self._settings.platforms)}
+        shown = self.laid_over(said, push)["notification"]
+        return max(len(orjson.dumps(part)) for part in shown.values())
 
     def _request(self, call: Sequence[push_api.Push]) -> wire.HttpRequest:
         first, settings = call[0], self._settings
@@ -119,8 +124,9 @@ class Provider(push_api.PushProvider):
             "cid": _cid(settings.app_key, call) if settings.cid else None,
         }
         filled = {name: value for name, value in body.items() if value is not None}
+        whole = self.laid_over(filled, first)
         return wire.HttpRequest(
-            method="POST", url=self._url, headers=self._headers, body=orjson.dumps(filled)
+            method="POST", url=self._url, headers=self._headers, body=orjson.dumps(whole)
         )
 
     def read_response(

@@ -86,6 +86,10 @@ class PushProvider(base.HttpProvider):
     channel = wire.Channel.PUSH
     #: of what `size` measures
     most_bytes: ClassVar[int]
+    #: parts of the request that a content's own table may say more of, as the API calls them, and
+    #: what else it may say; none: the kind looks at it by itself
+    blocks: ClassVar[Sequence[str]] = ()
+    own_words: ClassVar[Sequence[str]] = ()
     #: what every push may have, to whatever token
     least_bytes: ClassVar[int] = 2048
 
@@ -127,6 +131,8 @@ class PushProvider(base.HttpProvider):
     def read(self, message: wire.Message) -> Push:
         """What the message says, as short as it must be. Raises ValueError when it cannot be."""
         push = self._read(message)
+        if push.own and self.blocks:
+            self._check_own(push)
         # Nearly all are far from any limit, which need not be measured then.
         if push.length() + _AROUND <= (most := self.most_of(push)) or self.size(push) <= most:
             return push
@@ -138,11 +144,34 @@ class PushProvider(base.HttpProvider):
             raise ValueError(f"content: more than {most} bytes as a push")
         return push
 
+    def _check_own(self, push: Push) -> None:
+        for name, block in push.own_table().items():
+            if name not in self.blocks and name not in self.own_words:
+                raise ValueError(f"{self.name}.{name[:40]}: not one of {', '.join(self.blocks)}")
+            if name in self.blocks and not isinstance(block, Mapping):
+                raise ValueError(f"{self.name}.{name}: not a table")
+
+    def laid_over(self, request: Mapping[str, Any], push: Push) -> dict[str, Any]:
+        """What we say, with the blocks of the content's own table, whose word is the last."""
+        own = push.own_table() if push.own else {}
+        return lay_over(request, {name: own[name] for name in self.blocks if name in own})
+
     def _with(self, message: wire.Message, content: wire.Content) -> Push:
         return self._read(replace(message, content=content))
 
     def _read(self, message: wire.Message) -> Push:
         return read(message, kind=self.name, now_ms=self._clock.now_ms())
+
+
+def lay_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, tables in each other, and where they differ the upper."""
+    both = dict(lower)
+    for name, value in upper.items():
+        under = both.get(name)
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            value = lay_over(under, value)
+        both[name] = value
+    return both
 
 
 def _is_short(content: wire.Content, kind: str, most: int) -> bool:

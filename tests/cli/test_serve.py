@@ -15,6 +15,7 @@ import pytest
 
 from gateway.cli import exits, ports
 from gateway.cli import sandbox as simulated
+from gateway.sandbox.rcs_google import NO_RCS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -127,6 +128,22 @@ def test_send_waits_for_the_end_and_shows_the_timeline(send: Run) -> None:
     assert done.returncode == 0, done.stderr
     assert "attempt.accepted" in done.stdout
     assert "acme" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("phone", "way"),
+    [("+15005550100", ["rcs-google"]), (NO_RCS, ["rcs-google", "acme"])],
+    ids=["with RCS", "without"],
+)
+def test_phone_without_rcs_gets_an_sms(send: Run, phone: str, way: list[str]) -> None:
+    options = ["--category", "rcs-google", "--text", "Your parcel is here."]
+
+    done = send("--phone", phone, *options, "--settle", "5", "--json")
+
+    message = json.loads(done.stdout)
+    assert message["state"] == "delivered"
+    tried = [one["provider"] for one in message["timeline"] if one["event"].startswith("attempt.")]
+    assert [*dict.fromkeys(tried)] == way
 
 
 def test_send_prints_the_message_as_json(send: Run) -> None:

@@ -57,6 +57,10 @@ def jpush(result: str, *codes: int, status: int = 400) -> list[Line]:
     return [(status, {"error": {"code": one, "message": "x"}}, result) for one in codes]
 
 
+def google(result: str, status: int, state: str) -> list[Line]:
+    return [(status, {"error": {"code": status, "message": "x", "status": state}}, result)]
+
+
 def getui(status: int, code: int, result: str, words: str = "x", **data: str) -> Line:
     return status, {"code": code, "msg": words, "data": {"task": data}}, result
 
@@ -172,6 +176,23 @@ CLASSES: Mapping[str, Sequence[Line]] = {
         *statuses("retryable", 500, 502, 503, 504),
         *statuses("permanent", 400, 404, 405, 413, 415),
     ],
+    "rcs_google": [
+        (200, {"name": "phones/+15005550001/agentMessages/1"}, "accepted"),
+        *google("permanent", 400, "INVALID_ARGUMENT"),
+        *google("token", 401, "UNAUTHENTICATED"),
+        *google("auth", 403, "PERMISSION_DENIED"),
+        *google("address", 404, "NOT_FOUND"),
+        *google("throttled", 429, "RESOURCE_EXHAUSTED"),
+        *google("retryable", 500, "INTERNAL"),
+        *google("retryable", 503, "UNAVAILABLE"),
+        *google("retryable", 504, "DEADLINE_EXCEEDED"),
+        *statuses("permanent", 400),
+        *statuses("token", 401),
+        *statuses("auth", 403),
+        *statuses("address", 404),
+        *statuses("throttled", 429),
+        *statuses("retryable", 500, 503, 504),
+    ],
     "webpush": [
         *statuses("accepted", 200, 201, 202),
         *statuses("recipient", 301, 307, 308),
@@ -230,6 +251,26 @@ CLASSES: Mapping[str, Sequence[Line]] = {
         *coded("errcode", "permanent", 40035, 43004, 400105),
         *coded("errcode", "throttled", 999999, errmsg="request frequency"),
         (200, {"status": 1111, "wait": 5, "punish": "deny"}, "throttled"),
+    ],
+    "dingtalk_app": [
+        *coded("errcode", "accepted", 0, errmsg="ok", task_id=256271667526),
+        *coded("errcode", "retryable", -1),
+        *coded("errcode", "throttled", 143103, 143104),
+        *coded("errcode", "throttled", 7, errmsg="send too fast"),
+        *coded("errcode", "token", 88, errmsg="x", sub_code="40014"),
+        *coded("errcode", "token", 40014, 42001),
+        *coded("errcode", "suppress", 33012),
+        *coded("errcode", "permanent", 40035, 43004, 400105),
+        *statuses("retryable", 500, 502, 503),
+    ],
+    "feishu_app": [
+        *coded("code", "accepted", 0, data={"message_id": "om_1"}),
+        *coded("code", "token", 99991661, 99991663, 99991664, status=400),
+        *coded("code", "throttled", 99991400, status=400),
+        *coded("code", "suppress", 230002, 230013, status=400),
+        *coded("code", "permanent", 230001, 230025, status=400),
+        *statuses("throttled", 429),
+        *statuses("retryable", 500, 502, 503),
     ],
     "feishu": [
         *coded("code", "accepted", 0, msg="success"),

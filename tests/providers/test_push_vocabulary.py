@@ -242,3 +242,60 @@ def test_apples_own_fields_stand_in_the_table_of_their_kind(make: Make, push: Pu
 
     assert request.headers["apns-push-type"] == "voip"
     assert orjson.loads(request.body)["aps"]["thread-id"] == "a"
+
+
+#: By kind: something that its own API alone knows, in the content's table of the kind.
+OWN: Mapping[str, Mapping[str, Any]] = {
+    "fcm": {"android": {"notification": {"channel_id": "orders"}}},
+    "getui": {
+        "push_channel": {"android": {"ups": {"options": {"XM": {"/extra.channel_id": "1"}}}}}
+    },
+    "huawei": {"android": {"notification": {"channel_id": "orders"}}},
+    "jpush": {"options": {"third_party_channel": {"xiaomi": {"channel_id": "1"}}}},
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_one_service_alone_knows_is_laid_over_what_all_are_told(
+    make: Make, push: Push, kind: str
+) -> None:
+    plain = wire.Content(title="A title", text="A text", extra=FULL)
+    [[(_, usual)], [(_, more)]] = (
+        make(kind).build_requests([push(kind, one)])
+        for one in (plain, replace(plain, provider_templates={kind: OWN[kind]}))
+    )
+
+    said, told = orjson.loads(usual.body), orjson.loads(more.body)
+
+    table = {"fcm": {"message": OWN[kind]}, "huawei": {"message": OWN[kind]}}.get(kind, OWN[kind])
+    assert told == push_api.lay_over(said, table) != said
+    assert set(leaves(said)) < set(leaves(told))
+
+
+def leaves(value: Any, path: str = "") -> list[str]:
+    if isinstance(value, dict):
+        return [leaf for name, one in value.items() for leaf in leaves(one, f"{path}.{name}")]
+    return [f"{path}={value}"]
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_is_no_part_of_a_services_request_is_objected_to(make: Make, kind: str) -> None:
+    to, provider = wire.Address(app="shop", token=TOKENS[kind]), make(kind)
+
+    for table, fault in (
+        ({"audience": "all"}, f"{kind}.audience: not one of "),
+        ({provider.blocks[0]: "x"}, f"{kind}.{provider.blocks[0]}: not a table"),
+    ):
+        content = wire.Content(text="x", provider_templates={kind: table})
+        assert provider.objection(content, to).startswith(fault)
+
+
+@pytest.mark.parametrize("kind", ["fcm", "getui", "huawei", "jpush"])
+def test_what_one_service_alone_knows_counts_for_its_limit(make: Make, kind: str) -> None:
+    name = {"fcm": "webpush", "getui": "push_message", "jpush": "notification"}.get(kind, "android")
+    table = {name: {"android": {"x": "y" * 5000}}}
+    content = wire.Content(title="T", text="x", provider_templates={kind: table})
+
+    objection = make(kind).objection(content, wire.Address(app="shop", token=TOKENS[kind]))
+
+    assert objection.startswith("content: more than 4096 bytes")

@@ -17,7 +17,15 @@ HERE = Path(__file__).parent
 SENDS = 1_000
 #: By kind: an answer of the token endpoint, and one that takes a message.
 ANSWERS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "dingtalk_app": (
+        {"errcode": 0, "access_token": "{}", "expires_in": 7200},
+        {"errcode": 0, "errmsg": "ok", "task_id": 1},
+    ),
     "fcm": ({"access_token": "{}", "expires_in": 3599}, {"name": "projects/p/messages/1"}),
+    "feishu_app": (
+        {"code": 0, "tenant_access_token": "{}", "expire": 7200},
+        {"code": 0, "data": {"message_id": "om_1"}},
+    ),
     "getui": (
         {"code": 0, "data": {"token": "{}", "expire_time": "4102444800000"}},
         {"code": 0, "data": {"task": {"device-token": "successed_online"}}},
@@ -25,6 +33,10 @@ ANSWERS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "huawei": (
         {"access_token": "{}", "expires_in": 3600, "token_type": "Bearer"},
         {"code": "80000000", "msg": "Success", "requestId": "1"},
+    ),
+    "rcs_google": (
+        {"access_token": "{}", "expires_in": 3599},
+        {"name": "phones/+15005550001/agentMessages/1"},
     ),
     "wechat": ({"access_token": "{}", "expires_in": 7200}, {"errcode": 0, "msgid": 1}),
     "wecom": (
@@ -34,9 +46,12 @@ ANSWERS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
 }
 #: By kind: how the service says that it knows the token no more.
 REFUSALS: Mapping[str, tuple[int, Mapping[str, Any]]] = {
+    "dingtalk_app": (200, {"errcode": 88, "sub_code": "40014"}),
     "fcm": (401, {"error": {"code": 401, "status": "UNAUTHENTICATED"}}),
+    "feishu_app": (400, {"code": 99991663}),
     "getui": (401, {"code": 10001, "msg": "token"}),
     "huawei": (200, {"code": "80200003", "msg": "expired"}),
+    "rcs_google": (401, {"error": {"code": 401, "status": "UNAUTHENTICATED"}}),
     "wechat": (200, {"errcode": 42001}),
     "wecom": (200, {"errcode": 42001}),
 }

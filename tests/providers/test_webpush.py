@@ -273,6 +273,8 @@ def test_topic_replaces_the_same_message_and_what_shares_its_collapse_key(
         "{}",
         '{"endpoint": "https://x.example/"}',
         token("ftp://x.example/"),
+        token("http://x.example/"),
+        token("http://8.8.8.8/"),
         token("https://user:pass@x.example/"),
         token("https:///x"),
         token("/relative"),
@@ -293,6 +295,13 @@ def test_what_is_no_subscription_cannot_be_sent_to_and_is_not_repeated(
 ) -> None:
     with pytest.raises(ValueError, match=r"^to.token: not a web push subscription$"):
         built(provider, message(to=wire.Address(token=bad)))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:80", "localhost", "[::1]", "10.0.0.7"])
+def test_services_of_our_own_networks_may_do_without_tls(
+    provider: webpush.Provider, host: str
+) -> None:
+    assert provider.misfit(wire.Address(token=token(f"http://{host}/x"))) == ""
 
 
 def test_content_that_is_too_long_cannot_be_built(
