@@ -282,7 +282,7 @@ def _status(form: Mapping[str, str]) -> str:
 
 def _inbound(form: Mapping[str, str]) -> wire.InboundMessage:
     """What Advanced Opt-Out understood stands for the words, which may be of the account's own
-    making: it acted upon them already."""
+    making: it acted upon them already, and has confirmed that."""
     sid = form.get("MessageSid") or form.get("SmsSid", "")
     if not sid or not form.get("From"):
         raise errors.UnreadableReceipt("neither an id nor a sender of a message")
@@ -290,6 +290,7 @@ def _inbound(form: Mapping[str, str]) -> wire.InboundMessage:
         sender=form["From"].rpartition(":")[2],  # without the channel, as in rcs:+15005550001
         to=form.get("To", ""),
         text=form.get("OptOutType") or form.get("Body", ""),
+        confirmed=bool(form.get("OptOutType")),
         provider_id=sid,
     )
 
