@@ -1,6 +1,7 @@
 """Pushes by the adapter and its one HTTP/2 connection: `… apns_connection JSON COUNT`.
 
-Without store. JSON is what `benchmarks.push_sink` printed. Prints pushes a second and µs of CPU a push as JSON.
+Without store. JSON is what `benchmarks.push_sink` printed. Prints pushes a second and µs of CPU a
+push as JSON.
 """
 
 import asyncio
