@@ -26,6 +26,7 @@ from benchmarks import (
     receivers,
     report,
     store,
+    submits,
     urgent,
 )
 from benchmarks.load import Progress as Note
@@ -39,12 +40,14 @@ _VARIED: Mapping[str, Callable[[float, Note, Variant], Awaitable[report.Result]]
     "latency": latency.run,
     "push": push.run,
     "receipts": receipts.run,
+    "smpp": submits.run,
 }
 
 _ALL: Mapping[str, Callable[[float, Note], Awaitable[report.Result]]] = {
     **{name: one.run for name, one in races.RACES.items()},
     "batch": batch.run,
     "push": push.run,
+    "smpp": submits.run,
     "accept": accept.run,
     "latency": latency.run,
     "mixed": mixed.run,

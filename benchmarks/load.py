@@ -22,6 +22,9 @@ SMTP_CONNECTIONS = 16
 #: Pushes under way at a time, over one connection.
 PUSHES = 256
 
+#: Submits without an answer on one bind to a message centre.
+WINDOW = 64
+
 SUBJECT = "Your parcel"
 TEXT = "Your parcel is on its way."
 

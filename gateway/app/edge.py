@@ -9,6 +9,7 @@ from gateway.app import choices
 from gateway.app.carriers import Carriers
 from gateway.app.ground import Ground
 from gateway.app.road import Road
+from gateway.dispatch.answers import Answers
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import Endpoints
@@ -129,6 +130,7 @@ def _inbound(ground: Ground, carriers: Carriers, road: Road) -> Inbound:
         ground.clock,
         ground.metrics,
         webhooks=road.reporter.received,
+        answers=Answers(ground.settings, road.words.wordings, carriers.objections),
     )
 
 

@@ -67,6 +67,17 @@ def is_country(code: str) -> bool:
     return code in phonenumbers.SUPPORTED_REGIONS
 
 
+def country_of(phone: str) -> str:
+    """ISO 3166 code of where an E.164 number belongs; '' when it cannot be told."""
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(phone, None)
+    except phonenumbers.NumberParseException:
+        return ""
+    return phonenumbers.region_code_for_number(number) or ""
+
+
 def complete_phone(digits: str, country: str, *, is_national: bool) -> str:
     """E.164 of a number as a network in `country` writes it: national, with a trunk prefix or
     without, or, unless it is known to be national, with a country code. '' when it is none, such

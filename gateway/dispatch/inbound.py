@@ -14,6 +14,8 @@ Tied to a message of ours is what names it by the provider's id, else whatever a
 message that the account sent to the address. Its tenant gets `message.received`; without such a
 message nobody does, for it might be another tenant's.
 
+A wish may get an answer (`answers`).
+
 All that one message causes is one commit, and so is the note that it has been seen to: a second
 copy of the same id has no effect for a week. The provider is answered after the commit. Without an
 id (SMPP) copies cannot be told from one who says the same twice, and both are reported.
@@ -25,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.clock import Clock
 from gateway.content import keywords
 from gateway.content.keywords import Intent
+from gateway.dispatch.answers import Answers
 from gateway.dispatch.bans import Bans, address_of
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.webhooks import Received
@@ -62,6 +65,7 @@ class Inbound:
         metrics: Metrics,
         *,
         webhooks: Callable[[Received], Sequence[NewMessage]],
+        answers: Answers,
     ) -> None:
         """channels: what the accounts carry, by account."""
         self._channels = channels
@@ -71,6 +75,7 @@ class Inbound:
         self._clock = clock
         self._metrics = metrics
         self._webhooks = webhooks
+        self._answers = answers
 
     async def take(self, account: str, messages: Sequence[wire.InboundMessage]) -> None:
         """Store what they cause. Raises StoreUnavailable: the provider is to try again."""
@@ -108,8 +113,11 @@ class Inbound:
     ) -> Reply:
         now_ms = self._clock.now_ms()
         webhooks: Sequence[NewMessage] = ()
+        answer = None
         if case is not None:
             webhooks = self._webhooks(self._received(account, one, intent, case, now_ms))
+            if not one.confirmed:
+                answer = self._answers(account, case, (one.sender, who[1]), intent, now_ms)
         return Reply(
             provider=account,
             key=_key(one.provider_id),
@@ -119,6 +127,7 @@ class Inbound:
             ban=wire.ReceiptEvent.OPTED_OUT if intent is Intent.OPT_OUT else "",
             lifts=intent is Intent.OPT_IN,
             webhooks=webhooks,
+            answer=answer,
         )
 
     def _received(
@@ -151,6 +160,8 @@ class Inbound:
         for webhook in reply.webhooks:
             for row in webhook.rows:
                 self._bells.ring(row.lane, row.pin)
+        for row in reply.answer.message.rows if reply.answer else ():
+            self._bells.ring(row.lane)
 
 
 def _intent(one: wire.InboundMessage) -> Intent:

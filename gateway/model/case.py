@@ -256,6 +256,21 @@ class Reply(Value):
     lifts: bool = False
     #: our reports to the tenant
     webhooks: Sequence[NewMessage] = ()
+    #: what they get back; None: nothing
+    answer: "Answer | None" = None
+
+    @property
+    def caused(self) -> Sequence[NewMessage]:
+        """All messages that it may cause."""
+        return (*self.webhooks, self.answer.message) if self.answer else self.webhooks
+
+
+class Answer(Value):
+    """A message to who wrote, stored unless one of its key was within that time."""
+
+    message: NewMessage
+    key: str
+    until_ms: int
 
 
 class Parked(Value, kw_only=False):

@@ -255,6 +255,8 @@ class InboundMessage(Value):
     provider_id: str = ""
     #: what they want, where they have said it by a button and not in words
     wish: Wish | None = None
+    #: the service has confirmed the wish already
+    confirmed: bool = False
     #: the provider's id of the message of ours that it answers, where the service says so
     answers: str = ""
     #: when it was written, by the provider's clock; None when it does not say

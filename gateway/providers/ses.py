@@ -150,6 +150,9 @@ class Provider(base.HttpProvider):
         )
         self._inbox = sns.Inbox(settings.topic_arns, origin=settings.sns_origin, clock=clock)
 
+    def objection(self, content: wire.Content, to: wire.Address) -> str:
+        return "" if to.email.isascii() else "SES takes no address beyond ASCII"
+
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:

@@ -1,14 +1,15 @@
 """Twilio Programmable Messaging, API 2010-04-01: SMS.
 
 Send: https://www.twilio.com/docs/messaging/api/message-resource
-Errors: https://www.twilio.com/docs/api/errors
 Status callbacks: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status
 Messages of recipients: https://www.twilio.com/docs/messaging/guides/webhook-request
 
-The API knows no idempotency key: a request sent again is another SMS. Its own error texts are
-not passed on, since they repeat the recipient's number.
+What codes and statuses mean is in `twilio_codes`. The API knows no idempotency key: a request sent
+again is another SMS. Its own error texts are not passed on, since they repeat the recipient's
+number.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,9 +19,10 @@ from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
 import orjson
 
 from gateway.clock import Clock
+from gateway.content import addresses
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, sms_limits, twilio_signature
+from gateway.providers import auth, base, sms_limits, twilio_codes, twilio_signature
 
 #: Characters of Body (Message resource; error 21617).
 LONGEST = 1600
@@ -30,77 +32,13 @@ VALIDITY = (1, 36_000)
 #: By default an answer of 5xx is not repeated (docs/usage/webhooks/webhooks-connection-overrides).
 RETRY = "#rc=3&rp=all"
 
-#: docs/messaging/guides/outbound-message-status-in-status-callbacks
-EVENTS = {
-    "accepted": wire.ReceiptEvent.ACCEPTED,
-    "scheduled": wire.ReceiptEvent.ACCEPTED,
-    "queued": wire.ReceiptEvent.ACCEPTED,
-    "sending": wire.ReceiptEvent.ACCEPTED,
-    "sent": wire.ReceiptEvent.SENT,
-    "partially_delivered": wire.ReceiptEvent.SENT,
-    "delivered": wire.ReceiptEvent.DELIVERED,
-    "read": wire.ReceiptEvent.READ,
-    "undelivered": wire.ReceiptEvent.FAILED,
-    "failed": wire.ReceiptEvent.FAILED,
-    "canceled": wire.ReceiptEvent.FAILED,
-}
 INBOUND = frozenset({"receiving", "received"})
+#: An alphanumeric sender, and no number, short code or address of another channel.
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &+_-]+")
+#: Where no phone takes a message from one (docs/glossary/what-alphanumeric-sender-id).
+NAMELESS = frozenset({"US", "CA"})
 #: TwiML that sends nothing back (docs/messaging/twiml).
 NO_REPLY = wire.HttpResponse(status=200, headers={"content-type": "text/xml"}, body=b"<Response/>")
-#: STOP, or blocked by the user: about the sender alone.
-OPTED_OUT = frozenset({21610, 30630, 63014, 63033})
-EXPIRED = 30036
-
-_RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
-# docs/api/errors: codes of answers and of callbacks, by what they mean to us.
-_GROUPS: tuple[tuple[wire.Rejected | wire.Deferred, frozenset[int]], ...] = (
-    (
-        wire.Deferred(code="", detail="account or token refused", cause=wire.Cause.CREDENTIAL),
-        frozenset({10001, 20003, 20005, 20006, 20403, 20404, 21701, 21705, 30002}),
-    ),
-    (
-        wire.Deferred(code="", detail="over a limit", cause=wire.Cause.THROTTLED),
-        frozenset({14107, 20429, 21611, 30001, 30022, 30023, 30027, 30454, 63017, 63018, 63038}),
-    ),
-    (
-        wire.Deferred(code="", detail="trouble at Twilio or the carrier"),
-        frozenset({20500, 20503, 20504, 30008, 30017, 30020, 30021, 30410, 30500})
-        | frozenset({63009, 63010, 63012}),
-    ),
-    (  # handset off, blocked for hours by fraud protection, quiet hours by law
-        wire.Deferred(code="", detail="not now", cause=wire.Cause.RECIPIENT),
-        frozenset({30003, 30450, 30453, 30485, 30610}),
-    ),
-    (wire.Rejected(code="", detail="validity period ended"), frozenset({EXPIRED})),
-    (
-        wire.Rejected(code="", detail="opted out", scope=_RECIPIENT, suppress=True, opted_out=True),
-        OPTED_OUT,
-    ),
-    (  # whoever sends it
-        wire.Rejected(code="", detail="known litigator", scope=_RECIPIENT, suppress=True),
-        frozenset({30640}),
-    ),
-    (
-        wire.Rejected(code="", detail="no such mobile number", scope=_RECIPIENT, suppress=True),
-        frozenset({21211, 21217, 21614, 21635, 30005, 30006, 63003, 63024}),
-    ),
-    (
-        wire.Rejected(code="", detail="number cannot be reached", scope=_RECIPIENT),
-        frozenset({21214, 21265, 21266, 21268, 21604, 30004, 30011, 63036}),
-    ),
-    (
-        wire.Rejected(code="", detail="content refused"),
-        frozenset({21602, 21617, 21618, 21619, 21620, 21623, 21654, 21655, 21656})
-        | frozenset({30007, 30010, 30019, 30038, 63005, 63013, 63016}),
-    ),
-    (
-        wire.Rejected(code="", detail="sender not usable", scope=_PROVIDER),
-        frozenset({21212, 21408, 21601, 21603, 21606, 21608, 21609, 21612, 21659, 21660, 21661})
-        | frozenset({21702, 21703, 21704, 30018, 30024, 30032, 30033, 30034, 30037})
-        | frozenset({30040, 30041, 30042}),
-    ),
-)
-RESULTS = {code: replace(result, code=str(code)) for result, codes in _GROUPS for code in codes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +89,15 @@ class Provider(base.HttpProvider):
             "content-type": "application/x-www-form-urlencoded",
         }
         sender = {"From": settings.from_, "MessagingServiceSid": settings.messaging_service_sid}
+        self._is_name = bool(_NAME.fullmatch(settings.from_))
         self._sender = urlencode({name: value for name, value in sender.items() if value})
         self._options = "&SmartEncoded=true" if settings.smart_encoded else ""
         tokens = (settings.auth_token, settings.auth_token_previous)
         self._tokens = [token.encode() for token in tokens if token]
 
     def objection(self, content: wire.Content, to: wire.Address) -> str:
+        if self._is_name and addresses.country_of(to.phone) in NAMELESS:
+            return "the sender is a name, and there it must be a number"
         if content.provider_templates.get(self.name, {}).get("template"):
             return ""
         return sms_limits.objection(content, longest=LONGEST)
@@ -244,7 +185,7 @@ def _result(response: wire.HttpResponse, *, now_ms: int) -> wire.AttemptResult:
         return wire.Unknown(code=f"http_{response.status}", detail="answer without sid")
     by_status = base.result_of_status(response, now_ms=now_ms)
     code = _number(answer.get("code"))
-    known = RESULTS.get(code)
+    known = twilio_codes.RESULTS.get(code)
     if isinstance(known, wire.Deferred):
         return replace(known, retry_after=base.retry_after(response, now_ms=now_ms))
     if known is None and code and not isinstance(by_status, wire.Accepted):
@@ -259,12 +200,12 @@ def _number(value: object) -> int:
 
 
 def _receipt(sid: str, status: str, code: int, reference: str) -> wire.DeliveryReceipt:
-    event = EVENTS.get(status, wire.ReceiptEvent.UNKNOWN)
-    known = RESULTS.get(code)
+    event = twilio_codes.EVENTS.get(status, wire.ReceiptEvent.UNKNOWN)
+    known = twilio_codes.RESULTS.get(code)
     if event is wire.ReceiptEvent.FAILED:
-        if code == EXPIRED:
+        if code == twilio_codes.EXPIRED:
             event = wire.ReceiptEvent.EXPIRED
-        elif code in OPTED_OUT:
+        elif code in twilio_codes.OPTED_OUT:
             event = wire.ReceiptEvent.OPTED_OUT
     return wire.DeliveryReceipt(
         event=event,
@@ -282,7 +223,7 @@ def _status(form: Mapping[str, str]) -> str:
 
 def _inbound(form: Mapping[str, str]) -> wire.InboundMessage:
     """What Advanced Opt-Out understood stands for the words, which may be of the account's own
-    making: it acted upon them already."""
+    making: it acted upon them already, and has confirmed that."""
     sid = form.get("MessageSid") or form.get("SmsSid", "")
     if not sid or not form.get("From"):
         raise errors.UnreadableReceipt("neither an id nor a sender of a message")
@@ -290,6 +231,7 @@ def _inbound(form: Mapping[str, str]) -> wire.InboundMessage:
         sender=form["From"].rpartition(":")[2],  # without the channel, as in rcs:+15005550001
         to=form.get("To", ""),
         text=form.get("OptOutType") or form.get("Body", ""),
+        confirmed=bool(form.get("OptOutType")),
         provider_id=sid,
     )
 

@@ -16,6 +16,7 @@ import jinja2
 from gateway.model.message import Priority
 from gateway.model.wire import Channel
 from gateway.settings import timing
+from gateway.settings.answers import answer_faults
 from gateway.settings.caps import cap_faults
 from gateway.settings.faults import Fault, KeyPath, unknown
 from gateway.settings.models import Settings, Tenant, TenantWebhook
@@ -75,6 +76,7 @@ def faults(settings: Settings, names: Names) -> Iterator[Fault]:
         settings.caps, categories=names.categories, channels=names.channels | {Channel.WEBHOOK}
     )
     yield from yield_faults(settings.categories, names.categories)
+    yield from answer_faults(settings.lanes, settings.categories, names.categories)
     for name, account in settings.providers.items():
         yield from _account(("providers", name), account)
     yield from _templates(settings, names)

@@ -159,6 +159,20 @@ class Rewrite(StrEnum):
     ACCENTS = "accents"  # these, and accents that the alphabet has not
 
 
+AnswerText = Annotated[str, Field(max_length=480)]
+
+
+class LaneAnswers(Model):
+    category: str = Field(
+        default="",
+        description="of the messages that confirm a wish, one that nobody can refuse; empty: none, "
+        "as where the service confirms by itself",
+    )
+    stop: AnswerText = Field(default="", description="to who wants no more; empty: no answer")
+    start: AnswerText = Field(default="", description="to who wants messages again")
+    help: AnswerText = Field(default="", description="to who asks for help")
+
+
 class LaneSms(Model):
     sign: str = Field(
         default="",
@@ -174,6 +188,10 @@ class LaneSms(Model):
     rewrite: Rewrite = Field(
         default=Rewrite.NEVER,
         description="what may be written in the GSM alphabet where that saves segments",
+    )
+    answers: LaneAnswers = Field(
+        default=LaneAnswers(),
+        description="what recipients get back, once a day, from the account that they wrote to",
     )
 
 

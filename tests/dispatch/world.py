@@ -14,6 +14,7 @@ from gateway.app import choices, served_lanes
 from gateway.clock import LoopClock
 from gateway.content import templates
 from gateway.dispatch import gate, senders, webhooks
+from gateway.dispatch.answers import Answers
 from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.caps import Caps, counted, yielding
@@ -379,6 +380,11 @@ class World:
             clock,
             self.metrics,
             webhooks=reporter.received,
+            answers=Answers(
+                configured,
+                self.wordings,
+                {name: sender.provider.objection for name, sender in self.senders.items()},
+            ),
         )
         self.receipts = Receipts(
             {name: sender.provider for name, sender in self.senders.items()},

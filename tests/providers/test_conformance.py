@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import gateway
 from gateway.clock import Clock
 from gateway.model import errors, smpp, wire
 from gateway.model.values import replace
@@ -354,3 +355,48 @@ def test_anything_that_is_delivered_is_read_or_refused(
         return
 
     assert not isinstance(brought, wire.DeliveryReceipt) or brought.provider_id
+
+
+GATEWAY = Path(gateway.__file__).parent
+#: Names that are also those of a channel or a protocol, or words of their own.
+WORDS = frozenset({*wire.Channel, "endpoint", "http", "smpp", "smtp", "webpush"})
+#: Simulators and their stand, and examples of the API's description, name what they show.
+NAMED = frozenset({"sandbox", "cli"})
+
+
+def words_of(path: Path) -> set[str]:
+    """Names and texts of a module's code, comments and docstrings aside."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    told = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            found |= set(re.split(r"[^a-z0-9_]+", node.value.lower()))
+        elif isinstance(node, ast.Name):
+            found.add(node.id.lower())
+        elif isinstance(node, ast.alias):
+            found |= set(node.name.lower().split("."))
+    return found
+
+
+def test_each_kind_is_named_in_providers_files_only() -> None:
+    """What is shared knows none of them. Two services of one company may have words in common."""
+    kinds = sorted(set(KINDS) - WORDS)
+    shared = [
+        path
+        for path in GATEWAY.rglob("*.py")
+        if path.relative_to(GATEWAY).parts[0] not in NAMED
+        and not (path.parent.name == "providers" and path.stem.startswith(tuple(KINDS)))
+    ]
+
+    found = {str(path.relative_to(GATEWAY)): words_of(path) & set(kinds) for path in shared}
+
+    assert {place: names for place, names in found.items() if names} == {
+        "api/examples.py": {"aliyun"}
+    }

@@ -53,6 +53,36 @@ def test_255_segments_are_not_too_many(make: Make, kind: str, text: str) -> None
     assert make(kind).objection(wire.Content(text=text), UK) == ""
 
 
+@pytest.mark.parametrize(
+    ("sender", "phone", "is_refused"),
+    [
+        ("Acme", "+14155550123", True),
+        ("24 Acme", "+15145550123", True),
+        ("Acme", "+447700900123", False),
+        ("Acme", "+18765550123", False),
+        ("+15005550006", "+14155550123", False),
+        ("60606", "+14155550123", False),
+        ("rcs:acme_agent", "+14155550123", False),
+        ("", "+14155550123", False),
+    ],
+)
+def test_twilio_sends_under_no_name_where_phones_take_none(
+    make: Make, sender: str, phone: str, is_refused: bool
+) -> None:
+    changes = {"from": sender, "messaging_service_sid": "MG00000000000000000000000000000001"}
+
+    found = make("twilio", changes).objection(TEXT, wire.Address(phone=phone))
+
+    assert ("must be a number" in found) is is_refused
+
+
+def test_ses_takes_no_address_beyond_ascii(make: Make) -> None:
+    provider = make("ses")
+
+    assert "ASCII" in provider.objection(TEXT, wire.Address(email="李@example.com"))
+    assert provider.objection(TEXT, wire.Address(email="li@example.com")) == ""
+
+
 def test_twilio_takes_1600_characters_or_a_template_of_its_own(make: Make) -> None:
     provider = make("twilio")
 

@@ -380,6 +380,7 @@ def test_what_advanced_opt_out_understood_stands_for_the_words(
     [inbound] = provider.read_inbound(callback("https://gw.example.com/r", body.encode(), ""))
 
     assert inbound.text == text
+    assert inbound.confirmed is ("OptOutType" in fields)
 
 
 def test_sender_on_another_channel_is_its_number(provider: twilio.Provider) -> None:

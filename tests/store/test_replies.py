@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model.case import Contact, Reference, Reply
+from gateway.model.case import Answer, Contact, Reference, Reply
 from gateway.model.message import MessageId
 from gateway.model.permission import Reason, Suppression
 from gateway.model.state import Outcome
@@ -130,6 +130,23 @@ async def test_webhooks_are_ready_at_once(store: Store, make: Any, reply: Reply)
     assert await store.ready_pins("webhook") == ["e"]
     rows = await store.claim_pinned("webhook", {"e": 10})
     assert {row.case.id for row in rows} == {one.id for one in hooks}
+
+
+async def test_answer_is_stored_once_for_its_key(store: Store, make: Any, reply: Reply) -> None:
+    own, again, copy, others = make.messages(4, pin="acme")
+    until_ms = make.now_ms + DAY_MS
+
+    def answered(message: Any, **changes: Any) -> Reply:
+        answer = Answer(message=message, key="stop", until_ms=until_ms)
+        return replace(reply, answer=answer, **changes)
+
+    first = await store.take_replies([answered(own), answered(again, key="k2")])
+    later = await store.take_replies([answered(copy)])
+    elsewhere = await store.take_replies([answered(others, provider="other", key="")])
+
+    assert (first, later, elsewhere) == ([True, True], [False], [True])
+    stored = await store.cases([one.id for one in (own, again, copy, others)])
+    assert set(stored) == {own.id, others.id}
 
 
 async def test_latest_message_to_an_address_is_what_is_answered(store: Store, make: Any) -> None:

@@ -110,8 +110,8 @@ class PostgresQueue:
     async def take_replies(self, replies: Sequence[Reply]) -> Sequence[bool]:
         if not replies:
             return []
-        webhooks = [webhook for one in replies for webhook in one.webhooks]
-        reserved = await ranks.reserve(self._engine, turns_of(webhooks) if webhooks else [])
+        caused = [message for one in replies for message in one.caused]
+        reserved = await ranks.reserve(self._engine, turns_of(caused) if caused else [])
         return await self._engine.transact(lambda session: take(session, replies, reserved.anew()))
 
     async def claim_expired(self, *, now_ms: int, limit: int) -> Sequence[Claimed]:

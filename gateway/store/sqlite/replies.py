@@ -16,15 +16,21 @@ def take(connection: apsw.Connection, replies: Sequence[Reply]) -> Sequence[bool
 
 
 def _take_one(connection: apsw.Connection, one: Reply) -> bool:
-    if one.key:
-        noted = {"provider": one.provider, "key": one.key, "until_ms": one.until_ms}
-        call(connection, "take_inbound", **noted)
-        if not connection.changes():
-            return False
+    if one.key and not _note(connection, one.provider, one.key, one.until_ms):
+        return False
     channel, hash_ = one.address
     if one.ban:
         call(connection, "put_suppressions", rows=dump([row_of_ban(ban_by(one))]))
     if one.lifts:
         call(connection, "lift_sender", channel=channel, hash=hash_, sender=one.provider)
     insert(connection, one.webhooks)
+    answer = one.answer
+    if answer and _note(connection, one.provider, answer.key, answer.until_ms):
+        insert(connection, [answer.message])
     return True
+
+
+def _note(connection: apsw.Connection, provider: str, key: str, until_ms: int) -> bool:
+    """Whether it is noted for the first time."""
+    call(connection, "take_inbound", provider=provider, key=key, until_ms=until_ms)
+    return bool(connection.changes())
