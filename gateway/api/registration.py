@@ -24,6 +24,12 @@ class RecipientDevice(TypedDict):
 
     app: Annotated[str, fields.line(64, "Name of the app, as configured", ["ios"])]
     token: Annotated[str, fields.line(4096, "The device's token")]
+    registered_at: NotRequired[
+        Annotated[
+            fields.Instant,
+            Field(description="When the app got it: one that died before is not banned for that"),
+        ]
+    ]
     reason: NotRequired[
         Annotated[
             str,
@@ -203,13 +209,17 @@ def _recipient(body: Any, id: str) -> model.Recipient:
 
 
 def _device(body: RecipientDevice) -> model.PushDevice:
-    since: datetime | None = body.get("since")
     return model.PushDevice(
         app=body["app"],
         token=body["token"],
         reason=body.get("reason", ""),
-        since_ms=int(since.timestamp() * 1000) if since is not None and "reason" in body else 0,
+        since_ms=_milliseconds(body.get("since")) if "reason" in body else 0,
+        registered_ms=_milliseconds(body.get("registered_at")),
     )
+
+
+def _milliseconds(at: datetime | None) -> int:
+    return 0 if at is None else int(at.timestamp() * 1000)
 
 
 def shape(kept: model.Kept) -> Recipient:
@@ -229,6 +239,8 @@ def shape(kept: model.Kept) -> Recipient:
 
 def _device_shape(device: model.PushDevice) -> dict[str, Any]:
     out = {"app": device.app, "token": device.token}
+    if device.registered_ms:
+        out["registered_at"] = isoformat(device.registered_ms)
     if device.reason:
         out |= {"reason": device.reason, "since": isoformat(device.since_ms)}
     return out

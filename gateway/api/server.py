@@ -7,6 +7,7 @@ refused before any handler runs is a problem body too.
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from http import HTTPStatus
 from types import TracebackType
@@ -117,14 +118,17 @@ class Listener:
         port: int,
         *,
         reuse_port: bool = False,
+        bound: socket.socket | None = None,
         shutdown_timeout: float = 30.0,
     ) -> None:
-        """port: 0 takes any free one. shutdown_timeout: seconds that open requests may take."""
+        """port: 0 takes any free one. bound: a socket to listen on, whatever host and port say; it
+        is closed with the listener. shutdown_timeout: seconds that open requests may take."""
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_timeout)
         self._host = host
         self._port = port
         self._limits = app[LIMITS]
         self._reuse_port = reuse_port
+        self._bound = bound
         self._counts: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
@@ -139,17 +143,23 @@ class Listener:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._connect,
-                self._host,
-                self._port,
-                reuse_port=self._reuse_port or None,
-                backlog=_BACKLOG,
-            )
+            self._server = await self._listen()
         except OSError:
             await self._runner.cleanup()
             raise
         return self
+
+    async def _listen(self) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        if self._bound is not None:
+            return await loop.create_server(self._connect, sock=self._bound, backlog=_BACKLOG)
+        return await loop.create_server(
+            self._connect,
+            self._host,
+            self._port,
+            reuse_port=self._reuse_port or None,
+            backlog=_BACKLOG,
+        )
 
     def _connect(self) -> Connection:
         server = self._runner.server

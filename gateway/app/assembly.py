@@ -1,10 +1,12 @@
 """Builds a gateway bottom up: ground, carriers, road, crew, edge, listeners."""
 
 import gc
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from gateway.api.limits import Limits
 from gateway.api.routes import internal_app, public_app
@@ -33,6 +35,10 @@ _SWITCH_INTERVAL = 0.001
 _GC_THRESHOLD = (20_000, 20, 20)
 
 
+#: That listen already, for the public and the internal port; None: bind as the settings say.
+Sockets: TypeAlias = tuple[socket.socket, socket.socket] | tuple[None, None]
+
+
 @dataclass(frozen=True, slots=True)
 class Assembly:
     """What a gateway is made of. public listens only where the role has an API."""
@@ -52,6 +58,7 @@ async def assemble(
     *,
     role: Role,
     shares_ports: bool,
+    sockets: Sockets,
     is_draining: Callable[[], bool],
 ) -> Assembly:
     """Open the store and the listeners, and everything between them. stack: takes it apart in
@@ -65,7 +72,8 @@ async def assemble(
     edge = await build_edge(ground, carriers, road, is_draining=is_draining, sends=role.sends)
     _begin_metrics(ground.metrics, settings, carriers)
     # the public port first: who asks the other whether we are ready may send at once
-    public = _public(settings.api, edge.services, shares_ports=shares_ports)
+    bound, bound_internal = sockets
+    public = _public(settings.api, edge.services, shares_ports=shares_ports, bound=bound)
     if role.has_api:
         await stack.enter_async_context(public)
     internal = internal_app(edge.services)
@@ -76,7 +84,9 @@ async def assemble(
         edge=edge,
         public=public,
         internal=await stack.enter_async_context(
-            Listener(internal, *settings.api.internal, reuse_port=shares_ports)
+            Listener(
+                internal, *settings.api.internal, reuse_port=shares_ports, bound=bound_internal
+            )
         ),
     )
 
@@ -104,11 +114,13 @@ def _begin_metrics(metrics: Metrics, settings: Settings, carriers: Carriers) -> 
         metrics.begin_lint()
 
 
-def _public(api: ApiSettings, services: Services, *, shares_ports: bool) -> Listener:
+def _public(
+    api: ApiSettings, services: Services, *, shares_ports: bool, bound: socket.socket | None
+) -> Listener:
     limits = Limits(
         max_body=api.max_body,
         head_seconds=api.head_timeout,
         body_seconds=api.body_timeout,
         connections_per_address=api.connections_per_address,
     )
-    return Listener(public_app(services, limits), *api.listen, reuse_port=shares_ports)
+    return Listener(public_app(services, limits), *api.listen, reuse_port=shares_ports, bound=bound)

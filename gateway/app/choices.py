@@ -6,7 +6,7 @@ from contextlib import suppress
 from gateway.clock import Clock
 from gateway.dispatch.claims import ServedLane
 from gateway.dispatch.policy import RetryRules
-from gateway.dispatch.quota import DailyQuota
+from gateway.dispatch.quota import Allowance, DailyQuota
 from gateway.limits.account import AccountLimits
 from gateway.limits.breaker import BreakerRules
 from gateway.model.case import Claimed
@@ -50,6 +50,15 @@ def tokens_of(unit: RateUnit) -> Callable[[Claimed], int]:
     if unit is RateUnit.PART:
         return lambda row: row.units
     return lambda row: 1
+
+
+def allowance(account: ProviderAccount) -> Allowance:
+    """What an account has for one message."""
+    return Allowance(
+        a_day=account.daily_quota,
+        tokens_of=tokens_of(account.rate_unit),
+        by_call=account.rate_unit is RateUnit.REQUEST,
+    )
 
 
 class SharedRow:

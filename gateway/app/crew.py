@@ -13,6 +13,7 @@ from gateway.dispatch.attempt import Attempter
 from gateway.dispatch.lanes import WEBHOOK_LANE
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
+from gateway.dispatch.quota import Allowance
 from gateway.dispatch.senders import HttpSender, Sender
 from gateway.dispatch.worker import Worker
 from gateway.providers import webhook
@@ -47,7 +48,9 @@ def _worker(name: str, ground: Ground, carriers: Carriers, road: Road) -> Worker
     rules = choices.retry_rules(settings)
     return Worker(
         carriers.accounts[name],
-        _attempter(carriers.senders[name], rules, ground, carriers, road),
+        _attempter(
+            carriers.senders[name], rules, ground, carriers, road, choices.allowance(account)
+        ),
         choices.served_lanes(settings, name),
         store=store,
         bells=ground.bells,
@@ -81,7 +84,12 @@ def _postman(ground: Ground, carriers: Carriers, road: Road) -> Postman:
 
 
 def _attempter(
-    sender: Sender, rules: RetryRules, ground: Ground, carriers: Carriers, road: Road
+    sender: Sender,
+    rules: RetryRules,
+    ground: Ground,
+    carriers: Carriers,
+    road: Road,
+    allowance: Allowance | None = None,
 ) -> Attempter:
     account = sender.provider.account
     return Attempter(
@@ -97,4 +105,5 @@ def _attempter(
         paused_for=carriers.paused_for,
         preferred_for=lambda lane: carriers.orders.reason(lane, account),
         hold_of=road.rules.timetable.hold_of_row,
+        allowance=allowance,
     )

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.api.services import Services
-from gateway.app.assembly import Assembly, assemble
+from gateway.app.assembly import Assembly, Sockets, assemble
 from gateway.clock import Clock, SystemClock
 from gateway.dispatch.node import Gossip, Hints
 from gateway.model.roles import Role
@@ -34,11 +34,13 @@ class Gateway:
         *,
         role: Role = Role.ALL,
         shares_ports: bool = False,
+        sockets: Sockets = (None, None),
     ) -> None:
         self.settings = settings
         self._clock = clock if clock is not None else SystemClock()
         self._role = role
         self._shares_ports = shares_ports
+        self._sockets = sockets
         self._stack = AsyncExitStack()
         self._is_draining = False
         self._stop_serving = asyncio.Event()
@@ -51,6 +53,7 @@ class Gateway:
                 self._stack,
                 role=self._role,
                 shares_ports=self._shares_ports,
+                sockets=self._sockets,
                 is_draining=lambda: self._is_draining,
             )
         except BaseException:

@@ -79,6 +79,7 @@ RoleOption = Annotated[
     Role, typer.Option("--role", help="Take messages in, send them, or both; needs PostgreSQL.")
 ]
 Member = Annotated[bool, typer.Option("--member", hidden=True)]
+Sockets = Annotated[str, typer.Option("--sockets", hidden=True)]
 UntilEof = Annotated[
     bool, typer.Option("--until-eof", help="Stop when standard input, a pipe, ends.")
 ]
@@ -92,6 +93,7 @@ def serve(
     log_level: LogLevel = "INFO",
     until_eof: UntilEof = False,
     member: Member = False,
+    sockets: Sockets = "",
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C, then finish what is in flight.
 
@@ -119,8 +121,11 @@ def serve(
         if processes > 1:
             _supervise(config, found, processes, role, level)
         announce = _announce_nothing if member else _announce
+        bound = ports.inherited(sockets) if sockets else None
         loop.run(
-            serving.serve(found, announce, until_eof=until_eof, role=role, shares_ports=member)
+            serving.serve(
+                found, announce, until_eof=until_eof, role=role, shares_ports=member, bound=bound
+            )
         )
 
 
@@ -196,15 +201,15 @@ def _url(host: str, port: int) -> str:
 
 
 async def _serve_sandbox(folder: Path, *, until_eof: bool) -> None:
-    chosen = ports.choose()
-    async with simulators.started(folder, chosen) as urls:
-        file = folder / sandbox.FILE
-        found = configuration.read(file).settings
+    with ports.bind() as bound:
+        async with simulators.started(folder, bound.numbers) as urls:
+            file = folder / sandbox.FILE
+            found = configuration.read(file).settings
 
-        def welcome(running: Gateway) -> None:
-            output.say(_welcome(running, file, urls))
+            def welcome(running: Gateway) -> None:
+                output.say(_welcome(running, file, urls))
 
-        await serving.serve(found, welcome, until_eof=until_eof)
+            await serving.serve(found, welcome, until_eof=until_eof, bound=bound)
 
 
 def _welcome(running: Gateway, file: Path, urls: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from gateway.app import Gateway, stop_on_signals
 from gateway.cli import loop
+from gateway.cli.ports import Ports
 from gateway.model.roles import Role
 from gateway.settings import Settings
 
@@ -19,15 +20,18 @@ async def serve(
     until_eof: bool = False,
     role: Role = Role.ALL,
     shares_ports: bool = False,
+    bound: Ports | None = None,
 ) -> None:
     """Until SIGTERM or SIGINT, then drain. started: called once it listens.
 
-    shares_ports: other processes of this machine listen on the same ones.
+    shares_ports: other processes of this machine listen on the same ones. bound: to listen on,
+    whatever the settings say.
     until_eof: stop when standard input ends as well: whoever holds its other end is gone.
     """
     stop = asyncio.Event()
     stop_on_signals(stop)
-    async with Gateway(settings, role=role, shares_ports=shares_ports) as gateway:
+    sockets = bound.sockets if bound is not None else (None, None)
+    async with Gateway(settings, role=role, shares_ports=shares_ports, sockets=sockets) as gateway:
         started(gateway)
         tell_systemd("READY=1")
         watch = asyncio.create_task(_stop_at_eof(stop)) if until_eof else None

@@ -10,6 +10,7 @@ from gateway.dispatch import gate, policy
 from gateway.dispatch.bans import Ban, Bans
 from gateway.dispatch.consequences import Consequences, End, Ended, Refused
 from gateway.dispatch.finisher import Finisher
+from gateway.dispatch.quota import Allowance
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.results import OUTCOMES, code_of, sound
 from gateway.dispatch.senders import Admit, Call, Sender
@@ -63,10 +64,12 @@ class Attempter:
         paused_for: Callable[[str], float] = lambda account: 0.0,
         hold_of: Callable[[Claimed, int], gate.Hold | None] = lambda row, now_ms: None,
         preferred_for: Callable[[str], str] = lambda lane: "",
+        allowance: Allowance | None = None,
     ) -> None:
         """paused_for: seconds for which another account takes nothing. hold_of: the rule, if any,
         by which a row may not go at a time (UTC epoch milliseconds). preferred_for: why the account
-        comes before others in a lane that stand before it in the settings; '' when it does not."""
+        comes before others in a lane that stand before it in the settings; '' when it does not.
+        allowance: what the account has for one message."""
         self.account = sender.provider.account
         self._sender = sender
         self._finisher = finisher
@@ -85,6 +88,7 @@ class Attempter:
             paused_for=paused_for,
             preferred_for=preferred_for,
         )
+        self._allowance = allowance or Allowance()
         self._seconds = metrics.attempt_seconds.labels(self.account)
         #: of attempts whose results have not been written yet
         self._took: list[float] = []
@@ -111,6 +115,8 @@ class Attempter:
             if isinstance(decision, gate.Defer) and hold is not None:
                 self._metrics.deferred.labels(row.case.message.category, hold.kind).inc()
             return Refused(row, decision)
+        if objection := self._allowance.objection(row):
+            return self.ended(row, _unfit(objection))
         try:
             message = self._renderer.render(row, self.account)
         except CannotRender as fault:
@@ -128,6 +134,9 @@ class Attempter:
         """Calls that together carry these, and the ends of those that no call can carry."""
         try:
             calls = self._sender.plan([one.message for one in ready])
+            for call in calls:
+                if objection := self._allowance.objection_to_call(call.parts):
+                    raise ValueError(objection)
             if len(ready) == 1 and len(calls) == 1:
                 return [Shipment([ready[0].row], calls[0])]
             rows = {one.message.reference: one.row for one in ready}

@@ -102,8 +102,10 @@ class Claimer:
 
     async def _within_quota(self, claimed: list[Claimed], quota: DailyQuota) -> list[Claimed]:
         """Those that the quota covers; the others go back. A row may cost several tokens, which
-        is known only now."""
-        costs = list(accumulate(map(self._tokens_of, claimed)))
+        is known only now; one that no day has enough for costs nothing, and is refused when its
+        turn comes (`Allowance`)."""
+        each = map(self._tokens_of, claimed)
+        costs = list(accumulate(0 if quota.never(one) else one for one in each))
         try:
             granted = await quota.reserve(costs[-1])
         except StoreUnavailable:

@@ -5,8 +5,9 @@ Asked for a whole request at once, and only when one of its messages names someb
 
 from collections.abc import Mapping, Sequence
 
+from gateway.clock import to_datetime
 from gateway.model.errors import Fault, InvalidMessage
-from gateway.model.recipient import SINGLE, Recipient
+from gateway.model.recipient import SINGLE, PushDevice, Recipient
 from gateway.model.submission import Device, Reading, Submission, To
 from gateway.model.values import replace
 from gateway.store import base
@@ -46,5 +47,10 @@ def fill(to: To, recipient: Recipient) -> To:
         if not getattr(to, name) and (value := recipient.usable(name))
     }
     if not to.push and recipient.push:
-        more["push"] = tuple(Device(app=one.app, token=one.token) for one in recipient.devices)
+        more["push"] = tuple(map(_device, recipient.devices))
     return replace(to, **more) if more else to
+
+
+def _device(one: PushDevice) -> Device:
+    at = to_datetime(one.registered_ms) if one.registered_ms else None
+    return Device(app=one.app, token=one.token, registered_at=at)

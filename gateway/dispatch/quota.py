@@ -1,10 +1,44 @@
 """A provider account's tokens a day, over all nodes: by message, part or call, as its rate."""
 
+from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock, to_datetime
+from gateway.model.case import Claimed
 from gateway.store import base
+
+
+class Allowance:
+    """What one message may use of its account at the most. Pure.
+
+    A rate has no such bound: a bucket that is full gives more than it holds, and is paid back.
+    """
+
+    def __init__(
+        self,
+        *,
+        a_day: int | None = None,
+        tokens_of: Callable[[Claimed], int] = lambda row: 1,
+        by_call: bool = False,
+    ) -> None:
+        """a_day: the account's quota. by_call: requests are what it counts."""
+        self._a_day = a_day
+        self._tokens_of = tokens_of
+        self._by_call = by_call
+
+    def objection(self, row: Claimed) -> str:
+        """Why no day will ever do for the row; '' when one may."""
+        return "" if self._by_call else self._say(self._tokens_of(row))
+
+    def objection_to_call(self, requests: int) -> str:
+        """The same for a call that takes so many requests."""
+        return self._say(requests) if self._by_call else ""
+
+    def _say(self, tokens: int) -> str:
+        if self._a_day is None or tokens <= self._a_day:
+            return ""
+        return f"takes {tokens} of a daily_quota of {self._a_day}"
 
 
 class DailyQuota:
@@ -35,6 +69,10 @@ class DailyQuota:
             )
             self._left += granted  # not in one: some may have been taken meanwhile
         return min(wanted, self._left)
+
+    def never(self, tokens: int) -> bool:
+        """Whether a whole day has not as many."""
+        return tokens > self._limit
 
     @property
     def left(self) -> int:

@@ -24,6 +24,8 @@ class PushDevice(Value):
     #: why nothing is sent to it any more, '' while it lives; and since when, UTC epoch milliseconds
     reason: str = ""
     since_ms: int = 0
+    #: when the app got its token, UTC epoch milliseconds; 0: nobody has said
+    registered_ms: int = 0
 
 
 class Recipient(Value):
@@ -107,7 +109,9 @@ class Erased(Value):
 def without_device(recipient: Recipient, dead: PushDevice) -> Recipient:
     """The recipient with a device marked dead; the first reason stays."""
     push = tuple(
-        dead if (one.app, one.token, one.reason) == (dead.app, dead.token, "") else one
+        replace(one, reason=dead.reason, since_ms=dead.since_ms)
+        if (one.app, one.token, one.reason) == (dead.app, dead.token, "")
+        else one
         for one in recipient.push
     )
     return recipient if push == recipient.push else replace(recipient, push=push)

@@ -66,8 +66,9 @@ async def test_a_recipient_is_kept_and_read(edge: Any, fakes: Any) -> None:
 
 async def test_what_was_read_can_be_put_again(edge: Any, fakes: Any) -> None:
     dead = PushDevice(app="ios", token="t9", reason="gone", since_ms=1_900_000_000_000)
+    living = PushDevice(app="ios", token="t8", registered_ms=1_890_000_000_250)
     kept = Recipient(
-        id="user-42", email="li@example.com", push=(dead,), invalid=("email",), wecom="LiLei"
+        id="user-42", email="li@example.com", push=(dead, living), invalid=("email",), wecom="LiLei"
     )
     fakes.recipients.kept["user-42"] = kept
     _, read = await call(edge, "GET", "/v1/recipients/user-42")
@@ -75,7 +76,8 @@ async def test_what_was_read_can_be_put_again(edge: Any, fakes: Any) -> None:
     status, _ = await put(edge, read)
 
     assert read["push"] == [
-        {"app": "ios", "token": "t9", "reason": "gone", "since": "2030-03-17T17:46:40.000Z"}
+        {"app": "ios", "token": "t9", "reason": "gone", "since": "2030-03-17T17:46:40.000Z"},
+        {"app": "ios", "token": "t8", "registered_at": "2029-11-22T00:00:00.250Z"},
     ]
     assert status == 200
     assert fakes.recipients.kept["user-42"] == kept

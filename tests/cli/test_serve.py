@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -276,3 +277,53 @@ def test_systemd_hears_when_it_listens(gateway: Run, tmp_path: Path) -> None:
 
         systemd.setblocking(False)
         assert systemd.recv(100) == b"READY=1"
+
+
+def test_ports_are_held_from_the_choice_on() -> None:
+    with ports.bind() as first, ports.bind() as second:
+        both = {*first.numbers, *second.numbers}
+
+        for number in both:
+            with pytest.raises(OSError, match="in use"):
+                socket.create_server((ports.HOST, number))
+
+    assert len(both) == 4
+
+
+def test_gateway_listens_on_the_sockets_that_it_inherits(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(
+        f"[store]\nurl = 'sqlite://{tmp_path}/gateway.db'\n"
+        "[api]\nlisten = '127.0.0.1:1'\ninternal = '127.0.0.1:2'\n"  # which nobody may bind
+    )
+    with ports.bind() as bound:
+        numbers = bound.numbers
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gateway", "serve", "--until-eof"),
+                *("--config", str(tmp_path / "gateway.toml")),
+                *("--sockets", ",".join(map(str, bound.descriptors))),
+            ],
+            stdin=subprocess.PIPE,
+            pass_fds=bound.descriptors,
+        )
+
+    with process:
+        answers = [
+            urllib.request.urlopen(f"http://{ports.HOST}:{number}{path}", timeout=60).status
+            for number, path in zip(numbers, ("/docs", "/healthz"), strict=True)
+        ]
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+    assert answers == [200, 200]
+
+
+@pytest.mark.parametrize("words", ["1", "x,y", "998,999"])
+def test_what_are_no_sockets_is_refused(gateway: Run, tmp_path: Path, words: str) -> None:
+    (tmp_path / "gateway.toml").write_text(f"[store]\nurl = 'sqlite://{tmp_path}/gateway.db'\n")
+
+    done = gateway("serve", "--config", tmp_path / "gateway.toml", "--sockets", words)
+
+    assert done.returncode == exits.CONFIG
+    assert "are not two sockets" in done.stderr

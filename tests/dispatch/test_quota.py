@@ -3,7 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.dispatch.quota import DailyQuota
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.dispatch.quota import Allowance, DailyQuota
 from gateway.model.submission import StepRequest
 
 MakeWorld = Callable[..., Awaitable[Any]]
@@ -134,3 +137,74 @@ async def test_call_for_which_too_little_is_left_waits(make_world: MakeWorld) ->
 
     assert len(sender.groups) == 1
     assert returned <= 6
+
+
+def long_text(parts: int) -> dict[str, Any]:
+    """To +86, where 67 characters make a part."""
+    return {**SMS_ONLY, "content": {"text": "x" * (67 * parts)}}
+
+
+async def test_text_of_more_parts_than_a_day_has_goes_by_the_next_account(
+    make_world: MakeWorld,
+) -> None:
+    parts = {"rate_unit": "part", "daily_quota": 3}
+    world = await make_world(providers={"a": parts, "b": {}})
+    ids = await world.post_all([long_text(4), SMS_ONLY, long_text(2), long_text(4)])
+
+    world.start()
+    await world.settle(30.0)
+
+    sent = world.attempts()
+    assert [sent[one] for one in ids] == [["b"], ["a"], ["a"], ["b"]]
+    assert await world.sql(
+        f"SELECT provider, outcome, detail FROM attempt WHERE message = '{ids[0]}' ORDER BY number"
+    ) == [("a", "rejected", "takes 4 of a daily_quota of 3"), ("b", "accepted", "")]
+    assert await world.sql("SELECT used FROM quota") == [(3,)]
+
+
+async def test_call_of_more_requests_than_a_day_has_fails_where_nobody_else_is(
+    make_world: MakeWorld,
+) -> None:
+    world = await make_world(providers={"a": CALLS}, lanes=ONLY_A)
+    sender = world.senders["a"]
+    plan = sender.plan
+    sender.plan = lambda messages: [
+        one._replace(parts=4 if "long" in one.messages[0].content.text else 1)
+        for one in plan(messages)
+    ]
+    long, short = await world.post_all([{**SMS_ONLY, "content": {"text": "long"}}, SMS_ONLY])
+
+    world.start()
+    await world.settle(30.0)
+
+    assert (await world.state(long), await world.state(short)) == ("failed", "sent")
+    assert sender.sent == [short]
+    assert await world.sql(f"SELECT code, detail FROM attempt WHERE message = '{long}'") == [
+        ("unfit", "takes 4 of a daily_quota of 3")
+    ]
+
+
+async def test_one_too_large_for_a_day_holds_up_nobody_in_its_call(make_world: MakeWorld) -> None:
+    parts = {"rate_unit": "part", "daily_quota": 9}
+    world = await make_world(batches={"a": 10}, providers={"a": parts}, lanes=ONLY_A)
+    ids = await world.post_all([*[SMS_ONLY] * 4, long_text(10), *[SMS_ONLY] * 4])
+
+    world.start()
+    await world.settle(30.0)
+
+    assert [await world.state(one) for one in ids] == ["sent"] * 4 + ["failed"] + ["sent"] * 4
+
+
+@given(
+    units=st.integers(1, 50), a_day=st.one_of(st.none(), st.integers(1, 50)), by_call=st.booleans()
+)
+def test_only_what_no_day_has_enough_for_is_objected_to(
+    units: int, a_day: int | None, by_call: bool
+) -> None:
+    allowance = Allowance(a_day=a_day, tokens_of=lambda row: units, by_call=by_call)
+
+    of_row = allowance.objection(None)  # type: ignore[arg-type]  # its units are given
+    of_call = allowance.objection_to_call(units)
+
+    assert bool(of_row or of_call) is (a_day is not None and units > a_day)
+    assert not (of_row and of_call)

@@ -50,6 +50,10 @@ async def world(make_world: MakeWorld) -> World:
     return await make_world(tenants={"billing": {"webhook": HOOK}})
 
 
+#: UTC epoch milliseconds.
+APPLE_SAW_MS, RENEWED_MS = 1_800_000_000_000, 1_800_000_000_001
+
+
 async def put(world: World, *recipients: Recipient, tenant: str = "billing") -> Any:
     checked = [world.recipients.check(one) for one in recipients]
     return await world.recipients.put(world.caller(tenant), checked)
@@ -414,3 +418,46 @@ async def test_erasing_goes_on_where_it_was_cut_off(
 
     assert erased.messages == 3
     assert [await addresses(world, id_) for id_ in ids] == [[[""]]] * 3
+
+
+async def test_devices_are_sent_to_with_the_time_at_which_the_app_got_its_token(
+    world: World,
+) -> None:
+    await put(world, replace(LI, push=(replace(T1, registered_ms=RENEWED_MS), T2)))
+
+    id_ = await world.post(to=NAMED, chain=PUSH)
+
+    (step,) = (await world.case(id_)).message.chain
+    assert [(one.token, one.registered_ms) for one in step.parts] == [("t1", RENEWED_MS), ("t2", 0)]
+
+
+async def test_token_that_was_registered_after_its_service_saw_it_dead_lives_on(
+    world: World,
+) -> None:
+    """As `apns` answers: the address decides whether a refusal bans it."""
+    world.senders["p"].answer = lambda message, time: replace(
+        GONE, suppress=message.to.registered_ms <= APPLE_SAW_MS
+    )
+    world.workers["p"]._slots._attempter._works = True
+    await put(world, replace(LI, push=(replace(T1, registered_ms=RENEWED_MS), T2)))
+    world.start()
+
+    await world.post(to=NAMED, chain=PUSH)
+    await world.settle()
+
+    kept = (await world.store.recipients("billing", ["li"]))["li"].recipient
+    assert [(one.token, one.reason) for one in kept.push] == [("t1", ""), ("t2", "Unregistered")]
+    assert kept.push[0].registered_ms == RENEWED_MS
+
+
+async def test_dead_device_keeps_the_time_at_which_the_app_got_its_token(world: World) -> None:
+    world.senders["p"].answer = first_is_gone
+    world.workers["p"]._slots._attempter._works = True
+    await put(world, replace(LI, push=(replace(T1, registered_ms=7), T2)))
+    world.start()
+
+    await world.post(to=NAMED, chain=PUSH)
+    await world.settle()
+
+    kept = (await world.store.recipients("billing", ["li"]))["li"].recipient
+    assert (kept.push[0].reason, kept.push[0].registered_ms) == ("Unregistered", 7)

@@ -32,6 +32,7 @@ from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.proofs import Proofreader
+from gateway.dispatch.quota import Allowance
 from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
@@ -456,7 +457,9 @@ class World:
         account.note_plan(limits.batch, calls=1)  # as if rows had shared calls of late
         return account
 
-    def _attempter(self, sender: FakeSender, rules: RetryRules) -> Attempter:
+    def _attempter(
+        self, sender: FakeSender, rules: RetryRules, allowance: Allowance | None = None
+    ) -> Attempter:
         return Attempter(
             sender,
             finisher=self.finisher,
@@ -470,6 +473,7 @@ class World:
             paused_for=lambda name: self.accounts[name].paused_for(),
             preferred_for=lambda lane: self.orders.reason(lane, sender.provider.account),
             hold_of=lambda row, now_ms: self.hold_of(row, now_ms),
+            allowance=allowance,
         )
 
     def _providers_of(self, lane: str) -> Sequence[str]:
@@ -479,7 +483,11 @@ class World:
         account = self.settings.providers[name]
         return Worker(
             self.accounts[name],
-            self._attempter(self.senders[name], choices.retry_rules(self.settings)),
+            self._attempter(
+                self.senders[name],
+                choices.retry_rules(self.settings),
+                choices.allowance(account),
+            ),
             served_lanes(self.settings, name),
             store=self.store,
             bells=self.bells,

@@ -121,3 +121,25 @@ def test_clock_that_goes_back_mints_nothing() -> None:
     level = bucket.level(5.5)
 
     assert bucket.level(6.0) == level == pytest.approx(9.0)
+
+
+@given(
+    rate=st.floats(0.1, 1000.0),
+    burst=st.floats(1.0, 100.0),
+    share=st.floats(0.0, 0.9),
+    wanted=st.lists(st.integers(1, 500), min_size=1, max_size=10),
+)
+def test_whatever_is_wanted_is_granted_in_the_end(
+    rate: float, burst: float, share: float, wanted: list[int]
+) -> None:
+    bucket, now = TokenBucket(rate=rate, burst=burst, now=0.0), 0.0
+
+    for tokens in wanted:
+        for _ in range(3):
+            wait = bucket.take(tokens, now, floor=share * burst)
+            if wait == 0.0:
+                break
+            now += wait * 1.000001
+        assert wait == 0.0
+
+    assert now <= (burst + sum(wanted) + len(wanted) * share * burst) / rate * 1.01 + 0.01

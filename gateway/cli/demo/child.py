@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from gateway.cli.client import Client
+from gateway.cli.ports import HOST, Ports
 from gateway.model.errors import GatewayError, SettingsError, TransportError
 
 #: Seconds until it must be ready, and until it must have ended.
@@ -14,20 +15,25 @@ _START, _STOP = 60.0, 20.0
 
 
 @asynccontextmanager
-async def started(config: Path, internal: str) -> AsyncIterator[None]:
+async def started(config: Path, bound: Ports) -> AsyncIterator[None]:
     """Serve the configuration while the context lasts. Its log is `gateway.log` beside it.
 
-    internal: address of its internal port. Raises SettingsError when it does not come up.
+    bound: what it listens on, and this process no more. Raises SettingsError when it does not come
+    up.
     """
     log = config.with_name("gateway.log")
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "serve", "--until-eof", "--config", str(config)),
+            *("--sockets", ",".join(map(str, bound.descriptors))),
+            pass_fds=bound.descriptors,
             stdin=asyncio.subprocess.PIPE,
             stdout=file,
             stderr=file,
             start_new_session=True,  # Ctrl-C ends the demo, which then ends the gateway
         )
+    internal = f"http://{HOST}:{bound.numbers[1]}"
+    bound.close()
     try:
         await _ready(process, internal, log)
         yield

@@ -74,13 +74,14 @@ async def run(
     """The whole demo. started: called when the gateway is up; show: several times a second."""
     stop, hurry = asyncio.Event(), asyncio.Event()
     _listen_to_signals(stop, hurry)
-    port, internal_port = ports.choose()
-    api, internal = (f"http://{ports.HOST}:{one}" for one in (port, internal_port))
     async with AsyncExitStack() as stack:
+        bound = stack.enter_context(ports.bind())
+        port, internal_port = bound.numbers
+        api, internal = (f"http://{ports.HOST}:{one}" for one in bound.numbers)
         stand = await stack.enter_async_context(Stand(port=port))
         _make_trouble(stand, plan.rate)
         file = stand.write(folder, port=port, internal_port=internal_port)
-        await stack.enter_async_context(child.started(file, internal))
+        await stack.enter_async_context(child.started(file, bound))
         started(Addresses(api=api, internal=internal, folder=folder))
         caller = await stack.enter_async_context(Client(api, sandbox.API_KEY))
         operator = await stack.enter_async_context(Client(internal))
