@@ -93,14 +93,11 @@ async def test_forged_reply_changes_nothing(stand: Any) -> None:
     assert stand.database.one("SELECT count(*) FROM suppression") == 0
 
 
-@pytest.mark.parametrize("text", ["STOP", "hello"])
-async def test_reply_by_a_message_centre_reaches_the_tenant(
-    stand: Any, eventually: Any, text: str
-) -> None:
-    centre = SmppSimulator()
-    await stand.enter(centre)
-    tables = {
-        "lanes": {"sms.uk": {"providers": ["centre"]}},
+def served_by(centre: SmppSimulator, **lane: Any) -> dict[str, Any]:
+    """Tables of a lane for British numbers."""
+    return {
+        **OFFERS,
+        "lanes": {"sms.uk": {"providers": ["centre"], **lane}},
         "providers": {
             "centre": {
                 "kind": "smpp",
@@ -112,7 +109,15 @@ async def test_reply_by_a_message_centre_reaches_the_tenant(
             }
         },
     }
-    gateway = await stand.start({**OFFERS, **tables})
+
+
+@pytest.mark.parametrize("text", ["STOP", "hello"])
+async def test_reply_by_a_message_centre_reaches_the_tenant(
+    stand: Any, eventually: Any, text: str
+) -> None:
+    centre = SmppSimulator()
+    await stand.enter(centre)
+    gateway = await stand.start(served_by(centre))
     hooks = await stand.hooks(gateway, events=["message.received"])
     id = await gateway.send(to={"phone": ME}, content=TEXT, chain=SMS, category="offers")
     await gateway.until(id, "sent", "delivered")
@@ -123,3 +128,27 @@ async def test_reply_by_a_message_centre_reaches_the_tenant(
     assert (data["from"], data["text"], data["answers"]) == (ME, text, id)
     banned = stand.database.rows("SELECT sender, detail FROM suppression")
     assert banned == ([("centre", "opted_out")] if text == "STOP" else [])
+
+
+async def test_who_writes_stop_gets_one_confirmation(stand: Any, eventually: Any) -> None:
+    centre = SmppSimulator()
+    await stand.enter(centre)
+    answers = {"category": "service", "stop": "You will get no more offers."}
+    gateway = await stand.start(served_by(centre, sms={"sign": "Acme", "answers": answers}))
+    hooks = await stand.hooks(gateway)
+    id = await gateway.send(to={"phone": ME}, content=TEXT, chain=SMS, category="offers")
+    await gateway.until(id, "sent", "delivered")
+
+    for _ in range(2):
+        centre.write(ME.removeprefix("+"), "60606", "STOP")
+
+    async def told() -> list[dict[str, Any]]:
+        """Reports on the confirmation, once both words have been heard."""
+        data = [body["data"] for _, body in hooks.taken]
+        news = [one for one in data if one["metadata"] == {"answers": id}]
+        return news if len(await received(hooks)) == 2 else []
+
+    confirmed = await eventually(told)
+    assert {one["category"] for one in confirmed} == {"service"}
+    texts = [one.content["text"] for one in centre.log.arrivals]
+    assert texts[1:] == ["[Acme] You will get no more offers."]

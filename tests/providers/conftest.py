@@ -5,7 +5,7 @@ an empty line, the body. The last line break is not part of the body.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.clock import Clock
-from gateway.model import wire
+from gateway.model import errors, wire
 from gateway.providers import base, registry
 
 HERE = Path(__file__).parent
@@ -147,6 +147,37 @@ def message(now: datetime, provider_templates: dict[str, Any]) -> Callable[..., 
         return wire.Message(**{**fields, **changes})
 
     return build
+
+
+@pytest.fixture(scope="session")
+def many(message: Callable[..., wire.Message]) -> Callable[..., list[wire.Message]]:
+    """Messages with equal content, to addresses and with references of their own: `many(3)`."""
+
+    def build(count: int, **content: Any) -> list[wire.Message]:
+        return [
+            message(
+                id=f"m-{number}",
+                reference=f"0195500a-5c00-7000-8000-{number:012x}-0-0-0",
+                to=wire.Address(email=f"person{number}@example.org"),
+                content=wire.Content(**{"text": "Hi", "subject": "S", **content}),
+            )
+            for number in range(count)
+        ]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def faults_of(make: Callable[..., Any]) -> Callable[..., Sequence[str]]:
+    """What is wrong with an account, as `key: why`: `faults_of("ses", {"region": ""})`."""
+
+    def find(kind: str, changes: Mapping[str, Any]) -> Sequence[str]:
+        with pytest.raises(errors.SettingsError) as caught:
+            make(kind, changes)
+        assert all(one.startswith("providers.main.") for one in caught.value.faults)
+        return [one.removeprefix("providers.main.") for one in caught.value.faults]
+
+    return find
 
 
 def _read(name: str) -> tuple[str, dict[str, str], bytes]:

@@ -17,6 +17,7 @@ from gateway.providers import mailgun
 
 Make = Callable[..., mailgun.Provider]
 Message = Callable[..., wire.Message]
+Faults = Callable[..., Sequence[str]]
 Request = Callable[[str], wire.HttpRequest]
 Answer = Callable[[str], wire.HttpResponse]
 
@@ -39,24 +40,6 @@ def fixture_provider(make: Make) -> mailgun.Provider:
 def fixture_vector(make: Make, clock_at: Callable[[int], Clock]) -> mailgun.Provider:
     """At the time of the vector."""
     return make("mailgun", clock=clock_at(VECTOR_AT))
-
-
-@pytest.fixture(name="many")
-def fixture_many(message: Message) -> Callable[..., list[wire.Message]]:
-    """Messages with equal content, to addresses and with references of their own."""
-
-    def build(count: int, **content: Any) -> list[wire.Message]:
-        return [
-            message(
-                id=f"m-{number}",
-                reference=f"0195500a-5c00-7000-8000-{number:012x}-0-0-0",
-                to=wire.Address(email=f"person{number}@example.org"),
-                content=wire.Content(**{"text": "Hi", "subject": "S", **content}),
-            )
-            for number in range(count)
-        ]
-
-    return build
 
 
 Many = Callable[..., list[wire.Message]]
@@ -587,8 +570,5 @@ def test_only_200_is_done(provider: mailgun.Provider) -> None:
         ({"from": ""}, "from: not a mailbox such as Example <no-reply@example.com>"),
     ],
 )
-def test_settings_that_cannot_work(make: Make, changes: dict[str, Any], fault: str) -> None:
-    with pytest.raises(errors.SettingsError) as caught:
-        make("mailgun", changes)
-
-    assert caught.value.faults == (f"providers.main.{fault}",)
+def test_settings_that_cannot_work(faults_of: Faults, changes: dict[str, Any], fault: str) -> None:
+    assert faults_of("mailgun", changes) == [fault]

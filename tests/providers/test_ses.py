@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway.model import errors, wire
 from gateway.providers import ses
 from tests.providers import sns_notes
+from tests.providers.answers import result
 
 Make = Callable[..., ses.Provider]
 Message = Callable[..., wire.Message]
@@ -37,19 +38,6 @@ def mail(provider: ses.Provider, message: wire.Message) -> dict[str, Any]:
     assert carried == (message,)
     body: dict[str, Any] = orjson.loads(request.body)
     return body
-
-
-def result(
-    provider: ses.Provider,
-    message: wire.Message,
-    status: int,
-    body: object = b"",
-    headers: dict[str, str] | None = None,
-) -> wire.AttemptResult:
-    raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    response = wire.HttpResponse(status=status, headers=headers or {}, body=raw)
-    [one] = provider.read_response([message], response)
-    return one
 
 
 def refused(

@@ -16,6 +16,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.model import errors, wire
 from gateway.model.values import replace
 from gateway.providers import twilio
+from tests.providers.answers import result
 
 Make = Callable[..., twilio.Provider]
 Message = Callable[..., wire.Message]
@@ -45,12 +46,6 @@ def callback(
 ) -> wire.HttpRequest:
     headers = {"x-twilio-signature": signature, "content-type": kind}
     return wire.HttpRequest(method="POST", url=url, headers=headers, body=body)
-
-
-def result(provider: twilio.Provider, message: Message, status: int, body: bytes) -> object:
-    response = wire.HttpResponse(status=status, body=body)
-    [one] = provider.read_response([message()], response)
-    return one
 
 
 def test_request_is_as_recorded(
@@ -107,7 +102,7 @@ def test_invalid_number_is_suppressed_and_not_repeated_in_the_detail(
 def test_success_without_sid_is_unknown(
     provider: twilio.Provider, message: Message, body: bytes
 ) -> None:
-    assert isinstance(result(provider, message, 201, body), wire.Unknown)
+    assert isinstance(result(provider, message(), 201, body), wire.Unknown)
 
 
 CAUSES = {
@@ -124,7 +119,7 @@ CAUSES = {
 def test_deferring_codes(
     provider: twilio.Provider, message: Message, code: int, cause: wire.Cause
 ) -> None:
-    one = result(provider, message, 400, orjson.dumps({"code": code}))
+    one = result(provider, message(), 400, orjson.dumps({"code": code}))
 
     assert isinstance(one, wire.Deferred)
     assert (one.code, one.cause) == (str(code), cause)
@@ -153,7 +148,7 @@ REFUSALS = {
 def test_refusing_codes(
     provider: twilio.Provider, message: Message, code: int, scope: wire.Scope, suppress: bool
 ) -> None:
-    one = result(provider, message, 400, orjson.dumps({"code": code}))
+    one = result(provider, message(), 400, orjson.dumps({"code": code}))
 
     assert isinstance(one, wire.Rejected)
     assert (one.code, one.scope, one.suppress) == (str(code), scope, suppress)
@@ -171,7 +166,7 @@ def test_refusing_codes(
 def test_unheard_of_code_goes_by_the_status(
     provider: twilio.Provider, message: Message, status: int, expected: wire.AttemptResult
 ) -> None:
-    assert result(provider, message, status, b'{"code": 99999}') == expected
+    assert result(provider, message(), status, b'{"code": 99999}') == expected
 
 
 def test_throttling_obeys_retry_after(provider: twilio.Provider, message: Message) -> None:
