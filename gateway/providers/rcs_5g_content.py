@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.model import wire
-from gateway.providers import auth, mail_api
+from gateway.providers import auth, chat, mail_api
 
 TEXT = "text/plain"
 FILE = "application/vnd.gsma.rcs-ft-http+xml"
@@ -28,7 +28,8 @@ def write(content: wire.Content, kind: str) -> tuple[str, str]:
     Raises ValueError when it has more suggestions than fit, or wrong ones.
     """
     own = content.provider_templates.get(kind, {})
-    content_type, body = TEXT, "\n".join(one for one in (content.title, content.text) if one)
+    lines = (content.title, content.text, chat.link_of(content))
+    content_type, body = TEXT, "\n".join(line for line in lines if line)
     if isinstance(card := own.get("card"), Mapping):
         content_type, body = CARD, orjson.dumps(dict(card), option=orjson.OPT_NON_STR_KEYS).decode()
     elif isinstance(file := own.get("file"), str) and file:

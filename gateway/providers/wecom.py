@@ -30,6 +30,8 @@ MAX_TEXT = 2048
 CARD = (128, 512, 2048)
 #: Seconds: the longest duplicate_check_interval.
 MAX_WINDOW = 14_400
+#: Everybody whom the application can see, if it stands alone.
+ALL = "@all"
 #: What may stand in the content's table beside the type's own part.
 OPTIONS = ("safe", "enable_id_trans")
 
@@ -145,17 +147,25 @@ class Provider(base.HttpProvider):
             clock=clock,
         )
 
+    def misfit(self, to: wire.Address) -> str:
+        return "wecom: not one userid" if "|" in to.wecom else ""
+
     def objection(self, content: wire.Content, to: wire.Address) -> str:
-        return trial.objection(lambda one: _content(one.content), content, to, self.channel)
+        return self.misfit(to) or trial.objection(
+            lambda one: _content(one.content), content, to, self.channel
+        )
 
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        said: dict[bytes, list[dict[str, wire.Message]]] = {}
+        """Raises ValueError when one cannot be sent, or is to several."""
+        said: dict[tuple[bytes, bool], list[dict[str, wire.Message]]] = {}
         for message in messages:
+            if fault := self.misfit(message.to):
+                raise ValueError(f"to.{fault}")
             text = orjson.dumps(_content(message.content))
-            calls = said.setdefault(text, [])
             member = message.to.wecom.lower()  # answers name members in lower case
+            calls = said.setdefault((text, member == ALL), [])
             free = (one for one in calls if member not in one and len(one) < self.batch_limit)
             call = next(free, None)
             if call is None:
@@ -163,7 +173,7 @@ class Provider(base.HttpProvider):
             call[member] = message
         return [
             (tuple(call.values()), self._request(orjson.loads(text), call.values()))
-            for text, calls in said.items()
+            for (text, _), calls in said.items()
             for call in calls
         ]
 

@@ -126,11 +126,13 @@ def test_platform_falls_back_to_sms_where_it_is_told_to(make: Make, note: Messag
     assert body["reportRequest"] == ["Delivered", "Displayed", "Failed", "SMS"]
 
 
-def test_title_stands_above_the_text(provider: rcs_5g.Provider, note: Message) -> None:
-    assert said(provider, note(content=wire.Content(title="T", text="x"))) == (
-        "text/plain",
-        "T\nx",
-    )
+def test_title_stands_above_the_text_and_a_link_below(
+    provider: rcs_5g.Provider, note: Message
+) -> None:
+    linked = wire.Content(title="T", text="x", extra={"link": "https://example.com/t"})
+
+    assert said(provider, note(content=wire.Content(title="T", text="x"))) == ("text/plain", "T\nx")
+    assert said(provider, note(content=linked)) == ("text/plain", "T\nx\nhttps://example.com/t")
 
 
 def test_card_and_file_of_a_template_go_as_they_are(

@@ -85,6 +85,23 @@ def test_equal_messages_share_a_call_and_others_do_not(
     ]
 
 
+def test_everybody_is_told_in_a_call_of_its_own(provider: wecom.Provider, message: Message) -> None:
+    calls = provider.build_requests([to(message, one) for one in ("Jim", "@all", "Kate")])
+
+    assert [body_of(request)["touser"] for _, request in calls] == ["Jim|Kate", "@all"]
+
+
+def test_several_members_in_one_address_are_refused(
+    provider: wecom.Provider, message: Message
+) -> None:
+    one = to(message, "Jim|Kate")
+
+    assert provider.misfit(one.to) == "wecom: not one userid"
+    assert provider.objection(one.content, one.to) == "wecom: not one userid"
+    with pytest.raises(ValueError, match=r"to\.wecom: not one userid"):
+        provider.build_requests([one])
+
+
 def test_call_has_a_thousand_members_at_most(provider: wecom.Provider, message: Message) -> None:
     messages = [to(message, f"member{number}") for number in range(1001)]
 
