@@ -12,7 +12,7 @@ from gateway.clock import to_datetime
 from gateway.dispatch.links import Links, Place
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage
-from gateway.model.permission import Reason, Suppression, Wish
+from gateway.model.permission import Hashed, Reason, Suppression, Wish, by_recipient
 from gateway.model.submission import Submission, To
 from gateway.model.values import replace
 
@@ -397,6 +397,102 @@ async def test_refusal_of_all_gives_way_to_what_is_chosen(shop: Any) -> None:
     assert [await can_get(shop, one) for one in ("news", "tips")] == ["suppressed", "queued"]
 
 
+LI = {"recipient": "user-42"}
+
+
+def by_id(world: Any, channel: str = "") -> Hashed:
+    return by_recipient(channel), world.bans.hash_recipient("billing", LI["recipient"])
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+async def test_refusal_by_id_is_shown_and_ends_when_it_is_taken_back(
+    shop: Any, channel: str
+) -> None:
+    token = LINKS.token(place_of(shop, **LI))
+    await shop.refuse("tips", by_id(shop, channel))
+    before = await chosen(shop, token), await can_get(shop, "tips", **LI)
+
+    await shop.subscriptions.choose(token, ["news", "tips"])
+
+    assert before == ({"news": True, "tips": False}, "suppressed")
+    assert await chosen(shop, token) == {"news": True, "tips": True}
+    assert await can_get(shop, "tips", **LI) == "queued"
+
+
+async def test_refusal_on_all_channels_stays_on_the_others(shop: Any) -> None:
+    await shop.refuse("tips", by_id(shop))
+    later = shop.clock.now_ms() + 1
+    await shop.store.take_wishes(
+        [replace(WISH, category="tips", name=by_id(shop, "push"), at_ms=later)], now_ms=later
+    )
+
+    await shop.subscriptions.choose(LINKS.token(place_of(shop, **LI)), ["news", "tips"])
+
+    names = {one: by_id(shop, one) for one in ("", *wire.Channel)}
+    found = await shop.bans.among(list(names.values()))
+    refused = {one for one, name in names.items() if name in found}
+    assert refused == set(wire.Channel) - {"email", "push"}
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+async def test_refusal_of_all_by_id_gives_way_to_what_is_chosen(shop: Any, channel: str) -> None:
+    name, hash_ = by_id(shop, channel)
+    everything = Suppression(
+        channel=name,
+        hash=hash_,
+        tenant="billing",
+        reason=Reason.OPT_OUT,
+        source="hotline",
+        at_ms=shop.clock.now_ms(),
+    )
+    await shop.bans.put([everything])
+    token = LINKS.token(place_of(shop, **LI))
+    before = await chosen(shop, token)
+
+    await shop.subscriptions.choose(token, ["tips"])
+
+    assert before == {"news": False, "tips": False}
+    assert await chosen(shop, token) == {"news": False, "tips": True}
+    elsewhere = LINKS.token(replace(place_of(shop, **LI), hash="00" * 16))
+    assert await chosen(shop, elsewhere) == {"news": False, "tips": True}
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+@pytest.mark.parametrize("by_one_click", [True, False])
+async def test_permission_by_id_is_taken_back_for_mail_to_any_address(
+    shop: Any, channel: str, by_one_click: bool
+) -> None:
+    await shop.agree("agreed", by_id(shop, channel))
+    place = place_of(shop, category="agreed", **LI)
+    token = LINKS.token(place)
+    before = await chosen(shop, token), await can_get(shop, "agreed", **LI)
+
+    if by_one_click:
+        await shop.subscriptions.leave(token)
+    else:
+        await shop.subscriptions.choose(token, ["news", "tips"])
+
+    moved = LINKS.token(replace(place, hash="00" * 16))
+    assert before == ({"agreed": True, "news": True, "tips": True}, "queued")
+    assert not (await chosen(shop, token))["agreed"]
+    assert not (await chosen(shop, moved))["agreed"]
+    # on other channels the permission stands
+    now = "refused" if channel else "suppressed"
+    assert await can_get(shop, "agreed", **LI) == now
+
+
+async def test_link_without_an_id_leaves_alone_what_is_recorded_by_one(shop: Any) -> None:
+    await shop.refuse("tips", by_id(shop))
+    token = LINKS.token(place_of(shop))
+
+    assert await chosen(shop, token) == {"news": True, "tips": True}
+    await shop.subscriptions.choose(token, ["news"])
+    await shop.subscriptions.choose(token, ["news", "tips"])
+
+    assert await can_get(shop, "tips") == "queued"
+    assert await can_get(shop, "tips", **LI) == "suppressed"
+
+
 async def test_choice_is_about_the_tenant_of_the_link(shop: Any) -> None:
     await shop.subscriptions.choose(LINKS.token(place_of(shop, tenant="shop")), [])
 
@@ -436,3 +532,20 @@ async def test_tenant_hears_who_left_and_who_came_back_and_no_more(make_world: A
             ("unsubscribed", None),
         )
     ]
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+async def test_tenant_hears_once_of_who_came_back_from_a_refusal_by_id(
+    make_world: Any, channel: str
+) -> None:
+    hook = {"url": "https://good.example.com", "secret": "whsec_" + "A" * 32}
+    world = await make_world(tenants={"billing": {"webhook": hook}})
+    world.start()
+    await world.refuse("news", by_id(world, channel))
+    token = LINKS.token(place_of(world, **LI))
+    all_of_them = list(await chosen(world, token))
+
+    for _ in range(2):
+        await world.subscriptions.choose(token, all_of_them)
+
+    assert [one["type"] for one in await moves(world)] == ["recipient.resubscribed"]
