@@ -17,7 +17,7 @@ from gateway.dispatch.lanes import Bells
 from gateway.dispatch.links import NO_URLS, Links, Place
 from gateway.dispatch.webhooks import LEFT, RETURNED, Moved
 from gateway.model import wire
-from gateway.model.case import Claimed, NewMessage
+from gateway.model.case import Case, Claimed, NewMessage
 from gateway.model.permission import (
     RECIPIENT,
     Choice,
@@ -92,8 +92,10 @@ class Subscriptions:
         if step.channel is not wire.Channel.EMAIL or not self._can_leave(category):
             return content
         extra: dict[str, object] = {"feedback_id": _feedback_id(row.case.tenant, category)}
-        if self._url and not content.extra.get("list_unsubscribe"):
-            extra["list_unsubscribe"] = self._url + self._links.token(self._place(row))
+        if not content.extra.get("list_unsubscribe"):
+            extra["can_leave"] = True  # by a mail as well, where the account has an address for it
+            if self._url:
+                extra["list_unsubscribe"] = self._url + self._token(row)
         return replace(content, extra={**content.extra, **extra})
 
     def urls(self, row: Claimed) -> Mapping[str, str]:
@@ -104,19 +106,22 @@ class Subscriptions:
             return NO_URLS
         if not self._can_leave(message.category):
             return NO_URLS
-        url = self._url + self._links.token(self._place(row))
+        url = self._url + self._token(row)
         return {"unsubscribe_url": url, "preferences_url": f"{url}/preferences"}
 
     def _can_leave(self, category: str) -> bool:
         return category in self._categories and self._categories[category].unsubscribe
 
-    def _place(self, row: Claimed) -> Place:
-        step = row.case.message.chain[row.step]
-        address = step.parts[row.part]
-        channel, hash_ = self._bans.hashed(step.channel, address)
+    def _token(self, row: Claimed) -> str:
+        return self._links.token(self._place(row.case, row.step, row.part))
+
+    def _place(self, case: Case, step: int, part: int) -> Place:
+        one = case.message.chain[step]
+        address = one.parts[part]
+        channel, hash_ = self._bans.hashed(one.channel, address)
         return Place(
-            tenant=row.case.tenant,
-            category=row.case.message.category,
+            tenant=case.tenant,
+            category=case.message.category,
             channel=channel,
             hash=hash_,
             recipient=address.recipient,
@@ -134,10 +139,22 @@ class Subscriptions:
         place = self._links.read(token)
         if place is None:
             return False
+        await self._leave(place)
+        return True
+
+    async def leave_part(self, case: Case, step: int, part: int) -> bool:
+        """The same for whom a part of a message was to; False where there is none, or where nobody
+        knows any more. Raises StoreUnavailable."""
+        chain = case.message.chain
+        if case.message.erased or step >= len(chain) or part >= len(chain[step].parts):
+            return False
+        await self._leave(self._place(case, step, part))
+        return True
+
+    async def _leave(self, place: Place) -> None:
         state = await self._state(place)
         await self._take(self._wishes(place, state, place.category, agrees=False))
         _log.info("recipient_left tenant=%s category=%s", place.tenant, place.category)
-        return True
 
     async def choices(self, token: str) -> Sequence[Choice] | None:
         """What somebody can choose, and what they have chosen; None for a token of nobody's.

@@ -12,6 +12,7 @@ from gateway.clock import to_datetime
 from gateway.dispatch.links import Links, Place
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage
+from gateway.model.message import reference
 from gateway.model.permission import Hashed, Reason, Suppression, Wish, by_recipient
 from gateway.model.submission import Submission, To
 from gateway.model.values import replace
@@ -75,6 +76,7 @@ async def test_callers_own_link_stays(world: Any) -> None:
 
     extra = world.senders["m"].calls[0].message.content.extra
     assert extra["list_unsubscribe"] == "https://shop.example.com/leave"
+    assert "can_leave" not in extra
 
 
 async def test_mail_of_other_categories_has_no_link(world: Any) -> None:
@@ -114,6 +116,54 @@ async def test_mail_that_waits_already_is_not_sent(world: Any) -> None:
 
     assert await world.state(waiting) == "suppressed"
     assert len(world.senders["m"].calls) == 1
+
+
+def counted(world: Any, name: str, **labels: str) -> float:
+    labels = {"provider": "m", **labels}
+    return world.metrics.registry.get_sample_value(f"{name}_total", labels) or 0.0
+
+
+async def test_mail_to_the_address_in_the_header_is_leaving_as_well(world: Any) -> None:
+    world.start()
+    id_ = await world.post(**NEWS)
+    await world.settle()
+    sent = world.senders["m"].calls[-1].message.reference
+
+    await world.hear_leaving("m", sent, sent)
+    left = await world.post(**NEWS)
+    service = await world.post(category="service", to=NEWS["to"])
+    await world.settle()
+
+    assert await world.state(left) == "suppressed"
+    assert [await world.state(one) for one in (id_, service)] == ["sent"] * 2
+    assert counted(world, "gateway_inbound_messages", kind="opt_out") == 2
+
+
+async def test_mail_about_what_is_not_kept_changes_nothing(world: Any) -> None:
+    world.start()
+    id_ = await world.post(**NEWS)
+    await world.settle()
+    unknown = "0195500a-5c00-7000-8000-000000000001-0-0-0"
+    beyond = [reference(id_, redrive=0, step=step, part=part) for step, part in ((0, 1), (1, 0))]
+
+    await world.hear_leaving("m", unknown, "nonsense", *beyond)
+
+    again = await world.post(**NEWS)
+    await world.settle()
+    assert await world.state(again) == "sent"
+    assert counted(world, "gateway_inbound_messages_untied") == 4
+
+
+async def test_mail_about_an_erased_message_changes_nothing(world: Any) -> None:
+    world.start()
+    await world.post(category="news", to=To(email="li@example.com", recipient="user-42"))
+    await world.settle()
+    sent = world.senders["m"].calls[-1].message.reference
+    await world.recipients.erase(world.caller(), "user-42")
+
+    await world.hear_leaving("m", sent)
+
+    assert not await world.store.has_suppressions()
 
 
 async def test_other_processes_know_within_seconds(make_world: Any) -> None:
@@ -235,7 +285,8 @@ async def test_without_https_there_is_no_link(world: Any) -> None:
         await world.settle()
 
         assert world.senders["m"].calls[-1].message.content.extra == {
-            "feedback_id": "news:billing:gateway"
+            "feedback_id": "news:billing:gateway",
+            "can_leave": True,
         }
 
 
