@@ -49,6 +49,11 @@ class _State(Value):
         """What refuses it, by itself or with all others."""
         return [one for one in self.refusals if one.category in ("", category)]
 
+    def about(self, category: str) -> Sequence[Suppression | Consent]:
+        """All that counts for it."""
+        agreed = [one for one in self.consents if one.category == category]
+        return [*self.against(category), *agreed]
+
     @property
     def refused(self) -> frozenset[str]:
         """Categories; '' all of them."""
@@ -254,8 +259,7 @@ class Subscriptions:
             turns=agrees and bool(state.against(category)),
         )
         by_id = by_recipient(place.channel)
-        said = [*state.against(category), *(c for c in state.consents if c.category == category)]
-        hashes = {one.hash for one in said if one.channel in (RECIPIENT, by_id)}
+        hashes = {one.hash for one in state.about(category) if one.channel in (RECIPIENT, by_id)}
         others = [replace(first, name=(by_id, one), webhooks=(), turns=False) for one in hashes]
         return [first, *others]
 

@@ -74,13 +74,20 @@ class PostgresRecipients:
         return [row[0] for row in found]
 
     async def messages_holding(
-        self, tenant: str, texts: Sequence[str], *, after: str, limit: int
+        self,
+        tenant: str,
+        texts: Sequence[str],
+        *,
+        about: Sequence[MessageId] = (),
+        after: str,
+        limit: int,
     ) -> base.Scanned:
         found = await self._engine.run(
             lambda session: session.rows(
                 "messages_holding",
                 tenant=tenant,
                 patterns=[like(one) for one in texts],
+                about=about,
                 after=after or pages.first_id(0),
                 limit=limit,
             )

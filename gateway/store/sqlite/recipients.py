@@ -80,7 +80,13 @@ class SqliteRecipients:
         return found
 
     async def messages_holding(
-        self, tenant: str, texts: Sequence[str], *, after: str, limit: int
+        self,
+        tenant: str,
+        texts: Sequence[str],
+        *,
+        about: Sequence[MessageId] = (),
+        after: str,
+        limit: int,
     ) -> base.Scanned:
         found = await self._engine.read(
             lambda connection: call_json(
@@ -88,6 +94,7 @@ class SqliteRecipients:
                 "messages_holding",
                 tenant=tenant,
                 patterns=dump([like(one) for one in texts]),
+                about=dump(about),
                 after=after,
                 limit=limit,
             )

@@ -86,10 +86,15 @@ WHERE tenant = :tenant AND recipient = :recipient AND message > :after::uuid
 ORDER BY message LIMIT :limit;
 
 -- name: messages_holding
--- Of the next messages of all tenants, those of one whose body is like one of some patterns:
--- (message, whether it is).
-SELECT id::text, tenant = :tenant AND body ILIKE ANY (:patterns::text[])
-FROM (SELECT id, tenant, body FROM message
+-- Of the next messages of all tenants, those of one whose body is like one of some patterns, and
+-- reports whose `id` or `answers` is one of some messages: they are JSON in JSON, so that no quote
+-- of another's words looks like these. Gives (message, whether it is).
+SELECT id::text, tenant = :tenant AND (
+    body ILIKE ANY (:patterns::text[])
+    OR internal
+    AND (substr(body, strpos(body, '{\"id\":\"') + 10, 36) = ANY (:about::text[])
+         OR substr(body, strpos(body, ',\"answers\":\"') + 15, 36) = ANY (:about::text[])))
+FROM (SELECT id, tenant, internal, body FROM message
       WHERE id > :after::uuid ORDER BY id LIMIT :limit) m
 ORDER BY id;
 
