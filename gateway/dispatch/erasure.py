@@ -17,6 +17,7 @@ off can be asked for again.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
 import msgspec
 
 from gateway.clock import Clock

@@ -1,4 +1,4 @@
-"""What our reports to tenants say of people, and what is left of them once somebody is forgotten."""
+"""What our reports to tenants say of people, and what is left once somebody is forgotten."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -417,3 +417,64 @@ async def test_a_caller_who_hangs_up_leaves_what_was_stored(edge: Any, fakes: An
 
     assert len(fakes.recipients.kept) == 1_000
     assert (await put(edge, LI))[0] == 201
+
+
+# The tenant's rate
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/recipients/user-42"),
+        ("GET", "/v1/recipients/user-42"),
+        ("DELETE", "/v1/recipients/user-42"),
+        ("GET", "/v1/recipients"),
+        ("POST", "/v1/recipients/bulk"),
+    ],
+)
+async def test_every_request_counts_against_the_tenants_rate(
+    edge: Any, fakes: Any, method: str, path: str
+) -> None:
+    await call(edge, method, path)
+    counted, fakes.keys.retry_after = fakes.keys.admitted[:], 1.0
+    status, _ = await call(edge, method, path)
+
+    assert counted == [1]
+    assert status == 429
+
+
+def many(count: int) -> bytes:
+    return lines(*({"id": f"u{number}", "phone": "+8613800138000"} for number in range(count)))
+
+
+async def test_a_long_list_counts_by_batches_and_waits_for_the_rate(
+    edge: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipients, "_BATCH", 2)
+    fakes.keys.waits = []
+
+    async def admit(caller: Any, count: int) -> None:
+        await type(fakes.keys).admit(fakes.keys, caller, count)
+        fakes.keys.waits = [0.001, 0.001]
+
+    monkeypatch.setattr(fakes.keys, "admit", admit)
+    status, result = await bulk(edge, many(5))
+
+    assert (status, result["new"]) == (200, 5)
+    assert fakes.keys.admitted == [1, 1, 1]
+
+
+async def test_a_list_that_must_wait_for_long_says_how_far_it_came(
+    edge: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipients, "_BATCH", 2)
+
+    async def admit(caller: Any, count: int) -> None:
+        await type(fakes.keys).admit(fakes.keys, caller, count)
+        fakes.keys.retry_after = 31.0
+
+    monkeypatch.setattr(fakes.keys, "admit", admit)
+    status, problem = await bulk(edge, many(5))
+
+    assert (status, problem["detail"]) == (429, "2 rows are stored; the tenant's rate is used up.")
+    assert len(fakes.recipients.kept) == 2
