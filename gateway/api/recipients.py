@@ -90,6 +90,10 @@ async def put_recipients(request: web.Request, caller: Caller) -> web.Response:
             reader = await register.take(lines.feed(chunk), reader)
         await register.take(lines.end(), reader)
         await register.flush()
+    except problems.SlowBody as error:
+        await register.flush()
+        detail = f"{error.detail} {register.stored} rows are stored. Send all of them again."
+        raise problems.SlowBody(detail) from None
     except errors.StoreUnavailable:
         detail = f"{register.stored} rows are stored, the others are not. Send all of them again."
         return problems.unavailable(request[REQUEST_ID], detail)
