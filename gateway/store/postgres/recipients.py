@@ -155,10 +155,12 @@ async def _upsert(
 
 
 async def _mark_dead(session: Session, dead: base.DeadDevice, now_ms: int) -> int:
-    owners = await session.rows("owners", hash=dead.hash)
-    for tenant, body in owners:
+    owners: list[tuple[str, str]] = []
+    for tenant, body in await session.rows("owners", hash=dead.hash):
         marked = without_device(decode(original(body)), dead.device)
         put = [(marked.id, encode(marked))]
         await session.run_over("put_recipients", put, tenant=tenant, now_ms=now_ms)
-    await session.run("note_death", hash=dead.hash, reason=dead.device.reason)
+        owners.append((tenant, marked.id))
+    if owners:
+        await session.run_over("note_death", owners, hash=dead.hash, reason=dead.device.reason)
     return len(owners)

@@ -66,9 +66,12 @@ ORDER BY p.tenant, p.id
 FOR UPDATE OF p;
 
 -- name: note_death
--- A device is dead, whoever has it.
-UPDATE recipient_address SET reason = :reason
-WHERE hash = :hash AND channel = 'push' AND reason = '';
+-- A device of some recipients is dead.
+-- Differs: not of whoever has it by now, since others may come by it while we write.
+UPDATE recipient_address a SET reason = :reason
+FROM unnest(:tenant::text[], :recipient::text[]) AS r (tenant, recipient)
+WHERE a.hash = :hash AND a.channel = 'push' AND a.reason = ''
+  AND a.tenant = r.tenant AND a.recipient = r.recipient;
 
 -- name: erase_recipient
 -- Forget one.
