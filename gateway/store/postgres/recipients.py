@@ -7,7 +7,7 @@ from gateway.model.message import MessageId
 from gateway.model.recipient import Kept, Upserted, decode, encode, without_device
 from gateway.store import pages
 from gateway.store import recipients as base
-from gateway.store.people import by_address, like, put_apart
+from gateway.store.people import by_address, erased_events, like, put_apart, scanned
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
@@ -92,10 +92,7 @@ class PostgresRecipients:
                 limit=limit,
             )
         )
-        return base.Scanned(
-            found=[id_ for id_, held in found if held],
-            cursor=found[-1][0] if len(found) == limit else "",
-        )
+        return scanned([(id_, held) for id_, held in found], limit)
 
     async def erase_messages(
         self,
@@ -121,8 +118,7 @@ class PostgresRecipients:
                 await session.run_over(query, [(id_,) for id_ in ids])
             if words:
                 await session.run_over("erase_words", words)
-            events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
-            await session.run_over("put_events", events)
+            await session.run_over("put_events", erased_events(ids, now_ms))
 
         await self._engine.transact(work)
 

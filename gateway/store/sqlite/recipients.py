@@ -9,7 +9,7 @@ import msgspec
 from gateway.model.message import MessageId
 from gateway.model.recipient import Kept, Recipient, Upserted, decode, encode, without_device
 from gateway.store import recipients as base
-from gateway.store.people import by_address, like, put_apart
+from gateway.store.people import by_address, erased_events, like, put_apart, scanned
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 
 _KEPT = msgspec.json.Decoder(list[tuple[Recipient, int]])
@@ -99,10 +99,7 @@ class SqliteRecipients:
                 limit=limit,
             )
         )
-        return base.Scanned(
-            found=[id_ for id_, held in found if held],
-            cursor=found[-1][0] if len(found) == limit else "",
-        )
+        return scanned(found, limit)
 
     async def erase_messages(
         self,
@@ -123,8 +120,7 @@ class SqliteRecipients:
             for query in ("erase_waits", "free_dedupe"):
                 run(connection, query, ids)
             run(connection, "erase_words", words)
-            events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
-            run(connection, "put_events", events)
+            run(connection, "put_events", erased_events(ids, now_ms))
 
         await self._engine.write(work)
 
