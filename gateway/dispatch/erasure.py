@@ -95,8 +95,8 @@ class Eraser:
         person = replace(person, messages=frozenset(ids))
         await self._erase_reports(tenant, person)
         done = await self._erase_all(sorted(ids), person)
+        await self._habits.forget(tenant, recipient)
         if kept is not None:
-            await self._habits.forget(tenant, recipient)
             await self._store.erase_recipient(tenant, recipient)
         elif not done.messages:
             return None
