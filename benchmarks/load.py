@@ -41,7 +41,7 @@ _LOOK, _LONGEST_LOOK = 0.02, 2.0
 _UNKNOWN = 0.2
 
 #: A tenant that may do anything, without bounds.
-TENANT = f'[tenants.bench]\nkeys = ["{KEY}"]\nscopes = ["send", "read", "admin"]\n'
+TENANT = f'[tenants.bench]\nkeys = ["{KEY}"]\nscopes = ["send", "read", "recipients", "admin"]\n'
 
 #: Called with (done, of) as work goes on.
 Progress = Callable[[int, int], None]

@@ -184,6 +184,10 @@ def simulator() -> AbstractAsyncContextManager[str]:
     return started("-m", "benchmarks.simulator")
 
 
+#: A gateway's own file in its folder.
+STORE = "gateway.db"
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A gateway that runs."""
@@ -237,7 +241,7 @@ async def gateway(
     port, internal = free_port(), free_port()
     file = folder / "gateway.toml"
     file.write_text(
-        f'[store]\nurl = "{store or f"sqlite://{folder}/gateway.db"}"\n'
+        f'[store]\nurl = "{store or f"sqlite://{folder}/{STORE}"}"\n'
         f'[api]\nlisten = "127.0.0.1:{port}"\ninternal = "127.0.0.1:{internal}"\n{config}'
     )
     words = ["-m", "gateway", "serve", "--config", str(file), "--processes", str(processes)]

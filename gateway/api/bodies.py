@@ -76,7 +76,9 @@ async def read_raw(request: web.Request) -> bytes:
 
 
 async def stream(request: web.Request, accepted: Collection[str]) -> AsyncIterator[bytes]:
-    """The body in pieces, decompressed; each has the deadline that a whole body has elsewhere."""
+    """The body in pieces, decompressed; each has the deadline that a whole body has elsewhere, and
+    all together that and a second for each `body_rate` bytes. Only our waiting counts, so whoever
+    sends at least so much has all the time that storing it takes."""
     if request.content_type not in accepted or not _is_utf8(request):
         raise problems.UnsupportedBody(f"Send {' or '.join(sorted(accepted))} in UTF-8.")
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -85,7 +87,7 @@ async def stream(request: web.Request, accepted: Collection[str]) -> AsyncIterat
     await _continue(request)
     inflate = zlib.decompressobj(wbits=_GZIP_WINDOW) if encoding == "gzip" else None
     total = 0
-    while raw := await _receive_piece(request):
+    async for raw in _received(request):
         for piece in [raw] if inflate is None else _inflated(inflate, raw):
             total += len(piece)
             if total > MAX_STREAM:
@@ -96,12 +98,29 @@ async def stream(request: web.Request, accepted: Collection[str]) -> AsyncIterat
         raise problems.BadBody("The body is not one whole gzip member.")
 
 
-async def _receive_piece(request: web.Request) -> bytes:
+async def _received(request: web.Request) -> AsyncIterator[bytes]:
+    """The body in pieces as they come. Raises SlowBody, BadBody."""
+    limits, time = request.app[LIMITS], asyncio.get_running_loop().time
+    left = limits.body_seconds
+    while True:
+        began = time()
+        raw = await _receive_piece(request, min(left, limits.body_seconds))
+        if not raw:
+            return
+        left += len(raw) / limits.body_rate - (time() - began)
+        yield raw
+
+
+async def _receive_piece(request: web.Request, seconds: float) -> bytes:
     """b'' at the end."""
+    limits = request.app[LIMITS]
     try:
-        async with asyncio.timeout(request.app[LIMITS].body_seconds):
+        async with asyncio.timeout(seconds):
             return await request.content.readany()
     except TimeoutError as error:
+        if seconds < limits.body_seconds:
+            detail = f"The body comes too slowly: send {limits.body_rate:.0f} bytes a second."
+            raise problems.SlowBody(detail) from error
         raise problems.SlowBody("The body was not complete in time.") from error
     except (web.RequestPayloadError, ConnectionError) as error:
         raise problems.BadBody("The body ended early or is wrongly framed.") from error

@@ -95,13 +95,16 @@ def _translate(request: web.Request, error: web.HTTPException) -> web.Response:
     return response
 
 
-def guard(handler: CallerHandler, scope: Scope) -> Handler:
-    """A handler that only callers with this scope reach."""
+def guard(handler: CallerHandler, scope: Scope, *, is_counted: bool = False) -> Handler:
+    """A handler that only callers with this scope reach. is_counted: each call is taken from the
+    tenant's rate."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         caller = await _authenticate(request)
         if scope not in caller.scopes:
             raise errors.Forbidden(f"This needs a key with the scope {scope}.")
+        if is_counted:
+            await request.app[SERVICES].keys.admit(caller, 1)
         return await handler(request, caller)
 
     return guarded

@@ -52,6 +52,9 @@ class Limits:
     head_seconds: float = 10.0
     #: seconds from the head to the last byte of the body
     body_seconds: float = 30.0
+    #: bytes a second that a long list must bring on the whole, as sent, beyond so many seconds: a
+    #: few dozen rows
+    body_rate: float = 16 * 1024
     #: seconds that an idle connection is kept after an answer
     keepalive_seconds: float = 75.0
     #: open connections from one address; 0: no bound, as behind a proxy

@@ -10,7 +10,7 @@ import pydantic
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 import gateway
-from gateway.api import problems
+from gateway.api import fields, problems
 from gateway.api.spec import Answer, Query, Route
 
 _REF = "#/components/schemas/{model}"
@@ -128,7 +128,12 @@ def _path_schema(route: Route, name: str) -> dict[str, Any]:
     if route.path.startswith("/v1/messages/"):
         return {"type": "string", "format": "uuid"}
     if route.path.startswith("/v1/recipients/"):
-        return {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-.0-~]+$"}
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 128,
+            "pattern": fields.PATH_ID_PATTERN,
+        }
     if name == "token":
         return {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9_-]+$"}
     return {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[!-.0-~]+$"}

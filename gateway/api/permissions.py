@@ -159,10 +159,8 @@ async def lift(request: web.Request, caller: Caller) -> web.Response:
 
 async def lookup(request: web.Request, caller: Caller) -> web.Response:
     """What is recorded of an address or of a recipient: your own, and bans for everybody."""
-    services = request.app[SERVICES]
-    await services.keys.admit(caller, 1)
     whom = permission_schema.read_lookup(await bodies.read_json(request))
-    recorded = await services.permissions.lookup(caller, whom)
+    recorded = await request.app[SERVICES].permissions.lookup(caller, whom)
     found: Found = {
         "consents": [_consent(one) for one in recorded.consents],
         "suppressions": [suppression_shape(one) for one in recorded.suppressions],
@@ -190,7 +188,6 @@ async def _batch(
         Awaitable[Sequence[Outcome | int | errors.RequestError]],
     ],
 ) -> web.Response:
-    await request.app[SERVICES].keys.admit(caller, 1)
     items = [batches.read_item(one, read) for one in await batches.read(request, what)]
     results = [_result(one) for one in await take(caller, items)]
     if all("problem" in one for one in results):

@@ -8,7 +8,7 @@ from aiohttp import web
 from gateway.api import bodies, problems, queries, registration, rows
 from gateway.api.edge import REQUEST_ID, answer
 from gateway.api.limits import MAX_FAULTY_ROWS, MAX_LINE, MAX_LINES, MAX_ROWS
-from gateway.api.services import SERVICES, Recipients
+from gateway.api.services import SERVICES, Recipients, Services
 from gateway.content.recipients import check_recipient_id
 from gateway.model import errors
 from gateway.model.recipient import Recipient, Upserted
@@ -18,6 +18,8 @@ CSV = frozenset({"text/csv"})
 
 #: Rows that share a commit, which takes some 50 ms: more of them would hold up who waits for it.
 _BATCH = 1_000
+#: Seconds that a batch waits for the tenant's rate: callers give up on what takes much longer.
+_PATIENCE = 30.0
 
 
 async def put_recipient(request: web.Request, caller: Caller) -> web.Response:
@@ -76,9 +78,10 @@ async def put_recipients(request: web.Request, caller: Caller) -> web.Response:
     Each row is judged for itself; a line has 64 KiB at most. The header of a CSV file names its
     columns, such as `id,phone,email,zone`; `push` holds `app:token`, separated by blanks,
     `quiet_hours` is such as `22:00-08:00`, and there are `attributes.<name>` and
-    `preferences.<category>`. Sending the same again is harmless.
+    `preferences.<category>`. Sending the same again is harmless. Each 1,000 rows count as one
+    message against the tenant's rate; beyond it they are taken more slowly.
     """
-    register = _Register(request.app[SERVICES].recipients, caller)
+    register = _Register(request.app[SERVICES], caller)
     is_csv = request.content_type in CSV
     lines = rows.Lines(MAX_LINE)
     reader: rows.ReadRow | None = None if is_csv else rows.read_json
@@ -87,6 +90,10 @@ async def put_recipients(request: web.Request, caller: Caller) -> web.Response:
             reader = await register.take(lines.feed(chunk), reader)
         await register.take(lines.end(), reader)
         await register.flush()
+    except problems.SlowBody as error:
+        await register.flush()
+        detail = f"{error.detail} {register.stored} rows are stored. Send all of them again."
+        raise problems.SlowBody(detail) from None
     except errors.StoreUnavailable:
         detail = f"{register.stored} rows are stored, the others are not. Send all of them again."
         return problems.unavailable(request[REQUEST_ID], detail)
@@ -100,9 +107,13 @@ async def put_recipients(request: web.Request, caller: Caller) -> web.Response:
 class _Register:
     """Takes lines, and keeps what they say. While one batch is being stored, the next is read."""
 
-    def __init__(self, people: Recipients, caller: Caller) -> None:
-        self._people = people
+    def __init__(self, services: Services, caller: Caller) -> None:
+        self._people = services.recipients
+        self._keys = services.keys
         self._caller = caller
+        self._clock = services.clock
+        #: the tenant's rate has admitted a batch: the first one, with the request
+        self._is_admitted = True
         self._lines = 0
         self._counts = dict.fromkeys(Upserted, 0)
         self._rows = 0
@@ -161,8 +172,31 @@ class _Register:
     async def _store(self) -> None:
         """Begin to write what is pending, when the batch before is written."""
         await self._written()
+        await self._admit()
         batch, self._pending = list(self._pending.values()), {}
         self._writing = asyncio.create_task(_put(self._people, self._caller, batch))
+
+    async def _admit(self) -> None:
+        """Wait until the tenant's rate allows another batch, if that is soon. Raises
+        TooManyRequests."""
+        if self._is_admitted:
+            self._is_admitted = False
+            return
+        waited = 0.0
+        while wait := await self._wait():
+            waited += wait
+            if waited > _PATIENCE:
+                detail = f"{self.stored} rows are stored; the tenant's rate is used up."
+                raise errors.TooManyRequests(detail, wait)
+            await self._clock.sleep(wait)
+
+    async def _wait(self) -> float:
+        """0 when the tenant's rate has admitted a batch, else seconds until it may."""
+        try:
+            await self._keys.admit(self._caller, 1)
+        except errors.TooManyRequests as error:
+            return error.retry_after
+        return 0.0
 
     async def _written(self) -> None:
         writing, self._writing = self._writing, None

@@ -110,7 +110,7 @@ class _Described(TypedDict):
     updated_at: NotRequired[Annotated[str, Field(max_length=64, description="As read: ignored")]]
 
 
-_Id = Annotated[str, fields.line(MAX_ID, "Your own id of the person", ["user-42"])]
+_Id = Annotated[str, fields.recipient_id(MAX_ID, "Your own id of the person"), fields.NAMEABLE]
 
 
 @with_config(CLOSED)

@@ -131,6 +131,7 @@ def _inbound(ground: Ground, carriers: Carriers, road: Road) -> Inbound:
         ground.metrics,
         webhooks=road.reporter.received,
         answers=Answers(ground.settings, road.words.wordings, carriers.objections),
+        leave=road.rules.subscriptions.leave_part,
     )
 
 

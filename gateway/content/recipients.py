@@ -18,6 +18,10 @@ from gateway.model.zones import is_zone
 #: Longest id, in characters.
 MAX_ID: Final = 128
 
+#: These stand for places in a path and are taken out of every address (RFC 3986 §5.2.4).
+_DOTS: Final = frozenset({".", ".."})
+DOTS: Final = "is neither . nor .., by which no address can name it"
+
 #: RFC 5646 §2.1: language, script, region, variants; what goes beyond names no locale that has
 #: texts of its own.
 _LOCALE = re.compile(
@@ -33,6 +37,8 @@ def check_recipient_id(value: str) -> str:
     """The tenant's own id of a recipient, as it stands. Raises ValueError."""
     if not 1 <= len(value) <= MAX_ID or not value.isprintable() or value != value.strip():
         raise ValueError(f"is 1 to {MAX_ID} printable characters without blanks at the ends")
+    if value in _DOTS:
+        raise ValueError(DOTS)
     return value
 
 

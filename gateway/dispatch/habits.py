@@ -29,6 +29,12 @@ _FADE = 0.8
 #: Places that wait to be written; beyond them nothing new is counted.
 _MOST_WAITING = 10_000
 
+#: What could not be written for so long is dropped, in seconds: somebody may have been forgotten.
+_LONGEST = 3600.0
+
+#: Milliseconds that somebody stays forgotten, whatever other nodes had counted: twice as long.
+_FORGOTTEN_MS = int(2000 * _LONGEST)
+
 #: Places written in one transaction.
 _AT_ONCE = 1_000
 
@@ -55,6 +61,8 @@ class Habits:
         self._categories = frozenset(categories)
         self._can_tell = frozenset(can_tell)
         self._waiting: dict[_Place, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        #: since when something waits, on the monotonic clock
+        self._since = 0.0
 
     @property
     def learns(self) -> bool:
@@ -86,6 +94,8 @@ class Habits:
         if not recipient:
             return
         place = (self.subject(case.tenant, recipient), str(plan.channel), self._month())
+        if not self._waiting:
+            self._since = self._clock.monotonic()
         if len(self._waiting) < _MOST_WAITING or place in self._waiting:
             counts = self._waiting[place]
             counts[0] += tries
@@ -93,23 +103,28 @@ class Habits:
 
     async def flush(self) -> None:
         """Write what was counted. Raises StoreUnavailable: it is kept, and tried again."""
+        if self._clock.monotonic() - self._since > _LONGEST:
+            self._waiting.clear()
         while self._waiting:
             places = list(self._waiting)[:_AT_ONCE]
-            batch = {place: self._waiting.pop(place) for place in places}
+            batch, since = {place: self._waiting.pop(place) for place in places}, self._since
             try:
                 await self._store.add_habits([Habit(*one, *batch[one]) for one in places])
             except BaseException:
+                self._since = since
                 for place, (tries, reached) in batch.items():
                     self._waiting[place][0] += tries
                     self._waiting[place][1] += reached
                 raise
 
     async def forget(self, tenant: str, recipient: str) -> None:
-        """Raises StoreUnavailable."""
+        """What other nodes have counted is not written any more. Nothing is learnt for some hours
+        of whoever gets this name next. Raises StoreUnavailable."""
         subject = self.subject(tenant, recipient)
         for place in [place for place in self._waiting if place[0] == subject]:
             del self._waiting[place]
-        await self._store.forget_habits(subject)
+        until_ms = self._clock.now_ms() + _FORGOTTEN_MS
+        await self._store.forget_habits(subject, until_ms=until_ms)
 
     async def of(
         self, tenant: str, recipients: Collection[str]

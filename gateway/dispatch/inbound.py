@@ -15,6 +15,8 @@ message that the account sent to the address. Its tenant gets `message.received`
 message nobody does, for it might be another tenant's.
 
 A wish may get an answer (`answers`).
+A mail to an address of List-Unsubscribe is a refusal of that message's category, as by its link
+(`subscriptions`), and no reply.
 
 All that one message causes is one commit, and so is the note that it has been seen to: a second
 copy of the same id has no effect for a week. The provider is answered after the commit. Without an
@@ -22,7 +24,7 @@ id (SMPP) copies cannot be told from one who says the same twice, and both are r
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content import keywords
@@ -34,6 +36,7 @@ from gateway.dispatch.webhooks import Received
 from gateway.metrics import Metrics
 from gateway.model import wire
 from gateway.model.case import Case, Contact, NewMessage, Reply
+from gateway.model.message import read_reference
 from gateway.store import base
 
 #: Longer than any provider repeats itself.
@@ -66,8 +69,10 @@ class Inbound:
         *,
         webhooks: Callable[[Received], Sequence[NewMessage]],
         answers: Answers,
+        leave: Callable[[Case, int, int], Awaitable[bool]],
     ) -> None:
-        """channels: what the accounts carry, by account."""
+        """channels: what the accounts carry, by account. leave: see
+        `subscriptions.Subscriptions.leave_part`."""
         self._channels = channels
         self._store = store
         self._bans = bans
@@ -76,11 +81,22 @@ class Inbound:
         self._metrics = metrics
         self._webhooks = webhooks
         self._answers = answers
+        self._leave = leave
 
     async def take(self, account: str, messages: Sequence[wire.InboundMessage]) -> None:
         """Store what they cause. Raises StoreUnavailable: the provider is to try again."""
         for start in range(0, len(messages), _AT_ONCE):
             await self._take_together(account, messages[start : start + _AT_ONCE])
+
+    async def leave(self, account: str, references: Sequence[str]) -> None:
+        """Take it that recipients of these messages want no more of their categories, by mails to
+        addresses that name them. Again: harmless. Raises StoreUnavailable as above."""
+        for place in map(read_reference, references):
+            case = None if place is None else (await self._store.cases([place[0]])).get(place[0])
+            left = place and case and await self._leave(case, *place[2:])
+            self._metrics.inbound.labels(account, str(Intent.OPT_OUT)).inc()
+            if not left:
+                self._metrics.inbound_untied.labels(account).inc()
 
     async def _take_together(self, account: str, messages: Sequence[wire.InboundMessage]) -> None:
         people = [self._who(account, one) for one in messages]

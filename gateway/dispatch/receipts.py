@@ -98,11 +98,13 @@ class Receipts:
         try:
             receipts = provider.read_receipts(request)
             written = provider.read_inbound(request)
+            leaving = provider.read_leaving(request)
         except UnreadableReceipt:
             self._metrics.receipts_refused.labels(account, "unreadable").inc()
             raise
         await self._file(account, receipts[:_MOST])
         await self._inbound.take(account, written[:_MOST])
+        await self._inbound.leave(account, leaving[:_MOST])
         if (follow_up := provider.follow_up(request)) is not None:
             await self._errands.call(account, follow_up)
         return provider.answer_receipt(request)

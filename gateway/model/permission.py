@@ -113,6 +113,8 @@ class Wish(Value):
     firm: bool = False
     #: our reports to the tenant, if it changes whether they have refused
     webhooks: Sequence[NewMessage] = ()
+    #: it does, as what it ends is recorded under other keys than its own
+    turns: bool = False
 
     @property
     def key(self) -> "Key":
@@ -204,7 +206,7 @@ def settle_all(wishes: Sequence[Wish], standings: Mapping[Key, Standing]) -> Set
             continue
         stands[wish.key] = after
         last[wish.key] = wish
-        if (before.refused_ms is None) != (after.refused_ms is None):
+        if wish.turns or (before.refused_ms is None) != (after.refused_ms is None):
             webhooks += wish.webhooks
     return Settled(
         outcomes=outcomes,

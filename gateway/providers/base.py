@@ -106,6 +106,11 @@ class Reporter(Provider, Protocol):
         messages to one address may mix them. Raises UnreadableReceipt."""
         return ()
 
+    def read_leaving(self, request: wire.HttpRequest) -> Sequence[str]:
+        """References of messages whose recipients want no more of their category, in a verified
+        request that `read_receipts` can read."""
+        return ()
+
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         """What the service wants to hear when its report has been stored."""
         ...

@@ -89,6 +89,11 @@ def read(
     return _read_words(mail, addresses)
 
 
+def came_to(mail: mail_parts.Part) -> Sequence[str]:
+    """Where it may have come to, by its header."""
+    return [mail.headers.get(name, "") for name in _ENVELOPE_FIELDS]
+
+
 def _find(
     mail: _Mail,
     addresses: verp.Addresses | None,
@@ -104,10 +109,9 @@ def _find(
     senders: further addresses that may hold a tag. names: further texts, trusted most.
     """
     if addresses is not None:
-        came_to = [mail.whole.headers.get(name, "") for name in _ENVELOPE_FIELDS]
         path = mail.returned.get("return-path", "")
         try:
-            for text in (mail.envelope_to, *came_to, path, *senders):
+            for text in (mail.envelope_to, *came_to(mail.whole), path, *senders):
                 if reference := addresses.read(text):
                     return reference
         except verp.Forged:

@@ -5,7 +5,8 @@ what replies mean is in `smtp_replies`, what comes back by mail in `bounces`.
 
 A relay tells no more than its replies; bounces and complaints are mails. Whatever receives them
 posts them whole to `/v1/receipts/<account>`, as `Content-Type: message/rfc822`, with
-`X-Receipt-Secret` and, if it can, the address they came to in `X-Envelope-To`.
+`X-Receipt-Secret` and, if it can, the address they came to in `X-Envelope-To`. So with what
+recipients write to the address of `unsubscribe`, see `leaving`.
 """
 
 import hmac
@@ -17,7 +18,7 @@ from typing import ClassVar, Literal
 from gateway.clock import Clock
 from gateway.content import attachments, dkim, mime
 from gateway.model import errors, wire
-from gateway.providers import base, bounces, mailboxes, smtp_replies, verp
+from gateway.providers import base, bounces, leaving, mailboxes, smtp_replies, verp
 from gateway.transport.smtp_connect import is_loopback
 
 #: RFC 3461 §4.2: characters that ORCPT may have.
@@ -26,7 +27,7 @@ _MAX_ORCPT = 500
 #: Whoever gets a mail could guess a shorter one at leisure, by the tag.
 _MIN_SECRET = 16
 
-#: What `bounce` is tried with: as long as an ordinary reference.
+#: What addresses are tried with: as long as an ordinary reference.
 _EXAMPLE = "00000000-0000-7000-8000-000000000000-0-0-0"
 
 
@@ -71,6 +72,10 @@ class Settings:
     #: tag that nobody else can make, at a domain whose mail is posted to us; needs
     #: receipt_secret; default: envelope_sender for all
     bounce: str = ""
+    #: `unsubscribe+{reference}@example.com`: in List-Unsubscribe, each message gets an address of
+    #: its own beside the link of its category; who writes there gets no more of it. At a domain
+    #: whose mail is posted to us; needs receipt_secret; default: the link alone
+    unsubscribe: str = ""
     #: ask for bounces that name our reference (RFC 3461); default false
     dsn: bool = False
     #: ask for reports of delivery too, with dsn; many servers say only that they have passed the
@@ -112,20 +117,22 @@ class Settings:
             faults.append("dsn_success: needs dsn")
         if self.receipt_secret_previous and not self.receipt_secret:
             faults.append("receipt_secret_previous: needs receipt_secret")
-        if self.bounce and len(self.receipt_secret) < _MIN_SECRET:
-            faults.append(f"bounce: needs a receipt_secret of {_MIN_SECRET} characters or more")
-        return faults + self._bounce_faults()
+        for key, pattern in (("bounce", self.bounce), ("unsubscribe", self.unsubscribe)):
+            faults += self._pattern_faults(key, pattern) if pattern else []
+        if self.unsubscribe and self.unsubscribe.lower() == self.bounce.lower():
+            faults.append("unsubscribe: is the address of bounce")
+        return faults
 
-    def _bounce_faults(self) -> list[str]:
-        if not self.bounce:
-            return []
-        local, _, domain = self.bounce.rpartition("@")
+    def _pattern_faults(self, key: str, pattern: str) -> list[str]:
+        if len(self.receipt_secret) < _MIN_SECRET:
+            return [f"{key}: needs a receipt_secret of {_MIN_SECRET} characters or more"]
+        local, _, domain = pattern.rpartition("@")
         if local.count(verp.PLACE) != 1 or verp.PLACE in domain:
-            return [f"bounce: not one {verp.PLACE} before the @"]
-        if mailboxes.read(self.bounce.replace(verp.PLACE, "x")) is None:
-            return ["bounce: not an email address"]
-        if not verp.Addresses(self.bounce, ["x"], account="").make(_EXAMPLE):
-            return [f"bounce: over {verp.MAX_PREFIX} octets beside {verp.PLACE} before the @"]
+            return [f"{key}: not one {verp.PLACE} before the @"]
+        if mailboxes.read(pattern.replace(verp.PLACE, "x")) is None:
+            return [f"{key}: not an email address"]
+        if not verp.Addresses(pattern, ["x"], account="").make(_EXAMPLE):
+            return [f"{key}: over {verp.MAX_PREFIX} octets beside {verp.PLACE} before the @"]
         return []
 
     def _dkim_faults(self) -> list[str]:
@@ -169,11 +176,14 @@ class Provider(base.SmtpProvider):
         self._signers = [one.signer() for one in settings.keys]
         secrets = (settings.receipt_secret, settings.receipt_secret_previous)
         self._secrets = [secret for secret in secrets if secret]
-        self._addresses = (
-            verp.Addresses(mailboxes.ascii_domain(settings.bounce), self._secrets, account=account)
-            if settings.bounce
-            else None
-        )
+        self._addresses = self._sealed(settings.bounce, "verp")
+        self._exits = self._sealed(settings.unsubscribe, "unsubscribe")
+
+    def _sealed(self, pattern: str, purpose: str) -> verp.Addresses | None:
+        if not pattern:
+            return None
+        address = mailboxes.ascii_domain(pattern)
+        return verp.Addresses(address, self._secrets, account=self.account, purpose=purpose)
 
     @property
     def settings(self) -> Settings:
@@ -182,8 +192,8 @@ class Provider(base.SmtpProvider):
     def build_envelopes(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[wire.Message, wire.Envelope]]:
-        """Of `content.extra` it reads `list_unsubscribe`, a URI or a list of them, `feedback_id`
-        and `attachments`.
+        """Of `content.extra` it reads `list_unsubscribe`, a URI or a list of them, `can_leave`,
+        `feedback_id` and `attachments`.
 
         Raises ValueError for an address, subject or URI that no header can hold.
         """
@@ -200,7 +210,7 @@ class Provider(base.SmtpProvider):
         )
 
     def _content(self, message: wire.Message, recipient: str) -> bytes:
-        unsubscribe = mailboxes.unsubscribe_uris(message.content)
+        unsubscribe = self._unsubscribe_uris(message)
         return mime.build(
             sender=self._sender,
             to=recipient,
@@ -215,6 +225,13 @@ class Provider(base.SmtpProvider):
             feedback_id=str(message.content.extra.get("feedback_id", "")),
             attachments=attachments.of(message.content),
         )
+
+    def _unsubscribe_uris(self, message: wire.Message) -> Sequence[str]:
+        uris = mailboxes.unsubscribe_uris(message.content)
+        if self._exits is None or not message.content.extra.get("can_leave"):
+            return uris
+        exit_ = self._exits.make(message.reference)
+        return [*uris, leaving.uri(exit_)] if exit_ else uris
 
     def _sender_of(self, message: wire.Message) -> str:
         """Where bounces of this message go."""
@@ -256,6 +273,13 @@ class Provider(base.SmtpProvider):
             raise errors.UnreadableReceipt("not posted as message/rfc822")
         envelope_to = request.headers.get("x-envelope-to", "")
         return bounces.read(request.body, envelope_to=envelope_to, addresses=self._addresses)
+
+    def read_leaving(self, request: wire.HttpRequest) -> Sequence[str]:
+        if self._exits is None:
+            return ()
+        envelope_to = request.headers.get("x-envelope-to", "")
+        found = leaving.read(request.body, envelope_to=envelope_to, addresses=self._exits)
+        return [found] if found else ()
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=204)

@@ -1,4 +1,5 @@
-"""Envelope senders that name their message, so that a bounce does whatever it else says.
+"""Addresses that name a message, so that a mail to one does whatever it else says: the envelope
+sender, where bounces come, and where recipients write to get no more.
 
 The address holds the reference and a tag that only we can make: nobody can report on a message
 by inventing its address. In base32, since mail systems may change the case of a local part, and
@@ -36,16 +37,19 @@ class Forged(Exception):
 
 
 class Addresses:
-    """Makes and reads the envelope senders of one account."""
+    """Makes and reads the addresses of one account that are for one purpose."""
 
-    def __init__(self, pattern: str, secrets: Sequence[str], *, account: str) -> None:
+    def __init__(
+        self, pattern: str, secrets: Sequence[str], *, account: str, purpose: str = "verp"
+    ) -> None:
         """pattern: an address with `PLACE` in its local part, domain in ASCII.
 
-        secrets: the first one makes tags, all of them prove one.
+        secrets: the first one makes tags, all of them prove one. purpose: a tag for one proves
+        nothing for another.
         """
         self._before, _, self._after = pattern.partition(PLACE)
         self._keys = [
-            hmac.digest(secret.encode("utf-8"), f"verp:{account}".encode(), hashlib.sha256)
+            hmac.digest(secret.encode("utf-8"), f"{purpose}:{account}".encode(), hashlib.sha256)
             for secret in secrets
         ]
         self._form = re.compile(

@@ -133,7 +133,9 @@ class Tenant(Model):
         default=frozenset({Scope.SEND, Scope.READ}), description="what these keys may do"
     )
     rate: Rate | None = Field(
-        default=None, description="messages a second it may submit; absent: no bound"
+        default=None,
+        description="messages a second it may submit, and requests about recipients, "
+        "consents and suppressions; absent: no bound",
     )
     weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = Field(
         default=1.0, description="share of a contended lane, against other tenants'"

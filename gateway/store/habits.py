@@ -39,10 +39,12 @@ class Habits(Protocol):
     """What has reached people, to choose their channels by. `Ledger.purge` forgets old months."""
 
     async def add_habits(self, habits: Sequence[Habit]) -> None:
-        """Count them beside what is there."""
+        """Count them beside what is there; nothing of who is forgotten."""
         ...
 
-    async def forget_habits(self, subject: str) -> None: ...
+    async def forget_habits(self, subject: str, *, until_ms: int) -> None:
+        """Until then nothing is counted: `Ledger.purge` ends it, with what slipped in."""
+        ...
 
     async def habits(self, subjects: Sequence[str]) -> Sequence[Habit]:
         """All of these subjects, in no order."""

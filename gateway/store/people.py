@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.model.message import MessageId
 from gateway.model.recipient import Upserted
+from gateway.store.recipients import Scanned
 
 
 def put_apart(
@@ -32,3 +34,16 @@ def like(text: str) -> str:
     r"""A pattern for what holds a text; `\` escapes."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
+
+
+def scanned(found: Sequence[tuple[MessageId, bool | int]], limit: int) -> Scanned:
+    """found: (message, whether it is looked for) of up to `limit` messages."""
+    return Scanned(
+        found=[id_ for id_, held in found if held],
+        cursor=found[-1][0] if len(found) == limit else "",
+    )
+
+
+def erased_events(ids: Iterable[MessageId], now_ms: int) -> Sequence[Sequence[object]]:
+    """As `put_events` takes it that messages were erased."""
+    return [(id_, now_ms, "erased", "", "", "") for id_ in ids]

@@ -13,10 +13,12 @@ from gateway.model.permission import (
     Key,
     Outcome,
     Reason,
+    Settled,
     Standing,
     Suppression,
     SuppressionFilter,
     Wish,
+    refusal,
 )
 
 
@@ -165,3 +167,13 @@ def standings_of(rows: Collection[Sequence[Any]]) -> Mapping[Key, Standing]:
         (row[0], row[1], row[2], row[3]): Standing(agreed_ms=row[4], refused_ms=row[5])
         for row in rows
     }
+
+
+def writes_of(settled: Settled) -> Sequence[tuple[str, Sequence[Sequence[Any]]]]:
+    """Queries and their rows, in the order in which they record what wishes come to."""
+    return (
+        ("drop_consents", settled.keys),
+        ("drop_refusals", settled.keys),
+        ("put_consents", [row_of_consent(one) for one in settled.agreed]),
+        ("put_suppressions", [row_of_ban(refusal(one)) for one in settled.refused]),
+    )

@@ -85,10 +85,17 @@ class Recipients(Protocol):
         ...
 
     async def messages_holding(
-        self, tenant: str, texts: Sequence[str], *, after: str, limit: int
+        self,
+        tenant: str,
+        texts: Sequence[str],
+        *,
+        about: Sequence[MessageId] = (),
+        after: str,
+        limit: int,
     ) -> Scanned:
         """Of the next `limit` messages in the store, the tenant's (reports to it included) whose
-        body holds one of these texts; ASCII letters of either case count as the same."""
+        body holds one of these texts, ASCII letters of either case counting as the same, and
+        reports to it about these messages, or about answers to them."""
         ...
 
     async def erase_messages(

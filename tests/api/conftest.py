@@ -358,6 +358,8 @@ class FakeKeys:
     asked: int = 0
     #: seconds, when the tenant is over its rate
     retry_after: float | None = None
+    #: the same, once each, before it is asked for
+    waits: list[float] = field(default_factory=list)
 
     async def authenticate(self, token: str) -> Caller:
         """Tokens name their scopes: `gw_send_read`."""
@@ -368,6 +370,8 @@ class FakeKeys:
         return Caller(tenant="billing", scopes=frozenset(Scope(one) for one in scopes))
 
     async def admit(self, caller: Caller, messages: int) -> None:
+        if self.waits:
+            raise errors.TooManyRequests("Over the tenant's rate.", self.waits.pop(0))
         if self.retry_after is not None:
             raise errors.TooManyRequests("Over the tenant's rate.", self.retry_after)
         self.admitted.append(messages)

@@ -281,3 +281,26 @@ async def test_store_that_is_away_is_told(edge: Any, fakes: Any) -> None:
     status, _ = await call(edge, "PUT", "/v1/consents", [CONSENT])
 
     assert status == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/consents"),
+        ("POST", "/v1/consents/withdraw"),
+        ("POST", "/v1/consents/lookup"),
+        ("PUT", "/v1/suppressions"),
+        ("GET", "/v1/suppressions"),
+        ("POST", "/v1/suppressions/lift"),
+    ],
+)
+async def test_every_request_counts_against_the_tenants_rate(
+    edge: Any, fakes: Any, method: str, path: str
+) -> None:
+    async with edge.session.request(method, f"{edge.url}{path}", json=[]):
+        counted, fakes.keys.retry_after = fakes.keys.admitted[:], 1.0
+    async with edge.session.request(method, f"{edge.url}{path}", json=[]) as answer:
+        status = answer.status
+
+    assert counted == [1]
+    assert status == 429

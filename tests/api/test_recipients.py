@@ -3,12 +3,14 @@
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import pytest
 
-from gateway.api import limits, recipients
+from gateway.api import limits, openapi, recipients, table
 from gateway.model.recipient import PushDevice, Recipient
 from gateway.model.values import replace
 
@@ -42,6 +44,10 @@ async def bulk(edge: Any, data: Any, type_: str = NDJSON, **headers: str) -> tup
 
 def lines(*rows: Any) -> bytes:
     return b"".join(json.dumps(one).encode() + b"\n" for one in rows)
+
+
+def many(count: int) -> bytes:
+    return lines(*({"id": f"u{number}", "phone": "+8613800138000"} for number in range(count)))
 
 
 # One
@@ -417,3 +423,125 @@ async def test_a_caller_who_hangs_up_leaves_what_was_stored(edge: Any, fakes: An
 
     assert len(fakes.recipients.kept) == 1_000
     assert (await put(edge, LI))[0] == 201
+
+
+class TestShortDeadlines:
+    """With deadlines of a fifth of a second."""
+
+    @pytest.fixture
+    def bounds(self) -> limits.Limits:
+        return limits.Limits(body_seconds=0.2)
+
+    async def test_rows_that_came_before_it_stood_still_are_kept(
+        self, edge: Any, fakes: Any
+    ) -> None:
+        head = (
+            b"POST /v1/recipients/bulk HTTP/1.1\r\nHost: gw\r\n"
+            b"Authorization: Bearer gw_recipients\r\nContent-Type: application/x-ndjson\r\n"
+            b"Content-Length: 10000\r\n\r\n"
+        )
+
+        async with asyncio.timeout(10):
+            said = await edge.raw(head + many(2) + b'{"id": "cut')
+
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(said.partition(b"\r\n\r\n")[2])["detail"] == (
+            "The body was not complete in time. 2 rows are stored. Send all of them again."
+        )
+        assert list(fakes.recipients.kept) == ["u0", "u1"]
+
+
+# Ids that no address can name
+
+
+@pytest.mark.parametrize("id_", [".", ".."])
+async def test_ids_that_no_address_can_name_are_refused(edge: Any, fakes: Any, id_: str) -> None:
+    row = {"id": id_, "phone": "+8613800138000"}
+    reason = "is neither . nor .., by which no address can name it"
+
+    listed = await bulk(edge, lines(row))
+    as_csv = await bulk(edge, f"id,phone\n{id_},+8613800138000\n", CSV)
+    to = {"recipient": id_, "phone": "+8613800138000"}
+    sent = await call(
+        edge, "POST", "/v1/messages", json={"to": to, "category": "otp", "content": {"text": "x"}}
+    )
+
+    assert listed[1]["faults"] == [{"row": 1, "field": "id", "reason": reason}]
+    assert as_csv[1]["faults"] == [{"row": 2, "field": "id", "reason": reason}]
+    assert sent[0] == 422
+    assert sent[1]["faults"] == [{"field": "to.recipient", "detail": reason}]
+    assert not fakes.recipients.kept
+
+
+def test_description_says_which_ids_are_taken() -> None:
+    document = openapi.document(table.PUBLIC)
+    (parameter,) = document["paths"]["/v1/recipients/{id}"]["get"]["parameters"]
+    schemas = document["components"]["schemas"]
+    path = parameter["schema"]["pattern"]
+    bodies = {
+        schemas["Addresses"]["properties"]["recipient"]["pattern"],
+        schemas["NewRecipient"]["properties"]["id"]["pattern"],
+    }
+
+    ids = ["".join(one) for size in range(1, 5) for one in product(".a-/ \x85", repeat=size)]
+    for id_ in ids:
+        is_line = id_ not in (".", "..") and "\x85" not in id_
+        assert [bool(re.search(one, id_)) for one in bodies] == [is_line]
+        assert bool(re.search(path, id_)) == (is_line and set(id_) <= set(".a-"))
+
+
+# The tenant's rate
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/v1/recipients/user-42"),
+        ("GET", "/v1/recipients/user-42"),
+        ("DELETE", "/v1/recipients/user-42"),
+        ("GET", "/v1/recipients"),
+        ("POST", "/v1/recipients/bulk"),
+    ],
+)
+async def test_every_request_counts_against_the_tenants_rate(
+    edge: Any, fakes: Any, method: str, path: str
+) -> None:
+    await call(edge, method, path)
+    counted, fakes.keys.retry_after = fakes.keys.admitted[:], 1.0
+    status, _ = await call(edge, method, path)
+
+    assert counted == [1]
+    assert status == 429
+
+
+async def test_a_long_list_counts_by_batches_and_waits_for_the_rate(
+    edge: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipients, "_BATCH", 2)
+    fakes.keys.waits = []
+
+    async def admit(caller: Any, count: int) -> None:
+        await type(fakes.keys).admit(fakes.keys, caller, count)
+        fakes.keys.waits = [0.001, 0.001]
+
+    monkeypatch.setattr(fakes.keys, "admit", admit)
+    status, result = await bulk(edge, many(5))
+
+    assert (status, result["new"]) == (200, 5)
+    assert fakes.keys.admitted == [1, 1, 1]
+
+
+async def test_a_list_that_must_wait_for_long_says_how_far_it_came(
+    edge: Any, fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipients, "_BATCH", 2)
+
+    async def admit(caller: Any, count: int) -> None:
+        await type(fakes.keys).admit(fakes.keys, caller, count)
+        fakes.keys.retry_after = 31.0
+
+    monkeypatch.setattr(fakes.keys, "admit", admit)
+    status, problem = await bulk(edge, many(5))
+
+    assert (status, problem["detail"]) == (429, "2 rows are stored; the tenant's rate is used up.")
+    assert len(fakes.recipients.kept) == 2

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.model import wire
-from gateway.model.errors import InvalidMessage
+from gateway.model.errors import InvalidMessage, StoreUnavailable
 from gateway.model.message import ChainOrder
 from gateway.model.recipient import PushDevice, Recipient
 from gateway.model.submission import StepRequest, To
@@ -165,3 +165,35 @@ async def test_nothing_within_the_budget_is_refused(make_world: Any) -> None:
         await world.post()
 
     assert "over the budget" in str(refused.value.faults)
+
+
+async def test_what_another_node_had_counted_of_the_erased_does_not_come_back(
+    make_world: Any,
+) -> None:
+    one, two = await make_world(owner="n1", **BEST), await make_world(owner="n2", **BEST)
+    await known(one)
+    two.start()
+    await send(two)
+
+    await one.recipients.erase(one.caller(), "li")
+    await two.habits.flush()
+
+    assert await one.habits.of("billing", ["li"]) == {}
+
+
+async def test_what_could_not_be_written_for_hours_is_dropped(world: Any, monkeypatch: Any) -> None:
+    async def fail(habits: Any) -> None:
+        raise StoreUnavailable
+
+    await known(world)
+    world.start()
+    await send(world)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.store, "add_habits", fail)
+        for _ in range(4):
+            with pytest.raises(StoreUnavailable):
+                await world.habits.flush()
+            await world.sleep(1000.0)
+    await world.habits.flush()
+
+    assert await world.habits.of("billing", ["li"]) == {}

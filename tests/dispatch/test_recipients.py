@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.dispatch.webhooks import LEFT, Moved
 from gateway.model import wire
-from gateway.model.errors import InvalidMessage, NotFound, StateConflict
+from gateway.model.errors import InvalidMessage, NotFound, StateConflict, StoreUnavailable
 from gateway.model.message import Whom
 from gateway.model.recipient import Erased, PushDevice, Recipient, Upserted
 from gateway.model.submission import Device, StepRequest, Submission, To
@@ -345,8 +346,114 @@ async def test_reports_that_have_the_same_word_are_kept(world: World) -> None:
 
     bodies = [body for (body,) in await world.sql("SELECT body FROM message")]
     reports = [body for body in bodies if '"category":"webhook"' in body]
-    assert ["erased" in body for body in reports].count(True) == 1
-    assert [body for body in reports if "order" in body]
+    assert ["order" in body for body in reports].count(True) == 1
+    assert not [body for body in reports if "SMS" in body]
+
+
+async def reports(world: World) -> list[dict[str, Any]]:
+    """Reports to tenants as they are kept, the first made first."""
+    found = await world.sql("SELECT body FROM message WHERE internal ORDER BY id")
+    return [json.loads(json.loads(body)["content"]["text"]) for (body,) in found]
+
+
+async def test_reports_about_the_erased_keep_states_and_lose_what_the_tenant_said(
+    world: World,
+) -> None:
+    await put(world, LI)
+    world.start()
+    ids = [
+        await world.post(to=to, chain=SMS, metadata={"name": "Li Lei"})
+        for to in (NAMED, To(phone=PHONE))
+    ]
+    other = await world.post(to=To(phone="+447700900222"), chain=SMS, metadata={"name": "Mei"})
+    await world.settle()
+    before = await reports(world)
+
+    await world.recipients.erase(world.caller(), "li")
+
+    after = await reports(world)
+    assert [(one["type"], one["data"]["id"]) for one in after] == [
+        (one["type"], one["data"]["id"]) for one in before
+    ]
+    metadata = {one["data"]["id"]: one["data"]["metadata"] for one in after}
+    assert metadata == {**{one: {} for one in ids}, other: {"name": "Mei"}}
+    assert {one["timestamp"] for one in after} == {one["timestamp"] for one in before}
+
+
+async def test_replayed_reports_about_the_erased_tell_what_is_left(world: World) -> None:
+    await put(world, LI)
+    world.start()
+    id_ = await world.post(to=NAMED, chain=SMS, metadata={"name": "Li Lei"})
+    await world.settle()
+    (endpoint,) = await world.endpoints.list(world.caller())
+    await world.recipients.erase(world.caller(), "li")
+
+    await world.endpoints.replay(world.caller(), endpoint.id, since_ms=0, only_failed=False)
+    await world.settle()
+
+    told = [json.loads(call.message.content.text)["data"] for call in world.receiver.calls]
+    assert [(one["id"], one["metadata"]) for one in told] == [(id_, {"name": "Li Lei"}), (id_, {})]
+
+
+async def test_reports_that_wait_are_delivered_without_what_was_erased(world: World) -> None:
+    id_ = await world.post(
+        to=To(recipient="gone", phone=PHONE), chain=SMS, metadata={"name": "Li Lei"}
+    )
+    world.start("a")
+    await world.sleep(1.0)
+
+    await world.recipients.erase(world.caller(), "gone")
+    world.start("postman")
+    await world.settle()
+
+    told = [json.loads(call.message.content.text)["data"] for call in world.receiver.calls]
+    assert [(one["id"], one["state"], one["metadata"]) for one in told] == [(id_, "sent", {})]
+
+
+async def test_reports_of_who_left_lose_the_recipient(world: World) -> None:
+    for name in ("li", "lima"):
+        await world.store.accept(
+            world.reporter.moved(
+                Moved(
+                    tenant="billing",
+                    at_ms=world.clock.now_ms(),
+                    event=LEFT,
+                    channel="email",
+                    category="news",
+                    recipient=name,
+                )
+            )
+        )
+    await put(world, LI)
+
+    await world.recipients.erase(world.caller(), "li")
+
+    assert {one["data"]["recipient"] for one in await reports(world)} == {None, "lima"}
+
+
+async def test_reports_are_erased_though_it_was_cut_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(world, LI)
+    world.start()
+    await world.post(to=NAMED, chain=SMS, metadata={"name": "Li Lei"})
+    await world.settle()
+    erase, calls = world.store.erase_messages, []
+
+    async def fail_later(*args: Any, **fields: Any) -> Any:
+        calls.append(args)
+        if len(calls) > 1:
+            raise StoreUnavailable
+        return await erase(*args, **fields)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.store, "erase_messages", fail_later)
+        with pytest.raises(StoreUnavailable):
+            await world.recipients.erase(world.caller(), "li")
+    await world.recipients.erase(world.caller(), "li")
+
+    held = await world.sql("SELECT body FROM message")
+    assert not [body for (body,) in held if "Li Lei" in body]
 
 
 async def test_messages_of_other_tenants_are_theirs(world: World) -> None:

@@ -12,7 +12,8 @@ from gateway.clock import to_datetime
 from gateway.dispatch.links import Links, Place
 from gateway.model import wire
 from gateway.model.errors import InvalidMessage
-from gateway.model.permission import Reason, Suppression, Wish
+from gateway.model.message import reference
+from gateway.model.permission import Hashed, Reason, Suppression, Wish, by_recipient
 from gateway.model.submission import Submission, To
 from gateway.model.values import replace
 
@@ -75,6 +76,7 @@ async def test_callers_own_link_stays(world: Any) -> None:
 
     extra = world.senders["m"].calls[0].message.content.extra
     assert extra["list_unsubscribe"] == "https://shop.example.com/leave"
+    assert "can_leave" not in extra
 
 
 async def test_mail_of_other_categories_has_no_link(world: Any) -> None:
@@ -114,6 +116,54 @@ async def test_mail_that_waits_already_is_not_sent(world: Any) -> None:
 
     assert await world.state(waiting) == "suppressed"
     assert len(world.senders["m"].calls) == 1
+
+
+def counted(world: Any, name: str, **labels: str) -> float:
+    labels = {"provider": "m", **labels}
+    return world.metrics.registry.get_sample_value(f"{name}_total", labels) or 0.0
+
+
+async def test_mail_to_the_address_in_the_header_is_leaving_as_well(world: Any) -> None:
+    world.start()
+    id_ = await world.post(**NEWS)
+    await world.settle()
+    sent = world.senders["m"].calls[-1].message.reference
+
+    await world.hear_leaving("m", sent, sent)
+    left = await world.post(**NEWS)
+    service = await world.post(category="service", to=NEWS["to"])
+    await world.settle()
+
+    assert await world.state(left) == "suppressed"
+    assert [await world.state(one) for one in (id_, service)] == ["sent"] * 2
+    assert counted(world, "gateway_inbound_messages", kind="opt_out") == 2
+
+
+async def test_mail_about_what_is_not_kept_changes_nothing(world: Any) -> None:
+    world.start()
+    id_ = await world.post(**NEWS)
+    await world.settle()
+    unknown = "0195500a-5c00-7000-8000-000000000001-0-0-0"
+    beyond = [reference(id_, redrive=0, step=step, part=part) for step, part in ((0, 1), (1, 0))]
+
+    await world.hear_leaving("m", unknown, "nonsense", *beyond)
+
+    again = await world.post(**NEWS)
+    await world.settle()
+    assert await world.state(again) == "sent"
+    assert counted(world, "gateway_inbound_messages_untied") == 4
+
+
+async def test_mail_about_an_erased_message_changes_nothing(world: Any) -> None:
+    world.start()
+    await world.post(category="news", to=To(email="li@example.com", recipient="user-42"))
+    await world.settle()
+    sent = world.senders["m"].calls[-1].message.reference
+    await world.recipients.erase(world.caller(), "user-42")
+
+    await world.hear_leaving("m", sent)
+
+    assert not await world.store.has_suppressions()
 
 
 async def test_other_processes_know_within_seconds(make_world: Any) -> None:
@@ -235,7 +285,8 @@ async def test_without_https_there_is_no_link(world: Any) -> None:
         await world.settle()
 
         assert world.senders["m"].calls[-1].message.content.extra == {
-            "feedback_id": "news:billing:gateway"
+            "feedback_id": "news:billing:gateway",
+            "can_leave": True,
         }
 
 
@@ -397,6 +448,102 @@ async def test_refusal_of_all_gives_way_to_what_is_chosen(shop: Any) -> None:
     assert [await can_get(shop, one) for one in ("news", "tips")] == ["suppressed", "queued"]
 
 
+LI = {"recipient": "user-42"}
+
+
+def by_id(world: Any, channel: str = "") -> Hashed:
+    return by_recipient(channel), world.bans.hash_recipient("billing", LI["recipient"])
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+async def test_refusal_by_id_is_shown_and_ends_when_it_is_taken_back(
+    shop: Any, channel: str
+) -> None:
+    token = LINKS.token(place_of(shop, **LI))
+    await shop.refuse("tips", by_id(shop, channel))
+    before = await chosen(shop, token), await can_get(shop, "tips", **LI)
+
+    await shop.subscriptions.choose(token, ["news", "tips"])
+
+    assert before == ({"news": True, "tips": False}, "suppressed")
+    assert await chosen(shop, token) == {"news": True, "tips": True}
+    assert await can_get(shop, "tips", **LI) == "queued"
+
+
+async def test_refusal_on_all_channels_stays_on_the_others(shop: Any) -> None:
+    await shop.refuse("tips", by_id(shop))
+    later = shop.clock.now_ms() + 1
+    await shop.store.take_wishes(
+        [replace(WISH, category="tips", name=by_id(shop, "push"), at_ms=later)], now_ms=later
+    )
+
+    await shop.subscriptions.choose(LINKS.token(place_of(shop, **LI)), ["news", "tips"])
+
+    names = {one: by_id(shop, one) for one in ("", *wire.Channel)}
+    found = await shop.bans.among(list(names.values()))
+    refused = {one for one, name in names.items() if name in found}
+    assert refused == set(wire.Channel) - {"email", "push"}
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+async def test_refusal_of_all_by_id_gives_way_to_what_is_chosen(shop: Any, channel: str) -> None:
+    name, hash_ = by_id(shop, channel)
+    everything = Suppression(
+        channel=name,
+        hash=hash_,
+        tenant="billing",
+        reason=Reason.OPT_OUT,
+        source="hotline",
+        at_ms=shop.clock.now_ms(),
+    )
+    await shop.bans.put([everything])
+    token = LINKS.token(place_of(shop, **LI))
+    before = await chosen(shop, token)
+
+    await shop.subscriptions.choose(token, ["tips"])
+
+    assert before == {"news": False, "tips": False}
+    assert await chosen(shop, token) == {"news": False, "tips": True}
+    elsewhere = LINKS.token(replace(place_of(shop, **LI), hash="00" * 16))
+    assert await chosen(shop, elsewhere) == {"news": False, "tips": True}
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+@pytest.mark.parametrize("by_one_click", [True, False])
+async def test_permission_by_id_is_taken_back_for_mail_to_any_address(
+    shop: Any, channel: str, by_one_click: bool
+) -> None:
+    await shop.agree("agreed", by_id(shop, channel))
+    place = place_of(shop, category="agreed", **LI)
+    token = LINKS.token(place)
+    before = await chosen(shop, token), await can_get(shop, "agreed", **LI)
+
+    if by_one_click:
+        await shop.subscriptions.leave(token)
+    else:
+        await shop.subscriptions.choose(token, ["news", "tips"])
+
+    moved = LINKS.token(replace(place, hash="00" * 16))
+    assert before == ({"agreed": True, "news": True, "tips": True}, "queued")
+    assert not (await chosen(shop, token))["agreed"]
+    assert not (await chosen(shop, moved))["agreed"]
+    # on other channels the permission stands
+    now = "refused" if channel else "suppressed"
+    assert await can_get(shop, "agreed", **LI) == now
+
+
+async def test_link_without_an_id_leaves_alone_what_is_recorded_by_one(shop: Any) -> None:
+    await shop.refuse("tips", by_id(shop))
+    token = LINKS.token(place_of(shop))
+
+    assert await chosen(shop, token) == {"news": True, "tips": True}
+    await shop.subscriptions.choose(token, ["news"])
+    await shop.subscriptions.choose(token, ["news", "tips"])
+
+    assert await can_get(shop, "tips") == "queued"
+    assert await can_get(shop, "tips", **LI) == "suppressed"
+
+
 async def test_choice_is_about_the_tenant_of_the_link(shop: Any) -> None:
     await shop.subscriptions.choose(LINKS.token(place_of(shop, tenant="shop")), [])
 
@@ -436,3 +583,20 @@ async def test_tenant_hears_who_left_and_who_came_back_and_no_more(make_world: A
             ("unsubscribed", None),
         )
     ]
+
+
+@pytest.mark.parametrize("channel", ["", "email"])
+async def test_tenant_hears_once_of_who_came_back_from_a_refusal_by_id(
+    make_world: Any, channel: str
+) -> None:
+    hook = {"url": "https://good.example.com", "secret": "whsec_" + "A" * 32}
+    world = await make_world(tenants={"billing": {"webhook": hook}})
+    world.start()
+    await world.refuse("news", by_id(world, channel))
+    token = LINKS.token(place_of(world, **LI))
+    all_of_them = list(await chosen(world, token))
+
+    for _ in range(2):
+        await world.subscriptions.choose(token, all_of_them)
+
+    assert [one["type"] for one in await moves(world)] == ["recipient.resubscribed"]

@@ -77,6 +77,7 @@ class FakeProvider(providers.HttpProvider):
         self.reports = reports
         self.receipts: list[wire.DeliveryReceipt] = []
         self.inbound: list[wire.InboundMessage] = []
+        self.leaving: list[str] = []
         #: says why it cannot carry something
         self.object: Callable[[wire.Content, wire.Address], str] = lambda content, to: ""
         #: says why an address is none of its
@@ -121,6 +122,9 @@ class FakeProvider(providers.HttpProvider):
 
     def read_inbound(self, request: wire.HttpRequest) -> Sequence[wire.InboundMessage]:
         return self.inbound
+
+    def read_leaving(self, request: wire.HttpRequest) -> Sequence[str]:
+        return self.leaving
 
     def answer_receipt(self, request: wire.HttpRequest) -> wire.HttpResponse:
         return wire.HttpResponse(status=204)
@@ -386,6 +390,7 @@ class World:
                 self.wordings,
                 {name: sender.provider.objection for name, sender in self.senders.items()},
             ),
+            leave=self.subscriptions.leave_part,
         )
         self.receipts = Receipts(
             {name: sender.provider for name, sender in self.senders.items()},
@@ -635,6 +640,13 @@ class World:
     async def report(self, account: str, *receipts: wire.DeliveryReceipt) -> None:
         """The provider posts receipts."""
         self.senders[account].provider.receipts = list(receipts)
+        request = wire.HttpRequest(method="POST", url="https://gw/v1/receipts")
+        await self.receipts.take(account, request)
+
+    async def hear_leaving(self, account: str, *references: str) -> None:
+        """The provider posts mails to addresses that name these messages."""
+        provider = self.senders[account].provider
+        provider.receipts, provider.inbound, provider.leaving = [], [], list(references)
         request = wire.HttpRequest(method="POST", url="https://gw/v1/receipts")
         await self.receipts.take(account, request)
 

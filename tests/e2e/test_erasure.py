@@ -72,9 +72,11 @@ _SOMEBODY = """
     recipient.addresses recipient.body recipient.id
     recipient_address.hash recipient_address.recipient
 """
-#: What stays although it may be of a person: bans as hashes; and for a while, since nobody knows
-#: whose it is, what a repeated request, reply or early receipt is known by.
+#: What stays although it may be of a person: bans as hashes; and for a while, the hash by which
+#: other nodes know that somebody is forgotten, and, since nobody knows whose it is, what a repeated
+#: request, reply or early receipt is known by.
 _STAYS = """
+    forgotten.subject
     idempotency.fingerprint idempotency.key
     inbound.key
     reference.parked reference.reference
@@ -158,7 +160,7 @@ async def test_nothing_is_left_of_who_somebody_was(
     left = await holders(sql, names, MARKS)
     assert set(left) <= {REPEATS}, left
     hashed = await holders(sql, names, known_by)
-    assert set(hashed) == {"suppression.hash"}
+    assert set(hashed) == {"suppression.hash", "forgotten.subject"}
     assert set(_SOMEBODY.split()) & set(names) <= set(before), "or this proves nothing"
 
 

@@ -21,6 +21,7 @@ Make = Callable[..., smtp.Provider]
 Message = Callable[..., wire.Message]
 
 SECRET = "of the mail system"
+EXIT = "unsubscribe+{reference}@example.com"
 
 #: As the classes of the table map to results: type, scope or cause, suppression, wait.
 CLASSES = {
@@ -191,6 +192,38 @@ def test_marketing_can_be_unsubscribed_from(make: Make, message: Message, uris: 
     assert parsed["Auto-Submitted"] is None
 
 
+@pytest.mark.parametrize("link", ["", "https://gw.example.com/u/8f3c"])
+def test_list_can_be_left_by_a_mail_to_an_address_of_the_messages_own(
+    make: Make, message: Message, link: str
+) -> None:
+    provider = make("smtp", unsubscribe=EXIT, receipt_secret=SECRET)
+    content = wire.Content(text="…", extra={"list_unsubscribe": link, "can_leave": True})
+
+    ((_, envelope),) = provider.build_envelopes([message(content=content)])
+
+    parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
+    *links, exit_ = (one.strip(" <>") for one in parsed["List-Unsubscribe"].split(","))
+    assert links == [link] * bool(link)
+    assert re.fullmatch(
+        r"mailto:unsubscribe\+[a-z2-7]{47}@example\.com\?subject=unsubscribe", exit_
+    )
+    assert (parsed["List-Unsubscribe-Post"] is not None) == bool(link)
+    assert parsed["Auto-Submitted"] is None
+
+
+@pytest.mark.parametrize("extra", [{}, {"list_unsubscribe": "https://shop.example.com/leave"}])
+def test_mail_that_is_no_list_or_has_a_link_of_the_callers_has_no_such_address(
+    make: Make, message: Message, extra: dict[str, str]
+) -> None:
+    provider = make("smtp", unsubscribe=EXIT, receipt_secret=SECRET)
+
+    ((_, envelope),) = provider.build_envelopes(
+        [message(content=wire.Content(text="…", extra=extra))]
+    )
+
+    assert b"mailto:" not in envelope.content
+
+
 def test_domains_go_in_ascii_and_are_not_taken_for_others(make: Make, message: Message) -> None:
     asked = message(to=wire.Address(email="li@faß.example"))
 
@@ -348,6 +381,11 @@ def test_subject_that_no_header_can_hold_is_refused(
         ({"receipt_secret": SECRET, "bounce": "b@{reference}.example.com"}, "bounce"),
         ({"receipt_secret": SECRET, "bounce": "b {reference}@example.com"}, "bounce"),
         ({"receipt_secret": SECRET, "bounce": "b" * 18 + "{reference}@example.com"}, "bounce"),
+        ({"unsubscribe": EXIT}, "unsubscribe"),
+        ({"unsubscribe": EXIT, "receipt_secret": "short"}, "unsubscribe"),
+        ({"receipt_secret": SECRET, "unsubscribe": "u@example.com"}, "unsubscribe"),
+        ({"receipt_secret": SECRET, "unsubscribe": "u" * 18 + EXIT}, "unsubscribe"),
+        ({"receipt_secret": SECRET, "unsubscribe": EXIT, "bounce": EXIT}, "unsubscribe"),
         ({"dkim": {"domain": "example.com", "selector": "a", "key": "none"}}, "dkim"),
         ({"dkim": {"domain": "example.com", "selector": "a"}}, "dkim.key"),
     ],

@@ -45,9 +45,25 @@ async def test_old_months_go_with_the_messages_of_their_time(store: Store) -> No
 async def test_somebody_can_be_forgotten(store: Store) -> None:
     await store.add_habits([Habit(who, "sms", 1, 1.0, 1.0) for who in "ab"])
 
-    await store.forget_habits("a")
+    await store.forget_habits("a", until_ms=10)
 
     assert [one.subject for one in await store.habits(["a", "b"])] == ["b"]
+
+
+async def test_what_others_had_counted_of_the_forgotten_does_not_come_back(store: Store) -> None:
+    late = [Habit(who, "sms", 24321, 1.0, 1.0) for who in "ab"]
+
+    await store.forget_habits("a", until_ms=10)
+    await store.add_habits(late)
+    await store.purge(before_ms=0, parked_before_ms=0, now_ms=9, limit=9)
+    await store.add_habits(late)
+    then = await store.habits(["a", "b"])
+    await store.purge(before_ms=0, parked_before_ms=0, now_ms=10, limit=9)
+    await store.add_habits(late)
+
+    assert [(one.subject, one.tries) for one in then] == [("b", 2.0)]
+    counts = {one.subject: one.tries for one in await store.habits(["a", "b"])}
+    assert counts == {"a": 1.0, "b": 3.0}
 
 
 async def test_nothing_is_lost_when_many_count_at_once(store: Store) -> None:

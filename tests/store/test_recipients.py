@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.model import wire
 from gateway.model.case import Contact
-from gateway.model.message import MessageId
+from gateway.model.message import Message, MessageId, Priority, Step, encode
 from gateway.model.permission import Reason, Suppression
 from gateway.model.recipient import PushDevice, Recipient, Upserted
 from gateway.model.values import replace
@@ -19,6 +20,11 @@ NEW, CHANGED, UNCHANGED = Upserted.NEW, Upserted.CHANGED, Upserted.UNCHANGED
 LI = Recipient(id="李 雷", phone="+8613800138000", email="li@example.com", zone="Asia/Shanghai")
 DEVICE = PushDevice(app="ios", token="t1")
 HAN = Recipient(id="han", push=(DEVICE, PushDevice(app="ios", token="t2")))
+HOOK = Step(
+    channel=wire.Channel.WEBHOOK,
+    lane="webhook",
+    parts=(wire.Address(url="https://shop.example.com", endpoint="e"),),
+)
 DEAD = DeadDevice(hash="#ios:t1", device=replace(DEVICE, reason="gone", since_ms=7))
 GONE = Suppression(
     channel="push",
@@ -224,6 +230,40 @@ async def test_messages_are_looked_through_in_parts(store: Store, held: Any) -> 
 
     assert found == [held[1].id, held[3].id]
     assert parts == 2
+
+
+async def test_reports_are_found_by_the_message_that_they_are_about(
+    store: Store, make: Make
+) -> None:
+    one, other = (make.message(tenant="shop").id for _ in range(2))
+    about = [
+        ({"id": one}, "shop", True),
+        ({"from": "li", "text": "hi", "answers": one}, "shop", True),
+        ({"id": other}, "shop", True),
+        ({"id": other, "text": f'{{"id":"{one}","answers":"{one}"'}, "shop", True),
+        ({"id": one}, "bank", True),
+        ({"id": one}, "shop", False),
+    ]
+    messages = [
+        replace(
+            make.message(tenant=tenant),
+            internal=internal,
+            body=encode(
+                Message(
+                    category="webhook",
+                    priority=Priority.NORMAL,
+                    chain=(HOOK,),
+                    content={"text": orjson.dumps({"type": "t", "data": data}).decode()},
+                )
+            ),
+        )
+        for data, tenant, internal in about
+    ]
+    await store.accept(messages)
+
+    scanned = await store.messages_holding("shop", [], about=[one], after="", limit=9)
+
+    assert scanned.found == [messages[0].id, messages[1].id]
 
 
 async def test_an_erased_message_keeps_its_history_and_no_words(store: Store, make: Make) -> None:

@@ -13,16 +13,24 @@ BODY = (400, 408, 413, 415, 422)
 
 
 def for_callers(
-    method: str, path: str, summary: str, handler: edge.CallerHandler, scope: Scope, **more: Any
+    method: str,
+    path: str,
+    summary: str,
+    handler: edge.CallerHandler,
+    scope: Scope,
+    *,
+    is_counted: bool = False,
+    **more: Any,
 ) -> Route:
-    """One for callers with a key of this scope. more: fields of `Route`."""
+    """One for callers with a key of this scope. is_counted: each request counts as a message
+    against the tenant's rate; where messages are posted, they count. more: fields of `Route`."""
     tag = path.split("/")[2]
     return Route(
         method=method,
         path=path,
         summary=summary,
         tag={"preview": "messages"}.get(tag, tag),
-        handler=edge.guard(handler, scope),
+        handler=edge.guard(handler, scope, is_counted=is_counted),
         documented=handler,
         scope=scope,
         **more,

@@ -24,6 +24,7 @@ def _batch(
         summary,
         handler,
         Scope.SEND,
+        is_counted=True,
         bodies={JSON: body, NDJSON: str},
         examples={"one": [example]},
         answers={
@@ -67,6 +68,7 @@ ROUTES: Sequence[Route] = (
         "What is recorded of somebody",
         permissions.lookup,
         Scope.READ,
+        is_counted=True,
         bodies={JSON: permission_schema.Lookup},
         examples={"address": {"to": {"email": "li@example.com"}}},
         answers={200: Answer(description="All there is", shape=permissions.Found)},
@@ -78,6 +80,7 @@ ROUTES: Sequence[Route] = (
         "List suppressions",
         permissions.list_suppressions,
         Scope.READ,
+        is_counted=True,
         queries=queries.SUPPRESSIONS,
         answers={200: Answer(description="A page", shape=permissions.SuppressionList)},
         problems=(400,),

@@ -127,6 +127,8 @@ class PostgresLedger:
                 + await session.run("purge_dedupe", now_ms=now_ms, limit=limit)
                 + await session.run("purge_latest", now_ms=now_ms, limit=limit)
                 + await session.run("purge_habits", month=month_of(before_ms), limit=limit)
+                + await session.run("purge_forgotten_habits", now_ms=now_ms, limit=limit)
+                + await session.run("purge_forgotten", now_ms=now_ms, limit=limit)
                 + await session.run("purge_contacts", before_ms=before_ms, limit=limit)
                 + await session.run("purge_inbound", now_ms=now_ms, limit=limit)
                 + await session.run("purge_suppressions", now_ms=now_ms, limit=limit)

@@ -127,13 +127,7 @@ async def _take(
     keys = sorted({wish.key for wish in wishes})
     found = await session.over("standings", keys, now_ms=now_ms)
     settled = permission.settle_all(wishes, rows.standings_of([tuple(row) for row in found]))
-    refusals = [rows.row_of_ban(permission.refusal(one)) for one in settled.refused]
-    for query, values in (
-        ("drop_consents", settled.keys),
-        ("drop_refusals", settled.keys),
-        ("put_consents", [rows.row_of_consent(one) for one in settled.agreed]),
-        ("put_suppressions", refusals),
-    ):
+    for query, values in rows.writes_of(settled):
         if values:
             await session.run_over(query, values)
     await session.write(stored(settled.webhooks, reserved))

@@ -7,7 +7,7 @@ from gateway.model.message import MessageId
 from gateway.model.recipient import Kept, Upserted, decode, encode, without_device
 from gateway.store import pages
 from gateway.store import recipients as base
-from gateway.store.people import by_address, like, put_apart
+from gateway.store.people import by_address, erased_events, like, put_apart, scanned
 from gateway.store.postgres.engine import Engine
 from gateway.store.postgres.literals import original
 from gateway.store.postgres.session import Session
@@ -74,21 +74,25 @@ class PostgresRecipients:
         return [row[0] for row in found]
 
     async def messages_holding(
-        self, tenant: str, texts: Sequence[str], *, after: str, limit: int
+        self,
+        tenant: str,
+        texts: Sequence[str],
+        *,
+        about: Sequence[MessageId] = (),
+        after: str,
+        limit: int,
     ) -> base.Scanned:
         found = await self._engine.run(
             lambda session: session.rows(
                 "messages_holding",
                 tenant=tenant,
                 patterns=[like(one) for one in texts],
+                about=about,
                 after=after or pages.first_id(0),
                 limit=limit,
             )
         )
-        return base.Scanned(
-            found=[id_ for id_, held in found if held],
-            cursor=found[-1][0] if len(found) == limit else "",
-        )
+        return scanned([(id_, held) for id_, held in found], limit)
 
     async def erase_messages(
         self,
@@ -114,8 +118,7 @@ class PostgresRecipients:
                 await session.run_over(query, [(id_,) for id_ in ids])
             if words:
                 await session.run_over("erase_words", words)
-            events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
-            await session.run_over("put_events", events)
+            await session.run_over("put_events", erased_events(ids, now_ms))
 
         await self._engine.transact(work)
 
@@ -148,10 +151,12 @@ async def _upsert(
 
 
 async def _mark_dead(session: Session, dead: base.DeadDevice, now_ms: int) -> int:
-    owners = await session.rows("owners", hash=dead.hash)
-    for tenant, body in owners:
+    owners: list[tuple[str, str]] = []
+    for tenant, body in await session.rows("owners", hash=dead.hash):
         marked = without_device(decode(original(body)), dead.device)
         put = [(marked.id, encode(marked))]
         await session.run_over("put_recipients", put, tenant=tenant, now_ms=now_ms)
-    await session.run("note_death", hash=dead.hash, reason=dead.device.reason)
+        owners.append((tenant, marked.id))
+    if owners:
+        await session.run_over("note_death", owners, hash=dead.hash, reason=dead.device.reason)
     return len(owners)

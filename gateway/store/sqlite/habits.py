@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import apsw
+
 from gateway.store.habits import Habit, habit_values
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 
@@ -16,10 +18,12 @@ class SqliteHabits:
         values = habit_values(habits)
         await self._engine.write(lambda connection: run(connection, "add_habits", values))
 
-    async def forget_habits(self, subject: str) -> None:
-        await self._engine.write(
-            lambda connection: call(connection, "forget_habits", subject=subject)
-        )
+    async def forget_habits(self, subject: str, *, until_ms: int) -> None:
+        def work(connection: apsw.Connection) -> None:
+            call(connection, "note_forgotten", subject=subject, until_ms=until_ms)
+            call(connection, "forget_habits", subject=subject)
+
+        await self._engine.write(work)
 
     async def habits(self, subjects: Sequence[str]) -> Sequence[Habit]:
         found = await self._engine.read(

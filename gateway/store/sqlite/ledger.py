@@ -143,6 +143,8 @@ class SqliteLedger:
             call(connection, "purge_dedupe", now_ms=now_ms, limit=limit)
             call(connection, "purge_latest", now_ms=now_ms, limit=limit)
             call(connection, "purge_habits", month=month_of(before_ms), limit=limit)
+            call(connection, "purge_forgotten_habits", now_ms=now_ms, limit=limit)
+            call(connection, "purge_forgotten", now_ms=now_ms, limit=limit)
             call(connection, "purge_contacts", before_ms=before_ms, limit=limit)
             call(connection, "purge_inbound", now_ms=now_ms, limit=limit)
             call(connection, "purge_suppressions", now_ms=now_ms, limit=limit)

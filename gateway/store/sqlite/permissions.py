@@ -120,10 +120,7 @@ def _take(connection: apsw.Connection, wishes: Sequence[Wish], now_ms: int) -> S
     keys = dump(list({wish.key for wish in wishes}))
     found = call_json(connection, "standings", rows=keys, now_ms=now_ms)
     settled = permission.settle_all(wishes, rows.standings_of(found))
-    run(connection, "drop_consents", settled.keys)
-    run(connection, "drop_refusals", settled.keys)
-    run(connection, "put_consents", [rows.row_of_consent(one) for one in settled.agreed])
-    refusals = [rows.row_of_ban(permission.refusal(one)) for one in settled.refused]
-    run(connection, "put_suppressions", refusals)
+    for query, values in rows.writes_of(settled):
+        run(connection, query, values)
     insert(connection, settled.webhooks)
     return settled.outcomes

@@ -9,7 +9,7 @@ import msgspec
 from gateway.model.message import MessageId
 from gateway.model.recipient import Kept, Recipient, Upserted, decode, encode, without_device
 from gateway.store import recipients as base
-from gateway.store.people import by_address, like, put_apart
+from gateway.store.people import by_address, erased_events, like, put_apart, scanned
 from gateway.store.sqlite.engine import Engine, call, call_json, dump, run
 
 _KEPT = msgspec.json.Decoder(list[tuple[Recipient, int]])
@@ -80,7 +80,13 @@ class SqliteRecipients:
         return found
 
     async def messages_holding(
-        self, tenant: str, texts: Sequence[str], *, after: str, limit: int
+        self,
+        tenant: str,
+        texts: Sequence[str],
+        *,
+        about: Sequence[MessageId] = (),
+        after: str,
+        limit: int,
     ) -> base.Scanned:
         found = await self._engine.read(
             lambda connection: call_json(
@@ -88,14 +94,12 @@ class SqliteRecipients:
                 "messages_holding",
                 tenant=tenant,
                 patterns=dump([like(one) for one in texts]),
+                about=dump(about),
                 after=after,
                 limit=limit,
             )
         )
-        return base.Scanned(
-            found=[id_ for id_, held in found if held],
-            cursor=found[-1][0] if len(found) == limit else "",
-        )
+        return scanned(found, limit)
 
     async def erase_messages(
         self,
@@ -116,8 +120,7 @@ class SqliteRecipients:
             for query in ("erase_waits", "free_dedupe"):
                 run(connection, query, ids)
             run(connection, "erase_words", words)
-            events = [(id_, now_ms, "erased", "", "", "") for id_ in ids]
-            run(connection, "put_events", events)
+            run(connection, "put_events", erased_events(ids, now_ms))
 
         await self._engine.write(work)
 

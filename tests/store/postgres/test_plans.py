@@ -6,6 +6,7 @@ reading them all looks cheaper than it is. GATEWAY_TEST_ROWS=1000000 lays that m
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,7 +46,28 @@ FILL = f"""
     INSERT INTO idempotency SELECT flow, message::text, '', message, due_ms FROM queue;
     INSERT INTO cap_use SELECT md5(message::text), 'c', message, '', due_ms, true, due_ms
     FROM queue;
-    INSERT INTO cap_wait SELECT md5(message::text), 'c', message, due_ms, due_ms FROM queue"""
+    INSERT INTO cap_wait SELECT md5(message::text), 'c', message, due_ms, due_ms FROM queue;
+    INSERT INTO recipient SELECT 'tenant1', n::text, '{{}}', {NOW_MS}
+    FROM generate_series(1, {ROWS}) n;
+    INSERT INTO recipient_address SELECT 'push', md5(n::text), 'tenant1', n::text, ''
+    FROM generate_series(1, {ROWS}) n;
+    INSERT INTO suppression (channel, hash, tenant, category, sender, reason, detail, source, at_ms)
+    SELECT 'push', md5(n::text), '', '', '', 'hard_bounce', 'gone', 'acme', {NOW_MS}
+    FROM generate_series(1, {ROWS}) n"""
+
+HASHES = {"channel": ["push"] * 500, "hash": IDS}
+
+#: Queries about people, of which one tenant may have all there are.
+PEOPLE: Mapping[str, dict[str, Any]] = {
+    "known_recipients": {"tenant": "tenant1", "id": IDS, "body": [""] * 500},
+    "lift_deaths": {"tenant": "tenant1", "id": IDS, **HASHES, "reason": [""] * 500},
+    "drop_addresses": {"tenant": "tenant1", "id": IDS},
+    "read_recipients": {"tenant": "tenant1", "id": IDS},
+    "find_recipients": {"tenant": "tenant1", **HASHES},
+    "owners": {"hash": "a"},
+    "note_death": {"tenant": ["tenant1"], "recipient": ["1"], "hash": "a", "reason": "gone"},
+    "suppressed": {**HASHES, "now_ms": NOW_MS},
+}
 
 #: Queries with values for their parameters.
 QUERIES: Mapping[str, dict[str, Any]] = {
@@ -142,12 +164,18 @@ QUERIES: Mapping[str, dict[str, Any]] = {
     "wake": {"message": IDS, "until_ms": [NOW_MS] * 500, "now_ms": NOW_MS},
     "purge_waits": {"now_ms": NOW_MS, "limit": 500},
     "purge_caps": {"now_ms": NOW_MS, "limit": 500},
+    **PEOPLE,
 }
 
 #: Those whose order must be that of an index: nothing is sorted but what a limit let through.
 ORDERED = ("heads", "heads_of_pins", "ready_pins", "expired", "due_rows", "lane_overview", "unpin")
 
-LARGE = frozenset({"queue", "message", "status", "attempt", "idempotency", "cap"})
+LARGE = frozenset(
+    {
+        *("queue", "message", "status", "attempt", "idempotency", "cap"),
+        *("recipient", "suppression"),
+    }
+)
 
 EMPTY, BACKLOG, MILLION = STATISTICS = (
     "of an empty database",
@@ -269,6 +297,17 @@ def test_index_finds_the_rows(
     plan = plans[statistics, query]
 
     assert index in {node.get("Index Name") for node in nodes(plan)}
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+@pytest.mark.parametrize("query", PEOPLE)
+def test_each_of_a_tenants_people_is_looked_up(
+    plans: Mapping[tuple[str, str], Node], statistics: str, query: str
+) -> None:
+    found = [node for node in nodes(plans[statistics, query]) if "Index Cond" in node]
+
+    for node in found:
+        assert re.search(r"\b(id|recipient|hash)(\)::text)? = ", node["Index Cond"]), node
 
 
 def test_planner_knows_of_a_million(plans: Mapping[tuple[str, str], Node]) -> None:

@@ -1,11 +1,14 @@
 -- name: known_recipients
 -- Which of these are kept, and whether as they are; nobody else changes them before we commit:
--- (index, same). Ids in order.
+-- (index, same). Ids in order. Each by itself: without statistics, a join was made with all that the
+-- tenant has.
 SELECT r.place - 1, p.body = r.body
-FROM unnest(:id::text[], :body::text[]) WITH ORDINALITY AS r (id, body, place)
-JOIN recipient p ON p.tenant = :tenant AND p.id = r.id
-ORDER BY p.id
-FOR UPDATE OF p;
+FROM (SELECT id, body, place
+      FROM unnest(:id::text[], :body::text[]) WITH ORDINALITY AS u (id, body, place)
+      ORDER BY id COLLATE "C") r
+CROSS JOIN LATERAL (
+    SELECT k.body FROM recipient k WHERE k.tenant = :tenant AND k.id = r.id FOR UPDATE
+) p;
 
 -- name: put_recipients
 -- Keep recipients, in place of those with their ids.
@@ -17,15 +20,22 @@ ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body, updated_ms = exclud
 
 -- name: lift_deaths
 -- Lift the bans that the deaths of devices brought which live again; reason: as the devices are
--- given now.
-DELETE FROM suppression s
-USING unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
-    AS r (id, channel, hash, reason)
-JOIN recipient_address a ON a.hash = r.hash AND a.channel = r.channel
-    AND a.tenant = :tenant AND a.recipient = r.id
-WHERE a.reason <> '' AND r.reason = ''
-  AND s.channel = a.channel AND s.hash = a.hash AND s.sender = '' AND s.tenant = ''
-  AND s.reason = 'hard_bounce' AND s.detail = a.reason;
+-- given now. Tenants are compared so that their index is no way to find them.
+DELETE FROM suppression WHERE id = ANY (ARRAY(
+    SELECT s.id
+    FROM unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
+        AS r (id, channel, hash, reason)
+    CROSS JOIN LATERAL (
+        SELECT reason FROM recipient_address
+        WHERE hash = r.hash AND channel = r.channel AND tenant = :tenant AND recipient = r.id
+          AND reason <> '' LIMIT 1
+    ) a
+    CROSS JOIN LATERAL (
+        SELECT id FROM suppression
+        WHERE channel = r.channel AND hash = r.hash AND tenant || '' = '' AND sender = ''
+          AND reason = 'hard_bounce' AND detail = a.reason LIMIT 1
+    ) s
+    WHERE r.reason = ''));
 
 -- name: drop_addresses
 -- Addresses of recipients that get others.
@@ -51,9 +61,12 @@ WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: find_recipients
 -- Who has these addresses: (channel, hash, recipient).
-SELECT a.channel, a.hash, a.recipient
+SELECT r.channel, r.hash, a.recipient
 FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
-JOIN recipient_address a ON a.hash = r.hash AND a.channel = r.channel AND a.tenant = :tenant;
+CROSS JOIN LATERAL (
+    SELECT recipient FROM recipient_address
+    WHERE hash = r.hash AND channel = r.channel AND tenant = :tenant OFFSET 0
+) a;
 
 -- name: owners
 -- Recipients of all tenants that have a device; nobody else changes them before we commit:
@@ -66,9 +79,12 @@ ORDER BY p.tenant, p.id
 FOR UPDATE OF p;
 
 -- name: note_death
--- A device is dead, whoever has it.
-UPDATE recipient_address SET reason = :reason
-WHERE hash = :hash AND channel = 'push' AND reason = '';
+-- A device of some recipients is dead.
+-- Differs: not of whoever has it by now, since others may come by it while we write.
+UPDATE recipient_address a SET reason = :reason
+FROM unnest(:tenant::text[], :recipient::text[]) AS r (tenant, recipient)
+WHERE a.hash = :hash AND a.channel = 'push' AND a.reason = ''
+  AND a.tenant = r.tenant AND a.recipient = r.recipient;
 
 -- name: erase_recipient
 -- Forget one.
@@ -86,10 +102,15 @@ WHERE tenant = :tenant AND recipient = :recipient AND message > :after::uuid
 ORDER BY message LIMIT :limit;
 
 -- name: messages_holding
--- Of the next messages of all tenants, those of one whose body is like one of some patterns:
--- (message, whether it is).
-SELECT id::text, tenant = :tenant AND body ILIKE ANY (:patterns::text[])
-FROM (SELECT id, tenant, body FROM message
+-- Of the next messages of all tenants, those of one whose body is like one of some patterns, and
+-- reports whose `id` or `answers` is one of some messages: they are JSON in JSON, so that no quote
+-- of another's words looks like these. Gives (message, whether it is).
+SELECT id::text, tenant = :tenant AND (
+    body ILIKE ANY (:patterns::text[])
+    OR internal
+    AND (substr(body, strpos(body, '{\"id\":\"') + 10, 36) = ANY (:about::text[])
+         OR substr(body, strpos(body, ',\"answers\":\"') + 15, 36) = ANY (:about::text[])))
+FROM (SELECT id, tenant, internal, body FROM message
       WHERE id > :after::uuid ORDER BY id LIMIT :limit) m
 ORDER BY id;
 

@@ -106,11 +106,18 @@ FROM (SELECT message FROM message_recipient
       ORDER BY message LIMIT :limit);
 
 -- name: messages_holding
--- Of the next messages of all tenants, those of one whose body is like one of some patterns.
--- patterns: [pattern, …]; gives [[message, 1 if it is], …]
+-- Of the next messages of all tenants, those of one whose body is like one of some patterns, and
+-- reports whose `id` or `answers` is one of some messages: they are JSON in JSON, so that no quote
+-- of another's words looks like these. patterns: [pattern, …], about: [message, …]; gives
+-- [[message, 1 if it is], …]
 SELECT coalesce(json_group_array(json_array(id, held)), '[]')
-FROM (SELECT m.id, m.tenant = :tenant AND EXISTS (
-          SELECT 1 FROM jsonb_each(:patterns) p WHERE m.body LIKE p.value ESCAPE '\') AS held
+FROM (SELECT m.id, m.tenant = :tenant AND (
+          EXISTS (SELECT 1 FROM jsonb_each(:patterns) p WHERE m.body LIKE p.value ESCAPE '\')
+          OR m.internal
+          AND (substr(m.body, instr(m.body, '{\"id\":\"') + 10, 36)
+                   IN (SELECT value FROM jsonb_each(:about))
+               OR substr(m.body, instr(m.body, ',\"answers\":\"') + 15, 36)
+                   IN (SELECT value FROM jsonb_each(:about)))) AS held
       FROM message m WHERE m.id > :after ORDER BY m.id LIMIT :limit);
 
 -- name: erase_bodies
