@@ -1,11 +1,12 @@
 -- name: known_recipients
 -- Which of these are kept, and whether as they are; nobody else changes them before we commit:
--- (index, same). Ids in order.
+-- (index, same). Looked up one by one, in the order of ids: a join may read all that there are.
 SELECT r.place - 1, p.body = r.body
-FROM unnest(:id::text[], :body::text[]) WITH ORDINALITY AS r (id, body, place)
-JOIN recipient p ON p.tenant = :tenant AND p.id = r.id
-ORDER BY p.id
-FOR UPDATE OF p;
+FROM (SELECT * FROM unnest(:id::text[], :body::text[]) WITH ORDINALITY AS r (id, body, place)
+      ORDER BY id COLLATE "C") r
+CROSS JOIN LATERAL (
+    SELECT body FROM recipient WHERE tenant = :tenant AND id = r.id FOR UPDATE
+) p;
 
 -- name: put_recipients
 -- Keep recipients, in place of those with their ids.
@@ -17,15 +18,23 @@ ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body, updated_ms = exclud
 
 -- name: lift_deaths
 -- Lift the bans that the deaths of devices brought which live again; reason: as the devices are
--- given now.
-DELETE FROM suppression s
-USING unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
-    AS r (id, channel, hash, reason)
-JOIN recipient_address a ON a.hash = r.hash AND a.channel = r.channel
-    AND a.tenant = :tenant AND a.recipient = r.id
-WHERE a.reason <> '' AND r.reason = ''
-  AND s.channel = a.channel AND s.hash = a.hash AND s.sender = '' AND s.tenant = ''
-  AND s.reason = 'hard_bounce' AND s.detail = a.reason;
+-- given now. Looked up one by one, which OFFSET sees to: a join may read all that there are.
+DELETE FROM suppression WHERE id = ANY (ARRAY(
+    SELECT s.id
+    FROM unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
+         AS r (id, channel, hash, reason)
+    CROSS JOIN LATERAL (
+        SELECT reason FROM recipient_address
+        WHERE hash = r.hash AND channel = r.channel AND tenant = :tenant AND recipient = r.id
+          AND reason <> '' AND r.reason = ''
+        OFFSET 0
+    ) a
+    CROSS JOIN LATERAL (
+        SELECT id FROM suppression
+        WHERE channel = r.channel AND hash = r.hash AND sender = '' AND tenant = ''
+          AND reason = 'hard_bounce' AND detail = a.reason
+        OFFSET 0
+    ) s));
 
 -- name: drop_addresses
 -- Addresses of recipients that get others.
@@ -50,10 +59,14 @@ SELECT body, updated_ms FROM recipient
 WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: find_recipients
--- Who has these addresses: (channel, hash, recipient).
+-- Who has these addresses: (channel, hash, recipient). Looked up one by one.
 SELECT a.channel, a.hash, a.recipient
 FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
-JOIN recipient_address a ON a.hash = r.hash AND a.channel = r.channel AND a.tenant = :tenant;
+CROSS JOIN LATERAL (
+    SELECT channel, hash, recipient FROM recipient_address
+    WHERE hash = r.hash AND channel = r.channel AND tenant = :tenant
+    OFFSET 0
+) a;
 
 -- name: owners
 -- Recipients of all tenants that have a device; nobody else changes them before we commit:
