@@ -21,6 +21,8 @@ _BATCH = 1_000
 #: Seconds that a batch waits for the tenant's rate: callers give up on what takes much longer.
 _PATIENCE = 30.0
 
+_TOO_LONG = f"is longer than {MAX_LINE} bytes"
+
 
 async def put_recipient(request: web.Request, caller: Caller) -> web.Response:
     """Keep a recipient, in place of the one with this id: what is left out is unknown from then on.
@@ -135,7 +137,9 @@ class _Register:
         RequestError for what ends the whole."""
         for number, line in rows.numbered(lines, self._lines):
             if reader is None:
-                reader, self.has_header = rows.csv_reader(line or b""), True
+                if line is None:
+                    raise rows.refuse("header", _TOO_LONG)
+                reader, self.has_header = rows.csv_reader(line), True
                 continue
             if self._rows == MAX_ROWS:
                 await self.flush()
@@ -153,7 +157,7 @@ class _Register:
     def _take_row(self, number: int, line: bytes | None, reader: rows.ReadRow) -> None:
         try:
             if line is None:
-                raise rows.refuse("", f"is longer than {MAX_LINE} bytes")
+                raise rows.refuse("", _TOO_LONG)
             one = self._people.check(registration.read_row(reader(line)))
         except errors.InvalidMessage as error:
             self._refuse(number, error)

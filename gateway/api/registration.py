@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field, with_config
+from pydantic import Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
 from gateway.api import bodies, fields, limits, reading
@@ -43,7 +43,8 @@ class RecipientDevice(TypedDict):
     since: NotRequired[Annotated[fields.Instant, Field(description="As read: since when")]]
 
 
-_Clock = Annotated[str, Field(pattern=_TIME, examples=["22:00"])]
+#: What is no time is told by `content.recipients`, in better words.
+_Clock = Annotated[str, WithJsonSchema({"type": "string", "pattern": _TIME, "examples": ["22:00"]})]
 #: By another syntax, as `from` is no name of Python's.
 QuietHours = TypedDict(
     "QuietHours",

@@ -60,7 +60,7 @@ class Lines:
 
 
 def _begin(text: bytes) -> bytes:
-    if text.startswith(_UTF_16):
+    if text.startswith(_UTF_16) or b"\0" in text[:2]:  # without a mark, half of it is zeros
         raise problems.UnsupportedBody("This is UTF-16: save the file as UTF-8.")
     return text.removeprefix(BOM)
 
@@ -107,12 +107,12 @@ def _cells(line: bytes) -> Sequence[str]:
         text = line.removesuffix(b"\r").decode("utf-8")
     except UnicodeDecodeError:
         raise refuse("", "is not UTF-8") from None
+    if "\r" in text:  # which the reader takes for an end of the line
+        raise refuse("", "has a line break within; lines end with LF or CR LF")
     if '"' not in text:
         return text.split(",")
     if not _RECORD.fullmatch(text):
         raise refuse("", "has a quote that does not begin or end a field, or is not doubled")
-    if "\r" in text:  # which the reader takes for an end of the line
-        raise refuse("", "has a line break within")
     found: list[str] = next(csv.reader([text]))
     return found
 

@@ -147,7 +147,11 @@ def _quiet_faults(windows: Sequence[tuple[str, str]]) -> list[Fault]:
         begins, ends = _minute(start), _minute(end)
         if begins is None or ends is None:
             name = "from" if begins is None else "to"
-            faults.append(Fault(f"quiet_hours[{place}].{name}", "is a time such as 22:00"))
+            faults.append(
+                Fault(
+                    f"quiet_hours[{place}].{name}", "is a time from 00:00 to 23:59, such as 22:00"
+                )
+            )
         elif begins == ends:
             faults.append(Fault(f"quiet_hours[{place}]", "ends when it begins"))
         elif len(windows) > 1:  # one alone leaves some

@@ -8,8 +8,8 @@ decision) holds for everything within its scope.
 
 What this process records counts at once; what others do is read with each claim and acceptance once
 there is any ban, and that there is a first one by `refresh`, every two seconds. A row waits three
-seconds at the most between claim and call (`calls.Calls`). So five seconds after a ban no message
-starts, on any node.
+seconds at the most between that question and its call, however slow the store is (`calls.Calls`).
+So five seconds after a ban no message starts, on any node.
 """
 
 from collections import defaultdict

@@ -20,8 +20,8 @@ from gateway.model.case import Claimed
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a row may wait here, and after which its time to live is looked at again. A ban must
-#: hold within five seconds, of which others may take two.
+#: Seconds that a row may wait after its bans were asked for, and after which its time to live is
+#: looked at again. A ban must hold within five seconds, of which others may take two.
 _LONGEST_WAIT, _LOOK_AGAIN = 3.0, 0.5
 
 
@@ -76,11 +76,11 @@ class Calls:
         """Rows, with a call or without."""
         return len(self._rows) + sum(len(one.shipment.rows) for one in self._planned)
 
-    def add(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> None:
-        """bans: for each row whether its address must not be written to."""
-        now = self._clock.monotonic()
+    def add(self, rows: Sequence[Claimed], bans: Sequence[Ban], asked: float) -> None:
+        """bans: for each row whether its address must not be written to. asked: when that was
+        asked, by the monotonic clock."""
         for row, ban in zip(rows, bans, strict=True):
-            entry = _Row(row.priority, row.rank, next(self._order), now, row, ban)
+            entry = _Row(row.priority, row.rank, next(self._order), asked, row, ban)
             heapq.heappush(self._rows, entry)
 
     def next(self) -> Shipment | None:

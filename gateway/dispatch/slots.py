@@ -88,9 +88,10 @@ class Slots:
         """Set `freed` when so many rows are over, or nothing is left to start in their place."""
         self._wanted = rows
 
-    def put(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> None:
-        """Send these. bans: for each row whether its address must not be written to."""
-        self._calls.add(rows, bans)
+    def put(self, rows: Sequence[Claimed], bans: Sequence[Ban], asked: float) -> None:
+        """Send these. bans: for each row whether its address must not be written to, as was asked
+        at this time of the monotonic clock."""
+        self._calls.add(rows, bans, asked)
         self.waiting.update(row.priority for row in rows)
         self._start_some()
 

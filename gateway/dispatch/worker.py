@@ -211,31 +211,39 @@ class Worker:
 
     async def _start(self, rows: Sequence[Claimed]) -> None:
         """Have these sent; those that a cap counts follow when they have their places."""
-        bans = await self._bans_of(rows)
+        asked, bans = await self._bans_of(rows)
         covered = [self._caps.covers(row) for row in rows] if self._caps.categories else ()
         if not any(covered):
-            self._slots.put(rows, bans)
+            self._slots.put(rows, bans, asked)
             return
         others = [not one for one in covered]
-        self._slots.put([*compress(rows, others)], [*compress(bans, others)])
+        self._slots.put([*compress(rows, others)], [*compress(bans, others)], asked)
         rows, bans = [*compress(rows, covered)], [*compress(bans, covered)]
-        self._slots.put(rows, await self._places_of(rows, bans))
+        asked, bans = await self._places_of(rows, asked, bans)
+        self._slots.put(rows, bans, asked)
 
-    async def _places_of(self, rows: Sequence[Claimed], bans: Sequence[Ban]) -> Sequence[Ban]:
+    async def _places_of(
+        self, rows: Sequence[Claimed], asked: float, bans: Sequence[Ban]
+    ) -> tuple[float, Sequence[Ban]]:
+        """As `_bans_of`, with those that find no place held."""
         while True:
             try:
-                return await self._caps.take(rows, bans, self._judge)
+                return asked, await self._caps.take(rows, bans, self._judge)
             except StoreUnavailable as error:
                 _log.warning("caps_wait_for_store provider=%s reason=%s", self.name, error)
                 await self._clock.sleep(_POLL)
-                bans = await self._bans_of(rows)  # some of them may have been banned meanwhile
+                # some of them may have been banned meanwhile
+                asked, bans = await self._bans_of(rows)
 
-    async def _bans_of(self, rows: Sequence[Claimed]) -> Sequence[Ban]:
+    async def _bans_of(self, rows: Sequence[Claimed]) -> tuple[float, Sequence[Ban]]:
+        """When they were asked for, by the monotonic clock, and what they were: an answer that a
+        slow store gives is as old as the question."""
         while True:
+            asked = self._clock.monotonic()
             try:
                 bans = await self._bans.of(rows, self.name)
                 heirs = await self._replacing.heirs(rows)
-                return bans if not heirs else _with_heirs(rows, bans, heirs)
+                return asked, bans if not heirs else _with_heirs(rows, bans, heirs)
             except StoreUnavailable as error:
                 _log.warning("bans_wait_for_store provider=%s reason=%s", self.name, error)
                 await self._clock.sleep(_POLL)

@@ -96,6 +96,7 @@ async def test_what_was_read_can_be_put_again(edge: Any, fakes: Any) -> None:
         ({"zone": "../etc/passwd"}, "zone"),
         ({"locale": "zh_CN!"}, "locale"),
         ({"quiet_hours": [{"from": "25:00", "to": "08:00"}]}, "quiet_hours[0].from"),
+        ({"quiet_hours": [{"from": "22:00", "to": "24:00"}]}, "quiet_hours[0].to"),
         ({"quiet_hours": [{"from": "08:00", "to": "08:00"}]}, "quiet_hours[0]"),
         (
             {"quiet_hours": [{"from": "08:00", "to": "20:00"}, {"from": "19:00", "to": "08:00"}]},
@@ -326,6 +327,9 @@ async def test_a_store_that_goes_away_is_told_with_what_is_stored(edge: Any, fak
         ("application/json", b"[]", 415),
         ("text/csv; charset=gbk", b"id,phone\n", 415),
         (CSV, "id,phone\na,+8613800138000\n".encode("utf-16"), 415),
+        (CSV, "id,phone\na,+8613800138000\n".encode("utf-16-le"), 415),
+        (CSV, "id,phone\na,+8613800138000\n".encode("utf-16-be"), 415),
+        (NDJSON, '{"id": "a", "phone": "+8613800138000"}\n'.encode("utf-16-le"), 415),
         (CSV, b"", 422),
         (CSV, b"phone,email\n", 422),
         (CSV, b"id,phone,phone\n", 422),
@@ -545,3 +549,32 @@ async def test_a_list_that_must_wait_for_long_says_how_far_it_came(
 
     assert (status, problem["detail"]) == (429, "2 rows are stored; the tenant's rate is used up.")
     assert len(fakes.recipients.kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (b"id,phone\ra,+8613800138000\r", "has a line break within; lines end with LF or CR LF"),
+        (b"id," + b"x" * limits.MAX_LINE, f"is longer than {limits.MAX_LINE} bytes"),
+        ("id,attributes.城市\n".encode("gbk"), "is not UTF-8"),
+        (b"id;phone\n", "has no column `id`; columns are separated by commas"),
+    ],
+)
+async def test_a_header_that_cannot_be_read_is_told_why(
+    edge: Any, data: bytes, detail: str
+) -> None:
+    status, problem = await bulk(edge, data, CSV)
+
+    assert (status, problem["faults"]) == (422, [{"field": "header", "detail": detail}])
+
+
+async def test_rows_of_another_encoding_are_reported_and_the_rest_goes_on(
+    edge: Any, fakes: Any
+) -> None:
+    text = "id,phone,attributes.city\na,+8613800138000,杭州\nb,+8613800138001,ok\n"
+
+    status, result = await bulk(edge, text.encode("gbk"), CSV)
+
+    assert (status, result["new"]) == (200, 1)
+    assert result["faults"] == [{"row": 2, "field": "", "reason": "is not UTF-8"}]
+    assert list(fakes.recipients.kept) == ["b"]

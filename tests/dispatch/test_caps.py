@@ -359,6 +359,36 @@ async def test_ban_that_comes_while_caps_wait_for_the_store_is_heeded(
     assert world.attempts() == {}
 
 
+@pytest.mark.parametrize("is_banned", [True, False])
+async def test_what_was_asked_of_a_slow_store_is_asked_again(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, is_banned: bool
+) -> None:
+    """Else a message would leave by answers that have long been wrong."""
+    world = await make_world(caps=offers(most=1))
+    ordinary, seconds = world.store.take_caps, [4.0]
+
+    async def take_caps(*args: Any, **values: Any) -> Any:
+        found = await ordinary(*args, **values)
+        while seconds:
+            await world.sleep(seconds.pop() / 2)
+            if is_banned:
+                number = wire.Address(phone=LI.phone)
+                await world.bans.add_address(
+                    wire.Channel.SMS, number, reason="complaint", source="test"
+                )
+            await world.sleep(2.0)
+        return found
+
+    monkeypatch.setattr(world.store, "take_caps", take_caps)
+    world.start()
+
+    id_ = await post(world)
+    await world.settle()
+
+    assert await world.state(id_) == ("suppressed" if is_banned else "sent")
+    assert len(world.attempts()) == (0 if is_banned else 1)
+
+
 async def test_rows_without_a_cap_ask_nothing(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,10 @@ MARKS = (ID, PHONE, PHONE[1:], EMAIL, TOKEN, NAME)
 REPEATS = "idempotency.key"
 
 TABLES = {
-    "categories": {"offers": {"consent": True, "order": "best", "chain": [{"channel": "sms"}]}},
+    "categories": {
+        "offers": {"consent": True, "order": "best", "chain": [{"channel": "sms"}]},
+        "deals": {"yields_to": ["service"], "yields_for": "2h", "chain": [{"channel": "sms"}]},
+    },
     "caps": {"offers": {"most": 9, "within": "1d", "categories": ["offers"]}},
 }
 PERSON = {
@@ -31,6 +34,7 @@ _NOBODY = """
     attempt.code attempt.message attempt.outcome attempt.provider
     bucket.account
     cap_use.cap cap_use.channel cap_use.message
+    cap_wait.cap cap_wait.message
     consent.category consent.channel consent.tenant
     contact.message contact.provider
     dedupe.message dedupe.tenant
@@ -60,7 +64,7 @@ _NOBODY = """
 #: What is said of a person, or a keyed hash of who it is: gone, or overwritten.
 _SOMEBODY = """
     attempt.detail
-    cap_use.subject
+    cap_use.subject cap_wait.subject
     consent.hash consent.proof consent.source
     contact.hash
     dedupe.key
@@ -127,6 +131,7 @@ async def hashes(sql: Sql) -> Sequence[str]:
         "SELECT hash FROM consent",
         "SELECT hash FROM contact",
         "SELECT subject FROM cap_use",
+        "SELECT subject FROM cap_wait",
         "SELECT subject FROM habit",
     ):
         found |= {hash_ for (hash_,) in await sql(query)}
@@ -156,7 +161,7 @@ async def test_nothing_is_left_of_who_somebody_was(
 
     status, erased = await gateway.call("DELETE", f"/v1/recipients/{ID}")
 
-    assert (status, erased["messages"]) == (200, 4)
+    assert (status, erased["messages"]) == (200, 5)
     left = await holders(sql, names, MARKS)
     assert set(left) <= {REPEATS}, left
     hashed = await holders(sql, names, known_by)
@@ -201,6 +206,8 @@ async def live(gateway: Any, sql: Sql, eventually: Any) -> None:
         await gateway.until(other, "sent", "delivered")
     later = (now + timedelta(days=9)).isoformat()
     await gateway.send(to=to, content=text, chain=[{"channel": "sms"}], send_at=later)
+    await gateway.send(to=to, category="deals", content=text)  # waits, as it gives way
+    await eventually(lambda: sql("SELECT 1 FROM cap_wait"))
     ban = {"to": {"phone": PHONE}, "reason": "complaint"}
     await ask("PUT", "/v1/suppressions", [ban])
 

@@ -8,22 +8,29 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, example, given, note, settings
 
 from tests.e2e.stores import Sql
+from tests.e2e.stories import (
+    CHINA,
+    HISTORIES,
+    WAITS_MS,
+    Ban,
+    Code,
+    Leap,
+    Lift,
+    Offer,
+    Person,
+    Wish,
+    Word,
+)
 
-#: Of all who are written to here: their numbers say so, or the rules.
-CHINA = timezone(timedelta(hours=8))
 MORNING = datetime(2026, 11, 23, 9, tzinfo=CHINA)
 HOUR_MS, MOST = 3_600_000, 2
-#: Within so much a ban holds, and so much may lie between a row's claim and its call.
-HOLDS_MS, WAITS_MS = 5_000, 3_000
 
 TABLES: dict[str, Any] = {
     "api": {"listen": "127.0.0.1:0", "internal": "127.0.0.1:0"},
@@ -46,116 +53,6 @@ TABLES: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Offer:
-    """Several at once, each by another node."""
-
-    count: int
-    by: str
-    is_named: bool
-
-
-@dataclass(frozen=True)
-class Code:
-    by: str
-
-
-@dataclass(frozen=True)
-class Wish:
-    agrees: bool
-    about: str
-
-
-@dataclass(frozen=True)
-class Ban:
-    reason: str
-    about: str
-
-
-@dataclass(frozen=True)
-class Lift:
-    about: str
-
-
-@dataclass(frozen=True)
-class Leap:
-    minutes: float
-
-
-CHANNELS, NAMES = st.sampled_from(["sms", "push"]), st.sampled_from(["sms", "push", "id"])
-HISTORIES = st.lists(
-    st.one_of(
-        st.builds(Offer, st.integers(1, 8), CHANNELS, st.booleans()),
-        st.builds(Offer, st.integers(1, 8), CHANNELS, st.booleans()),
-        st.builds(Code, CHANNELS),
-        st.builds(Wish, st.sampled_from([True, True, False]), NAMES),
-        st.builds(Ban, st.sampled_from(["opt_out", "opt_out", "complaint"]), NAMES),
-        st.builds(Lift, NAMES),
-        st.builds(Leap, st.sampled_from([0.1, 20, 61, 300, 840])),
-        st.builds(Leap, st.sampled_from([0.1, 61, 300, 840])),
-    ),
-    min_size=4,
-    max_size=14,
-)
-
-
-class Person:
-    """What one history means."""
-
-    def __init__(self, number: int) -> None:
-        self.id = f"person-{number}"
-        self.to: dict[str, dict[str, object]] = {
-            "sms": {"phone": f"+86138{number:08d}"},
-            "push": {"push": [{"app": "ios", "token": f"token-{number}"}]},
-            "id": {"recipient": self.id},
-        }
-        #: (about, agrees, from, to): said in between, of an address or the id
-        self.words: list[tuple[str, bool, int, int]] = []
-        #: (about, reason) to (from when it holds for sure, until when)
-        self.bans: list[tuple[str, str, int, list[int]]] = []
-
-    def must_not(self, by: str, *, is_named: bool, at_ms: int) -> str:
-        """Why an offer that arrives then should not; '' if it may."""
-        names = {by, "id"} if is_named else {by}
-        if not any(self._may_agree(name, at_ms) for name in names):
-            return "no consent"
-        if any(self._has_refused(name, at_ms) for name in names):
-            return "refused"
-        if self._is_banned(names, at_ms):
-            return "banned"
-        wall, before = (
-            datetime.fromtimestamp(ms / 1000, CHINA).hour for ms in (at_ms, at_ms - WAITS_MS)
-        )
-        return "quiet hours" if all(not 8 <= hour < 22 for hour in (wall, before)) else ""
-
-    def is_banned(self, by: str, at_ms: int) -> bool:
-        """For codes: by what is no mere wish, at any time."""
-        return any(about in (by, "id") and why == "complaint" for about, why, *_ in self.bans)
-
-    def _is_banned(self, names: set[str], at_ms: int) -> bool:
-        return any(
-            about in names and since <= at_ms - HOLDS_MS and (not until or until[0] > at_ms)
-            for about, _, since, until in self.bans
-        )
-
-    def _last(self, name: str, at_ms: int) -> tuple[bool | None, bool]:
-        """(what had been said for long enough, whether they may have agreed since)."""
-        of_it = [one for one in self.words if one[0] == name]
-        long_ago = [agrees for _, agrees, _, end in of_it if end <= at_ms - HOLDS_MS]
-        since = [
-            agrees for _, agrees, start, end in of_it if end > at_ms - HOLDS_MS and start <= at_ms
-        ]
-        return (long_ago[-1] if long_ago else None), any(since)
-
-    def _may_agree(self, name: str, at_ms: int) -> bool:
-        said, again = self._last(name, at_ms)
-        return said is True or again
-
-    def _has_refused(self, name: str, at_ms: int) -> bool:
-        said, again = self._last(name, at_ms)
-        return said is False and not again
-
-
 class Race:
     """Nodes on one store and by one clock, and whatever arrives at the providers."""
 
@@ -171,7 +68,8 @@ class Race:
             simulator.log.watchers.append(self._note)
 
     def _note(self, arrival: Any) -> None:
-        self.arrived[arrival.content["text"]].append(self.clock.now_ms())
+        text = " ".join(arrival.content["text"].split()[:2])  # how to refuse comes after it
+        self.arrived[text].append(self.clock.now_ms())
 
     async def call(self, method: str, path: str, body: object) -> tuple[int, Any]:
         """By the next node."""
@@ -215,8 +113,109 @@ async def race(url: str, stand: Any, sql: Sql, engine: str, jump_clock: Any) -> 
     assert len(offers) > 9, "or nothing has been proved"
 
 
+class Story:
+    """One history: what was sent, and what must have come of it."""
+
+    def __init__(self, race: Race, number: int, eventually: Any) -> None:
+        self.race = race
+        self.person = Person(number)
+        #: by text
+        self.offers: dict[str, Offer] = {}
+        self.codes: dict[str, Code] = {}
+        self._eventually = eventually
+
+    async def tell(self, events: Sequence[object]) -> None:
+        """Of a day that begins at nine."""
+        day_ms, now_ms = 24 * HOUR_MS, self.race.clock.now_ms()
+        to_nine_ms = -(now_ms - int(MORNING.timestamp() * 1000)) % day_ms
+        await self.race.leap(to_nine_ms / 1000, self._eventually)
+        for place, event in enumerate(events):
+            word = f"{self.person.id}/{place}"
+            start_ms = self.race.clock.now_ms()
+            match event:
+                case Offer():
+                    await self._offer(event, word)
+                    continue
+                case Code(by):
+                    self.codes[f"code {word}"] = event
+                    to = self.person.to[by] | self.person.to["id"]
+                    await self._post("otp", f"code {word}", by, to)
+                case Leap(minutes):
+                    await self.race.leap(minutes * 60.0, self._eventually)
+                case Wish() | Ban() | Lift():
+                    await self._record(event, start_ms)
+            self.race.clock.jump(0.002)  # two words at the same moment mean nothing
+        await self.race.leap(60.0, self._eventually)
+
+    async def _offer(self, event: Offer, word: str) -> None:
+        texts = {f"offer {word}/{number}": event for number in range(event.count)}
+        self.offers |= texts
+        to = self.person.to[event.by] | (self.person.to["id"] if event.is_named else {})
+        await asyncio.gather(*(self._post("offers", text, event.by, to) for text in texts))
+
+    async def _post(self, category: str, text: str, by: str, to: object) -> None:
+        body = {
+            "to": to,
+            "category": category,
+            "content": {"text": text, "title": text},
+            "chain": [{"channel": by}],
+        }
+        status, answer = await self.race.call("POST", "/v1/messages", body)
+        assert status == 202 or (status == 422 and "consent" in str(answer)), answer
+
+    async def _record(self, event: Wish | Ban | Lift, start_ms: int) -> None:
+        """What is said, and from when to when the gateway was told."""
+        item: dict[str, Any] = {"to": self.person.to[event.about]}
+        match event:
+            case Wish(agrees, about, minutes):
+                until_ms = start_ms + int(minutes * 60_000) if minutes else None
+                item |= {"category": "offers", "source": "form", "at": shown(start_ms)}
+                item |= {"expires_at": shown(until_ms)} if until_ms else {}
+                method, path = ("PUT", "") if agrees else ("POST", "/withdraw")
+                status, _ = await self.race.call(method, f"/v1/consents{path}", [item])
+                assert status == 200
+                end_ms = self.race.clock.now_ms()
+                self.person.words.append(Word(about, agrees, start_ms, end_ms, until_ms))
+            case Ban(reason):
+                item["reason"] = reason
+                status, _ = await self.race.call("PUT", "/v1/suppressions", [item])
+                assert status == 200
+                self.person.bans.append((event.about, reason, self.race.clock.now_ms(), []))
+            case Lift():
+                await self.race.call("POST", "/v1/suppressions/lift", [item])
+                self.person.lift(event.about, start_ms, self.race.clock.now_ms())
+
+    def check(self) -> None:
+        arrived = self.race.arrived
+        for text, offer in self.offers.items():
+            assert len(arrived[text]) <= 1, "nothing is sent twice"
+            for at_ms in arrived[text]:
+                why = self.person.must_not(offer.by, is_named=offer.is_named, at_ms=at_ms)
+                assert not why, (text, at_ms, self.person.words, self.person.bans)
+        for times in self._counted().values():
+            for at_ms in times:
+                inside = [one for one in times if at_ms <= one < at_ms + HOUR_MS - WAITS_MS]
+                assert len(inside) <= MOST, times
+        for text, code in self.codes.items():
+            if not self.person.was_reported(code.by):
+                assert len(arrived[text]) == 1, "nobody can refuse a code"
+
+    def _counted(self) -> dict[str, list[int]]:
+        """When offers arrived, by who is counted: the person, or the address."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for text, offer in self.offers.items():
+            found["id" if offer.is_named else offer.by] += self.race.arrived[text]
+        return found
+
+
+def shown(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
+
+
 COUNT = itertools.count(1)
 EVERYBODY_AGREES = [Wish(True, "id"), Wish(True, "sms"), Wish(True, "push")]
+#: Night comes, and these wait for the morning.
+WAITING = [Leap(800), Offer(4, "push", True)]
 
 
 @given(history=HISTORIES)
@@ -231,9 +230,10 @@ EVERYBODY_AGREES = [Wish(True, "id"), Wish(True, "sms"), Wish(True, "push")]
         Leap(61),
     ]
 )
-@example(
-    history=[Wish(True, "id"), Leap(800), Offer(4, "push", True), Ban("opt_out", "id"), Leap(840)]
-)
+@example(history=[Wish(True, "id"), *WAITING, Ban("opt_out", "id"), Leap(840)])
+@example(history=[Wish(True, "id"), *WAITING, Wish(False, "id"), Lift("id"), Leap(840)])
+@example(history=[Wish(True, "id", 900), *WAITING, Leap(840)])
+@example(history=[Wish(True, "id"), Leap(750), Offer(8, "sms", True), *[Leap(61)] * 3])
 @settings(
     max_examples=15,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
@@ -243,84 +243,10 @@ EVERYBODY_AGREES = [Wish(True, "id"), Wish(True, "sms"), Wish(True, "push")]
 async def test_no_offer_arrives_that_must_not(
     race: Race, eventually: Any, history: Sequence[object]
 ) -> None:
-    person = Person(next(COUNT))
-    offers: dict[str, Offer] = {}
-    codes: dict[str, Code] = {}
-    for place, event in enumerate(history):
-        await act(race, person, event, f"{person.id}/{place}", offers, codes, eventually)
-    await race.leap(60.0, eventually)
+    story = Story(race, next(COUNT), eventually)
 
-    for text, offer in offers.items():
-        for at_ms in race.arrived[text]:
-            why = person.must_not(offer.by, is_named=offer.is_named, at_ms=at_ms)
-            assert not why, (text, offer, at_ms)
-    for times in counted(race, offers).values():
-        for at_ms in times:
-            inside = [one for one in times if at_ms <= one < at_ms + HOUR_MS - WAITS_MS]
-            assert len(inside) <= MOST, times
-    for text, code in codes.items():
-        if not person.is_banned(code.by, race.clock.now_ms()):
-            assert len(race.arrived[text]) == 1, "nobody can refuse a code"
+    note(f"{history}")
 
+    await story.tell(history)
 
-def counted(race: Race, offers: dict[str, Offer]) -> dict[str, list[int]]:
-    """When offers arrived, by who is counted: the person, or the address."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for text, offer in offers.items():
-        assert len(race.arrived[text]) <= 1, "nothing is sent twice"
-        found["id" if offer.is_named else offer.by] += race.arrived[text]
-    return found
-
-
-async def act(
-    race: Race,
-    person: Person,
-    event: object,
-    word: str,
-    offers: dict[str, Offer],
-    codes: dict[str, Code],
-    eventually: Any,
-) -> None:
-    start_ms = race.clock.now_ms()
-    match event:
-        case Offer(count, by, is_named):
-            texts = {f"offer {word}/{number}": event for number in range(count)}
-            offers |= texts
-            to = {**person.to[by], **(person.to["id"] if is_named else {})}
-            await asyncio.gather(*(post(race, "offers", text, by, to) for text in texts))
-        case Code(by):
-            codes[f"code {word}"] = event
-            await post(race, "otp", f"code {word}", by, {**person.to[by], **person.to["id"]})
-        case Wish(agrees, about):
-            path = "/v1/consents" if agrees else "/v1/consents/withdraw"
-            at = datetime.fromtimestamp(start_ms / 1000, UTC).isoformat()
-            item = {"to": person.to[about], "category": "offers", "source": "form", "at": at}
-            status, _ = await race.call("PUT" if agrees else "POST", path, [item])
-            assert status == 200
-            person.words.append((about, agrees, start_ms, race.clock.now_ms()))
-        case Ban(reason, about):
-            item = {"to": person.to[about], "reason": reason}
-            status, _ = await race.call("PUT", "/v1/suppressions", [item])
-            assert status == 200
-            person.bans.append((about, reason, race.clock.now_ms(), []))
-        case Lift(about):
-            for name, _, _, until in person.bans:
-                if name == about and not until:
-                    until.append(start_ms)
-            item = {"to": person.to[about]}
-            await race.call("POST", "/v1/suppressions/lift", [item])
-        case Leap(minutes):
-            await race.leap(minutes * 60.0, eventually)
-    if not isinstance(event, Offer):  # two words at the same moment mean nothing
-        race.clock.jump(0.002)
-
-
-async def post(race: Race, category: str, text: str, by: str, to: object) -> None:
-    body = {
-        "to": to,
-        "category": category,
-        "content": {"text": text, "title": text},
-        "chain": [{"channel": by}],
-    }
-    status, answer = await race.call("POST", "/v1/messages", body)
-    assert status == 202 or (status == 422 and "consent" in str(answer)), answer
+    story.check()

@@ -47,26 +47,39 @@ FILL = f"""
     INSERT INTO cap_use SELECT md5(message::text), 'c', message, '', due_ms, true, due_ms
     FROM queue;
     INSERT INTO cap_wait SELECT md5(message::text), 'c', message, due_ms, due_ms FROM queue;
-    INSERT INTO recipient SELECT 'tenant1', n::text, '{{}}', {NOW_MS}
-    FROM generate_series(1, {ROWS}) n;
-    INSERT INTO recipient_address SELECT 'push', md5(n::text), 'tenant1', n::text, ''
-    FROM generate_series(1, {ROWS}) n;
-    INSERT INTO suppression (channel, hash, tenant, category, sender, reason, detail, source, at_ms)
-    SELECT 'push', md5(n::text), '', '', '', 'hard_bounce', 'gone', 'acme', {NOW_MS}
-    FROM generate_series(1, {ROWS}) n"""
+    INSERT INTO recipient SELECT 'shop', message, '{{}}', 1 FROM queue;
+    INSERT INTO recipient_address SELECT 'sms', md5(message::text), 'shop', message, '' FROM queue;
+    INSERT INTO message_recipient SELECT 'shop', message, message FROM queue;
+    INSERT INTO consent (tenant, category, channel, hash, source, at_ms)
+    SELECT 'shop', 'news', 'sms', md5(message::text), 'form', 1 FROM queue;
+    INSERT INTO suppression (tenant, category, channel, hash, sender, reason, detail, source, at_ms)
+    SELECT CASE WHEN due_ms % 2 = 0 THEN 'shop' ELSE '' END, '', 'sms', md5(message::text), '',
+           'hard_bounce', '', 'desk', 1 FROM queue;
+    INSERT INTO latest SELECT 'shop', message, message, 1, 2 FROM queue;
+    INSERT INTO habit SELECT md5(message::text), 'sms', 1, 1, 1 FROM queue;
+    INSERT INTO contact SELECT 'acme', md5(message::text), message, 1 FROM queue"""
 
-HASHES = {"channel": ["push"] * 500, "hash": IDS}
+_NAMES = {"channel": ["sms"] * 500, "hash": IDS}
+_KEYS = {"tenant": ["shop"] * 500, "category": ["news"] * 500, **_NAMES}
 
-#: Queries about people, of which one tenant may have all there are.
-PEOPLE: Mapping[str, dict[str, Any]] = {
-    "known_recipients": {"tenant": "tenant1", "id": IDS, "body": [""] * 500},
-    "lift_deaths": {"tenant": "tenant1", "id": IDS, **HASHES, "reason": [""] * 500},
-    "drop_addresses": {"tenant": "tenant1", "id": IDS},
-    "read_recipients": {"tenant": "tenant1", "id": IDS},
-    "find_recipients": {"tenant": "tenant1", **HASHES},
-    "owners": {"hash": "a"},
-    "note_death": {"tenant": ["tenant1"], "recipient": ["1"], "hash": "a", "reason": "gone"},
-    "suppressed": {**HASHES, "now_ms": NOW_MS},
+#: Those that look up some of a tenant's many, with what each must be found by.
+LOOKUPS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "known_recipients": ("id", {"tenant": "shop", "id": IDS, "body": IDS}),
+    "read_recipients": ("id", {"tenant": "shop", "id": IDS}),
+    "drop_addresses": ("recipient", {"tenant": "shop", "id": IDS}),
+    "lift_deaths": ("hash", {"tenant": "shop", "id": IDS, "reason": IDS, **_NAMES}),
+    "find_recipients": ("hash", {"tenant": "shop", **_NAMES}),
+    "named": ("recipient", {"tenant": "shop", "recipient": "li", "after": IDS[0], "limit": 100}),
+    "suppressed": ("hash", {"now_ms": NOW_MS, **_NAMES}),
+    "consented": ("hash", {"tenant": "shop", "category": "news", "now_ms": NOW_MS, **_NAMES}),
+    "consents": ("hash", {"tenant": "shop", "now_ms": NOW_MS, **_NAMES}),
+    "standings": ("hash", {"now_ms": NOW_MS, **_KEYS}),
+    "drop_consents": ("hash", _KEYS),
+    "drop_refusals": ("hash", _KEYS),
+    "forget_consents": ("hash", {"tenant": "shop", **_NAMES}),
+    "latest": ("key", {"tenant": ["shop"] * 500, "key": IDS}),
+    "erase_words": ("key", {"tenant": ["shop"] * 500, "key": IDS, "message": IDS}),
+    "habits": ("subject", {"subjects": IDS}),
 }
 
 #: Queries with values for their parameters.
@@ -164,18 +177,16 @@ QUERIES: Mapping[str, dict[str, Any]] = {
     "wake": {"message": IDS, "until_ms": [NOW_MS] * 500, "now_ms": NOW_MS},
     "purge_waits": {"now_ms": NOW_MS, "limit": 500},
     "purge_caps": {"now_ms": NOW_MS, "limit": 500},
-    **PEOPLE,
+    "owners": {"hash": "a"},
+    "note_death": {"tenant": ["shop"], "recipient": ["1"], "hash": "a", "reason": "gone"},
+    **{name: values for name, (_, values) in LOOKUPS.items()},
 }
 
 #: Those whose order must be that of an index: nothing is sorted but what a limit let through.
 ORDERED = ("heads", "heads_of_pins", "ready_pins", "expired", "due_rows", "lane_overview", "unpin")
 
-LARGE = frozenset(
-    {
-        *("queue", "message", "status", "attempt", "idempotency", "cap"),
-        *("recipient", "suppression"),
-    }
-)
+PEOPLE = frozenset({"recipient", "suppression", "consent", "latest", "habit", "contact"})
+LARGE = frozenset({"queue", "message", "status", "attempt", "idempotency", "cap"}) | PEOPLE
 
 EMPTY, BACKLOG, MILLION = STATISTICS = (
     "of an empty database",
@@ -258,8 +269,24 @@ def test_no_large_table_is_read_from_end_to_end(
 
     assert scans
     for node in scans:
+        if node["Node Type"] == "Tid Scan":  # of rows that were found before
+            continue
         assert node["Node Type"] in ("Index Scan", "Index Only Scan"), node
         assert "Index Cond" in node, node
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+@pytest.mark.parametrize("query", LOOKUPS)
+def test_some_of_many_are_looked_up_one_by_one(
+    plans: Mapping[tuple[str, str], Node], statistics: str, query: str
+) -> None:
+    """Not by reading all that the tenant has, which an index can give as well."""
+    key = LOOKUPS[query][0]
+
+    for node in nodes(plans[statistics, query]):
+        if (table(node) in PEOPLE or query == "named") and "Index Name" in node:
+            found = {f"({name} = " for name in (key, "id", "recipient")}
+            assert any(one in node["Index Cond"] for one in found), str(node)
 
 
 @pytest.mark.parametrize("statistics", STATISTICS)
@@ -297,24 +324,6 @@ def test_index_finds_the_rows(
     plan = plans[statistics, query]
 
     assert index in {node.get("Index Name") for node in nodes(plan)}
-
-
-@pytest.mark.parametrize("statistics", STATISTICS)
-@pytest.mark.parametrize("query", PEOPLE)
-def test_each_of_a_tenants_people_is_looked_up(
-    plans: Mapping[tuple[str, str], Node], statistics: str, query: str
-) -> None:
-    found = [node for node in nodes(plans[statistics, query]) if "Index Cond" in node]
-
-    for node in found:
-        assert re.search(r"\b(id|recipient|hash)(\)::text)? = ", node["Index Cond"]), node
-
-
-def test_planner_knows_of_a_million(plans: Mapping[tuple[str, str], Node]) -> None:
-    rows = {name: plans[name, "all"]["Plan Rows"] for name in STATISTICS}
-
-    assert rows[MILLION] == pytest.approx(1_000_000, rel=0.1)
-    assert rows[BACKLOG] == pytest.approx(ROWS, rel=0.1)
 
 
 @pytest.mark.parametrize("query", ["cases", "stale", "set_statuses", "message_head", "list_rare"])

@@ -61,19 +61,27 @@ DELETE FROM suppression WHERE id IN (
     FOR UPDATE SKIP LOCKED);
 
 -- name: consented
--- Those with a recorded permission: (channel, hash).
+-- Those with a recorded permission: (channel, hash). Looked up one by one, which OFFSET sees to:
+-- a join may read all that a tenant has.
 SELECT c.channel, c.hash
 FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
-JOIN consent c ON c.tenant = :tenant AND c.category = :category
-              AND c.channel = r.channel AND c.hash = r.hash
-WHERE c.until_ms IS NULL OR c.until_ms > :now_ms;
+CROSS JOIN LATERAL (
+    SELECT channel, hash FROM consent
+    WHERE tenant = :tenant AND category = :category AND channel = r.channel AND hash = r.hash
+      AND (until_ms IS NULL OR until_ms > :now_ms)
+    OFFSET 0
+) c;
 
 -- name: consents
--- A tenant's permissions by name.
+-- A tenant's permissions by name. Looked up one by one, as for `consented`.
 SELECT c.tenant, c.category, c.channel, c.hash, c.source, c.proof, c.at_ms, c.until_ms
 FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
-JOIN consent c ON c.channel = r.channel AND c.hash = r.hash
-WHERE c.tenant = :tenant AND (c.until_ms IS NULL OR c.until_ms > :now_ms);
+CROSS JOIN LATERAL (
+    SELECT * FROM consent
+    WHERE channel = r.channel AND hash = r.hash AND tenant = :tenant
+      AND (until_ms IS NULL OR until_ms > :now_ms)
+    OFFSET 0
+) c;
 
 -- name: lock_wishes
 -- Wishes are taken one transaction after the other. The number is `WISH` in ASCII.
@@ -81,17 +89,23 @@ WHERE c.tenant = :tenant AND (c.until_ms IS NULL OR c.until_ms > :now_ms);
 SELECT pg_advisory_xact_lock(1465471304);
 
 -- name: standings
--- Times of the permission and of the refusal of each key.
+-- Times of the permission and of the refusal of each key. Looked up one by one, as for
+-- `consented`.
 SELECT r.tenant, r.category, r.channel, r.hash, c.at_ms, s.at_ms
 FROM unnest(:tenant::text[], :category::text[], :channel::text[], :hash::text[])
      AS r (tenant, category, channel, hash)
-LEFT JOIN consent c ON c.tenant = r.tenant AND c.category = r.category
-                   AND c.channel = r.channel AND c.hash = r.hash
-                   AND (c.until_ms IS NULL OR c.until_ms > :now_ms)
-LEFT JOIN suppression s ON s.tenant = r.tenant AND s.category = r.category
-                       AND s.channel = r.channel AND s.hash = r.hash
-                       AND s.sender = '' AND s.reason = 'opt_out'
-                       AND (s.until_ms IS NULL OR s.until_ms > :now_ms);
+LEFT JOIN LATERAL (
+    SELECT at_ms FROM consent
+    WHERE tenant = r.tenant AND category = r.category AND channel = r.channel AND hash = r.hash
+      AND (until_ms IS NULL OR until_ms > :now_ms)
+    OFFSET 0
+) c ON true
+LEFT JOIN LATERAL (
+    SELECT at_ms FROM suppression
+    WHERE channel = r.channel AND hash = r.hash AND tenant = r.tenant AND category = r.category
+      AND sender = '' AND reason = 'opt_out' AND (until_ms IS NULL OR until_ms > :now_ms)
+    OFFSET 0
+) s ON true;
 
 -- name: drop_consents
 -- Forget permissions.
@@ -102,18 +116,28 @@ WHERE c.tenant = r.tenant AND c.category = r.category AND c.channel = r.channel
   AND c.hash = r.hash;
 
 -- name: forget_consents
--- All that a tenant has recorded that somebody agreed to, over or not.
-DELETE FROM consent c
-USING unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
-WHERE c.channel = r.channel AND c.hash = r.hash AND c.tenant = :tenant;
+-- All that a tenant has recorded that somebody agreed to, over or not. Looked up one by one, as for
+-- `consented`.
+DELETE FROM consent WHERE ctid = ANY (ARRAY(
+    SELECT c.ctid FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
+    CROSS JOIN LATERAL (
+        SELECT ctid FROM consent
+        WHERE channel = r.channel AND hash = r.hash AND tenant = :tenant
+        FOR UPDATE
+    ) c));
 
 -- name: drop_refusals
--- Forget refusals.
-DELETE FROM suppression s
-USING unnest(:tenant::text[], :category::text[], :channel::text[], :hash::text[])
-      AS r (tenant, category, channel, hash)
-WHERE s.tenant = r.tenant AND s.category = r.category AND s.channel = r.channel
-  AND s.hash = r.hash AND s.sender = '' AND s.reason = 'opt_out';
+-- Forget refusals. Looked up one by one, as for `consented`.
+DELETE FROM suppression WHERE id = ANY (ARRAY(
+    SELECT s.id
+    FROM unnest(:tenant::text[], :category::text[], :channel::text[], :hash::text[])
+         AS r (tenant, category, channel, hash)
+    CROSS JOIN LATERAL (
+        SELECT id FROM suppression
+        WHERE channel = r.channel AND hash = r.hash AND tenant = r.tenant
+          AND category = r.category AND sender = '' AND reason = 'opt_out'
+        OFFSET 0
+    ) s));
 
 -- name: put_consents
 -- Record permissions; what was recorded of their keys is gone.

@@ -1,13 +1,11 @@
 -- name: known_recipients
 -- Which of these are kept, and whether as they are; nobody else changes them before we commit:
--- (index, same). Ids in order. Each by itself: without statistics, a join was made with all that the
--- tenant has.
+-- (index, same). Looked up one by one, in the order of ids: a join may read all that there are.
 SELECT r.place - 1, p.body = r.body
-FROM (SELECT id, body, place
-      FROM unnest(:id::text[], :body::text[]) WITH ORDINALITY AS u (id, body, place)
+FROM (SELECT * FROM unnest(:id::text[], :body::text[]) WITH ORDINALITY AS r (id, body, place)
       ORDER BY id COLLATE "C") r
 CROSS JOIN LATERAL (
-    SELECT k.body FROM recipient k WHERE k.tenant = :tenant AND k.id = r.id FOR UPDATE
+    SELECT body FROM recipient WHERE tenant = :tenant AND id = r.id FOR UPDATE
 ) p;
 
 -- name: put_recipients
@@ -20,22 +18,23 @@ ON CONFLICT (tenant, id) DO UPDATE SET body = excluded.body, updated_ms = exclud
 
 -- name: lift_deaths
 -- Lift the bans that the deaths of devices brought which live again; reason: as the devices are
--- given now. Tenants are compared so that their index is no way to find them.
+-- given now. Looked up one by one, which OFFSET sees to: a join may read all that there are.
 DELETE FROM suppression WHERE id = ANY (ARRAY(
     SELECT s.id
     FROM unnest(:id::text[], :channel::text[], :hash::text[], :reason::text[])
-        AS r (id, channel, hash, reason)
+         AS r (id, channel, hash, reason)
     CROSS JOIN LATERAL (
         SELECT reason FROM recipient_address
         WHERE hash = r.hash AND channel = r.channel AND tenant = :tenant AND recipient = r.id
-          AND reason <> '' LIMIT 1
+          AND reason <> '' AND r.reason = ''
+        OFFSET 0
     ) a
     CROSS JOIN LATERAL (
         SELECT id FROM suppression
-        WHERE channel = r.channel AND hash = r.hash AND tenant || '' = '' AND sender = ''
-          AND reason = 'hard_bounce' AND detail = a.reason LIMIT 1
-    ) s
-    WHERE r.reason = ''));
+        WHERE channel = r.channel AND hash = r.hash AND sender = '' AND tenant = ''
+          AND reason = 'hard_bounce' AND detail = a.reason
+        OFFSET 0
+    ) s));
 
 -- name: drop_addresses
 -- Addresses of recipients that get others.
@@ -60,12 +59,13 @@ SELECT body, updated_ms FROM recipient
 WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: find_recipients
--- Who has these addresses: (channel, hash, recipient).
-SELECT r.channel, r.hash, a.recipient
+-- Who has these addresses: (channel, hash, recipient). Looked up one by one.
+SELECT a.channel, a.hash, a.recipient
 FROM unnest(:channel::text[], :hash::text[]) AS r (channel, hash)
 CROSS JOIN LATERAL (
-    SELECT recipient FROM recipient_address
-    WHERE hash = r.hash AND channel = r.channel AND tenant = :tenant OFFSET 0
+    SELECT channel, hash, recipient FROM recipient_address
+    WHERE hash = r.hash AND channel = r.channel AND tenant = :tenant
+    OFFSET 0
 ) a;
 
 -- name: owners
