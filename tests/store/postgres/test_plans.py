@@ -135,6 +135,7 @@ QUERIES: Mapping[str, dict[str, Any]] = {
     "purge_keys": {"now_ms": NOW_MS, "limit": 500},
     "read_caps": {"subject": IDS, "cap": ["c"] * 500},
     "read_last_uses": {"subject": IDS, "cap": ["c"] * 500},
+    "pass_caps": {"message": IDS, "heir": IDS},
     "free_caps": {"message": IDS, "channel": [""] * 500},
     "waiters": {"subject": IDS, "cap": ["c"] * 500, "limit": 500},
     "hold_waited": {"message": IDS},
