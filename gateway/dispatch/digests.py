@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.clock import isoformat
 from gateway.content.templates import TemplateSet
-from gateway.dispatch.likeness import Likeness
+from gateway.dispatch.likeness import Likeness, MergeRule
 from gateway.dispatch.links import NO_URLS
 from gateway.dispatch.render import CannotRender, Renderer
 from gateway.dispatch.rows import first_rows
@@ -45,6 +45,8 @@ Objection: TypeAlias = Callable[[str, wire.Content, Sequence[wire.Address]], str
 class Digest(Value):
     """A message, and those that it carries."""
 
+    #: the one that merges them
+    cap: str
     message: NewMessage
     carried: Sequence[Case]
 
@@ -107,18 +109,24 @@ class Digests:
             cases = [case for case, _ in told]
             message = self._message(cases, [item for _, item in told])
             if message is not None:
-                new = self._new(message, cases, now_ms)
-                return Digest(message=new, carried=[case for case, _ in items])
+                return Digest(
+                    cap=self._rule(message, message.chain[0]).cap,
+                    message=self._new(message, cases, now_ms),
+                    carried=[case for case, _ in items],
+                )
             items = items[: len(items) // 2]  # perhaps it was too long for the channel
         return None
 
     def _item(self, case: Case) -> Item | None:
         """What a template is told of a message; None where it cannot be rendered any more."""
         texts = dict.fromkeys(_TEXTS, "")
-        chain = case.message.chain[waits_at(case) :]
-        for place, step in enumerate(chain):
+        message, first = case.message, waits_at(case)
+        template = self._rule(message, message.chain[first]).template
+        for place, step in enumerate(message.chain[first:]):
+            if not self._likeness.says(template, step.channel, step.lane):
+                continue
             try:
-                content = self._renderer.bare(case.message, step)
+                content = self._renderer.bare(message, step)
             except CannotRender:
                 if place == 0:
                     return None
@@ -128,7 +136,7 @@ class Digests:
         return {
             "id": case.id,
             "at": isoformat(case.created_ms),
-            "data": case.message.data,
+            "data": message.data,
             **texts,
         }
 
@@ -137,8 +145,7 @@ class Digests:
         suits all: the highest priority and the longest life."""
         latest = cases[-1]
         chain = latest.message.chain[waits_at(latest) :]
-        rule = self._likeness.rule(latest.message.category, chain[0].channel)
-        assert rule is not None  # or they would not be alike
+        rule = self._rule(latest.message, chain[0])
         message = replace(
             latest.message,
             chain=chain,
@@ -160,6 +167,11 @@ class Digests:
             chain=tuple(one for one in steps if isinstance(one, Step)),
             skipped=tuple(one for one in steps if isinstance(one, Skipped)),
         )
+
+    def _rule(self, message: Message, step: Step) -> MergeRule:
+        rule = self._likeness.rule(message.category, step.channel)
+        assert rule is not None  # or they would not be alike
+        return rule
 
     def _step(self, message: Message, step: Step) -> Step | Skipped:
         if not self._likeness.says(message.template, step.channel, step.lane):

@@ -48,8 +48,8 @@ class Likeness:
         return next((one for one in rules if not one.channels or channel in one.channels), None)
 
     def says(self, template: str, channel: wire.Channel, lane: str) -> bool:
-        """Whether a template has anything to say there."""
-        return self._templates.offers(template, channel, self._kinds.get(lane))
+        """Whether a template has anything to say there, if there still is such a lane."""
+        return lane in self._kinds and self._templates.offers(template, channel, self._kinds[lane])
 
     def of(self, tenant: str, message: Message, step: int) -> str:
         """The same for all that may leave as one from this step on, a keyed hash; '' for what

@@ -147,12 +147,7 @@ class Merging:
         except StoreUnavailable as error:
             _log.warning("digest_not_stored messages=%d reason=%s", len(entries), error)
             return
-        message = digest.carried[0].message
-        rule = self._likeness.rule(
-            message.category, message.chain[waits_at(digest.carried[0])].channel
-        )
-        if rule is not None:
-            self._metrics.cap_decisions.labels(rule.cap, "merged").inc(len(entries))
+        self._metrics.cap_decisions.labels(digest.cap, "merged").inc(len(entries))
         self._metrics.accepted.labels(new.category).inc()
         for lane in {row.lane for row in new.rows}:
             self._bells.ring(lane)
