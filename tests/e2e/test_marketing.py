@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.e2e.stores import Sql
+from tests.tables import merge
 
 #: Of all who are written to here: their numbers say so, or the rules.
 CHINA = timezone(timedelta(hours=8))
@@ -43,6 +44,16 @@ TABLES: dict[str, Any] = {
             "over": "drop",
         },
     },
+}
+
+#: What texts that can be refused end with in China.
+REFUSAL = " 拒收请回复R"
+
+#: What is over the cap of an hour leaves as one, a text a line.
+MERGED = "{% for item in items %}{{ item.text }}\n{% endfor %}"
+MERGING: dict[str, Any] = {
+    "caps": {"hour": {"over": "merge", "digest": "round-up"}},
+    "templates": {"round-up": {one: {"text": MERGED} for one in ("sms", "push", "email")}},
 }
 
 
@@ -167,11 +178,17 @@ class Race:
         self._turn = itertools.cycle(nodes)
         #: by text, when it arrived
         self.arrived: dict[str, list[int]] = defaultdict(list)
+        #: (texts, when): what arrived as one
+        self.arrivals: list[tuple[list[str], int]] = []
         for simulator in (stand.acme, stand.backup, stand.beacon):
             simulator.log.watchers.append(self._note)
 
     def _note(self, arrival: Any) -> None:
-        self.arrived[arrival.content["text"]].append(self.clock.now_ms())
+        text, at_ms = arrival.content["text"], self.clock.now_ms()
+        texts = text.removesuffix(REFUSAL).splitlines()
+        self.arrivals.append((texts, at_ms))
+        for text in texts:
+            self.arrived[text].append(at_ms)
 
     async def call(self, method: str, path: str, body: object) -> tuple[int, Any]:
         """By the next node."""
@@ -179,7 +196,8 @@ class Race:
         return answer
 
     async def leap(self, seconds: float, eventually: Any) -> None:
-        """Time passes when nothing is on its way to a provider, and what it brings is done."""
+        """Time passes when nothing is on its way to a provider, or has a place and is about to be,
+        and what it brings is done."""
 
         def leapt() -> bool:
             accounts = [
@@ -197,22 +215,28 @@ class Race:
             query = "SELECT count(*) FROM queue WHERE lane IN ('sms', 'push') AND due_ms <= "
             return await self.sql(query + str(now_ms)) == [(0,)]
 
+        await eventually(is_done)
         await eventually(leapt)
         await eventually(is_done)
 
 
-@pytest.fixture
-async def race(url: str, stand: Any, sql: Sql, engine: str, jump_clock: Any) -> AsyncIterator[Race]:
+@pytest.fixture(params=["defer", "merge"])
+async def race(
+    url: str, stand: Any, sql: Sql, engine: str, jump_clock: Any, request: Any
+) -> AsyncIterator[Race]:
     for simulator in (stand.acme, stand.backup, stand.beacon):
         simulator.knobs.receipt = None
     clock = jump_clock(MORNING.astimezone(UTC))
-    tables = {**TABLES, "store": {"url": url}, "tenants": {"shop": {"webhook": None}}}
+    merges = request.param == "merge"
+    rules = merge(TABLES, MERGING) if merges else TABLES
+    tables = {**rules, "store": {"url": url}, "tenants": {"shop": {"webhook": None}}}
     count = 4 if engine == "postgres" else 1
     nodes = [await stand.start(tables, clock=clock) for _ in range(count)]
     made = Race(stand, sql, clock, nodes)
     yield made
     offers = [text for text in made.arrived if text.startswith("offer")]
     assert len(offers) > 9, "or nothing has been proved"
+    assert any(len(texts) > 1 for texts, _ in made.arrivals) is merges
 
 
 COUNT = itertools.count(1)
@@ -266,10 +290,17 @@ async def test_no_offer_arrives_that_must_not(
 def counted(race: Race, offers: dict[str, Offer]) -> dict[str, list[int]]:
     """When offers arrived, by who is counted: the person, or the address."""
     found: dict[str, list[int]] = defaultdict(list)
-    for text, offer in offers.items():
+    for text in offers:
         assert len(race.arrived[text]) <= 1, "nothing is sent twice"
-        found["id" if offer.is_named else offer.by] += race.arrived[text]
+    for texts, at_ms in race.arrivals:
+        if texts[0] in offers:
+            (about,) = {_counts_for(offers[text]) for text in texts}
+            found[about].append(at_ms)
     return found
+
+
+def _counts_for(offer: Offer) -> str:
+    return "id" if offer.is_named else offer.by
 
 
 async def act(
