@@ -23,7 +23,7 @@ from gateway.model.errors import SettingsError
 from gateway.model.message import Message, Skipped, Step, encode, new_id
 from gateway.model.state import State
 from gateway.model.values import Value, replace
-from gateway.settings import Over, Settings
+from gateway.settings import CapSettings, Over, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -60,24 +60,26 @@ def check(settings: Settings, templates: TemplateSet) -> None:
 def faults(settings: Settings, templates: TemplateSet) -> Iterator[tuple[str, str]]:
     """(cap, why its digest's template will not do), for each that will not."""
     for name, cap in settings.caps.items():
-        if cap.over is not Over.MERGE:
+        if cap.over is Over.MERGE and (why := _misfit(cap, settings, templates)):
+            yield name, why
+
+
+def _misfit(cap: CapSettings, settings: Settings, templates: TemplateSet) -> str:
+    """By any lane of the channels on which the cap holds messages back; '' for none."""
+    if cap.digest not in templates:
+        return "there is no template of this name"
+    chains = [one.chain for name, one in settings.categories.items() if name in cap.categories]
+    asked = cap.channels or {step.channel for one in chains for step in one}
+    for lane in settings.lanes.values():
+        if lane.channel not in asked:
             continue
-        if cap.digest not in templates:
-            yield name, "there is no template of this name"
-            continue
-        chains = [one.chain for name, one in settings.categories.items() if name in cap.categories]
-        asked = cap.channels or {step.channel for one in chains for step in one}
-        for lane in settings.lanes.values():
-            if lane.channel not in asked:
-                continue
-            kinds = frozenset(settings.providers[one].kind for one in lane.providers)
-            if not templates.offers(cap.digest, lane.channel, kinds):
-                yield name, f"the template says nothing on {lane.channel}"
-                break
-            known = {**NO_URLS, **_NAMES} if lane.channel is wire.Channel.EMAIL else _NAMES
-            if absent := templates.missing(cap.digest, known, [lane.channel], kinds):
-                yield name, f"the template needs {', '.join(absent)}: it has count and items"
-                break
+        kinds = frozenset(settings.providers[one].kind for one in lane.providers)
+        if not templates.offers(cap.digest, lane.channel, kinds):
+            return f"the template says nothing on {lane.channel}"
+        known = {**NO_URLS, **_NAMES} if lane.channel is wire.Channel.EMAIL else _NAMES
+        if absent := templates.missing(cap.digest, known, [lane.channel], kinds):
+            return f"the template needs {', '.join(absent)}: it has count and items"
+    return ""
 
 
 class Digests:
@@ -102,19 +104,22 @@ class Digests:
     def make(self, cases: Sequence[Case], now_ms: int) -> Digest | None:
         """Of those that are alike and wait, in this order, as many as go together; None where no
         two do."""
-        items = [(case, item) for case in cases if (item := self._item(case)) is not None]
-        items = _bounded(items)
+        if len(cases) < 2:
+            return None
+        items = _bounded([(one, item) for one in cases if (item := self._item(one)) is not None])
         while len(items) > 1:
             told = sorted(items, key=lambda pair: pair[0].id)  # as they were accepted
             cases = [case for case, _ in told]
             message = self._message(cases, [item for _, item in told])
-            if message is not None:
+            if isinstance(message, Message):
                 return Digest(
                     cap=self._rule(message, message.chain[0]).cap,
                     message=self._new(message, cases, now_ms),
                     carried=[case for case, _ in items],
                 )
-            items = items[: len(items) // 2]  # perhaps it was too long for the channel
+            items = items[: (len(items) + 1) // 2]  # perhaps it was too long for the channel
+            if len(items) == 1:
+                _log.warning("digest_not_made message=%s why=%s", cases[0].id, message.reason)
         return None
 
     def _item(self, case: Case) -> Item | None:
@@ -140,9 +145,9 @@ class Digests:
             **texts,
         }
 
-    def _message(self, cases: Sequence[Case], items: Sequence[Item]) -> Message | None:
-        """The whole; None where its first step cannot be taken. Of what may differ it has what
-        suits all: the highest priority and the longest life."""
+    def _message(self, cases: Sequence[Case], items: Sequence[Item]) -> Message | Skipped:
+        """The whole, or why its first step cannot be taken. Of what may differ it has what suits
+        all: the highest priority and the longest life."""
         latest = cases[-1]
         chain = latest.message.chain[waits_at(latest) :]
         rule = self._rule(latest.message, chain[0])
@@ -160,8 +165,7 @@ class Digests:
         )
         steps = [self._step(message, step) for step in chain]
         if isinstance(first := steps[0], Skipped):
-            _log.warning("digest_not_made cap=%s count=%d why=%s", rule.cap, len(items), first)
-            return None
+            return first
         return replace(
             message,
             chain=tuple(one for one in steps if isinstance(one, Step)),
