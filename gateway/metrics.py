@@ -38,7 +38,7 @@ _INBOUND_KINDS = ("opt_out", "opt_in", "help", "reply", "repeated")
 _HOLD_KINDS = ("windows", "quiet", "holidays", "preset", "recipient", "cap", "yields", "other")
 
 #: What a cap decides of a message that is about to be sent.
-CAP_DECISIONS = ("passed", "deferred", "dropped")
+CAP_DECISIONS = ("passed", "deferred", "dropped", "merged")
 
 _BREAKER_STATES = ("closed", "half_open", "open")
 

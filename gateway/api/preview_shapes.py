@@ -38,7 +38,13 @@ class PreviewedStep(TypedDict):
 class PreviewResult(TypedDict):
     """What would happen to a message. Nothing was stored or sent."""
 
-    decision: Annotated[str, Field(description="send, defer, suppress or refuse")]
+    decision: Annotated[
+        str,
+        Field(
+            description="send, defer, merge (waits, to leave as one with what waits beside it), "
+            "suppress or refuse"
+        ),
+    ]
     reasons: Annotated[
         list[str],
         Field(

@@ -57,6 +57,7 @@ def _worker(name: str, ground: Ground, carriers: Carriers, road: Road) -> Worker
         bans=road.rules.bans,
         replacing=road.replacing,
         caps=road.rules.caps,
+        merging=road.merging,
         clock=clock,
         metrics=ground.metrics,
         roster=carriers.accounts,

@@ -10,7 +10,6 @@ from gateway.app.carriers import Carriers
 from gateway.app.ground import Ground
 from gateway.app.road import Road
 from gateway.dispatch.answers import Answers
-from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
 from gateway.dispatch.endpoints import Endpoints
 from gateway.dispatch.erasure import Eraser
@@ -25,7 +24,6 @@ from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.smpp_sender import SmppSender
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
-from gateway.providers import registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def _services(
     settings, store, clock = ground.settings, ground.store, ground.clock
     bans = road.rules.bans
     return Services(
-        intake=_intake(ground, carriers, road),
+        intake=_intake(ground, road),
         desk=Desk(store, road.finisher, clock),
         endpoints=Endpoints(road.book, store, road.finisher, clock, carriers.guard.check_url),
         receipts=receipts,
@@ -92,20 +90,11 @@ def _services(
     )
 
 
-def _intake(ground: Ground, carriers: Carriers, road: Road) -> Intake:
+def _intake(ground: Ground, road: Road) -> Intake:
     settings, words, rules = ground.settings, road.words, road.rules
-    composer = Composer(
-        settings,
-        words.templates,
-        carriers.reports,
-        registry.known,
-        words.wordings,
-        carriers.objections,
-        carriers.misfits,
-    )
     return Intake(
         settings,
-        composer,
+        words.composer,
         words.renderer,
         ground.store,
         rules.bans,

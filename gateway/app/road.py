@@ -8,15 +8,20 @@ from gateway.app import choices
 from gateway.app.carriers import Carriers
 from gateway.app.ground import Ground
 from gateway.content import templates as content
-from gateway.dispatch import caps, webhooks
+from gateway.dispatch import caps, digests, webhooks
 from gateway.dispatch.bans import Bans
+from gateway.dispatch.compose import Composer
 from gateway.dispatch.endpoints import EndpointBook
 from gateway.dispatch.finisher import Finisher
 from gateway.dispatch.habits import Habits
+from gateway.dispatch.likeness import Likeness
+from gateway.dispatch.merging import Merging
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.replacing import Replacing
+from gateway.dispatch.steps import units_of
 from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.wordings import Wordings
+from gateway.providers import registry
 from gateway.rules.timing import Timetable
 from gateway.settings import Settings
 
@@ -26,6 +31,7 @@ class Rules:
     """What decides whether a message may go, and when."""
 
     bans: Bans
+    likeness: Likeness
     caps: caps.Caps
     timetable: Timetable
     subscriptions: Subscriptions
@@ -35,7 +41,7 @@ class Rules:
 class Words:
     """How a message is written."""
 
-    templates: content.TemplateSet
+    composer: Composer
     wordings: Wordings
     renderer: Renderer
 
@@ -51,6 +57,7 @@ class Road:
     replacing: Replacing
     rules: Rules
     words: Words
+    merging: Merging
 
 
 async def build_road(ground: Ground, carriers: Carriers) -> Road:
@@ -66,15 +73,20 @@ async def build_road(ground: Ground, carriers: Carriers) -> Road:
     reporter = webhooks.Reporter(book.of)
     habits = await _build_habits(ground, carriers.telling_lanes)
     finisher = _build_finisher(ground, reporter, habits)
-    rules = await _build_rules(ground, carriers, reporter)
+    templates = content.load(settings)
+    digests.check(settings, templates)
+    rules = await _build_rules(ground, carriers, reporter, templates)
+    replacing = Replacing(ground.store, finisher)
+    words = _build_words(ground.settings, carriers, rules, templates)
     return Road(
         book=book,
         reporter=reporter,
         habits=habits,
         finisher=finisher,
-        replacing=Replacing(ground.store, finisher),
+        replacing=replacing,
         rules=rules,
-        words=_build_words(settings, rules),
+        words=words,
+        merging=_build_merging(ground, finisher, replacing, rules, words),
     )
 
 
@@ -103,7 +115,12 @@ def _build_finisher(ground: Ground, reporter: webhooks.Reporter, habits: Habits)
     )
 
 
-async def _build_rules(ground: Ground, carriers: Carriers, reporter: webhooks.Reporter) -> Rules:
+async def _build_rules(
+    ground: Ground,
+    carriers: Carriers,
+    reporter: webhooks.Reporter,
+    templates: content.TemplateSet,
+) -> Rules:
     settings, store, clock = ground.settings, ground.store, ground.clock
     bans = Bans(
         store,
@@ -115,9 +132,12 @@ async def _build_rules(ground: Ground, carriers: Carriers, reporter: webhooks.Re
     )
     timetable = Timetable(settings)
     timetable.prepare(clock.now_ms())
+    key = await store.secret("caps")
+    likeness = Likeness(settings, templates, key)
     return Rules(
         bans=bans,
-        caps=caps.Caps(settings, store, bans, await store.secret("caps"), clock, ground.metrics),
+        likeness=likeness,
+        caps=caps.Caps(settings, store, bans, key, clock, ground.metrics, likeness),
         timetable=timetable,
         subscriptions=Subscriptions(
             bans,
@@ -131,12 +151,45 @@ async def _build_rules(ground: Ground, carriers: Carriers, reporter: webhooks.Re
     )
 
 
-def _build_words(settings: Settings, rules: Rules) -> Words:
-    templates = content.load(settings)
+def _build_words(
+    settings: Settings, carriers: Carriers, rules: Rules, templates: content.TemplateSet
+) -> Words:
     wordings = Wordings(settings)
     kinds = {
         name: frozenset(settings.providers[one].kind for one in lane.providers)
         for name, lane in settings.lanes.items()
     }
     renderer = Renderer(templates, settings.api.public_url, kinds, wordings, rules.subscriptions)
-    return Words(templates, wordings, renderer)
+    composer = Composer(
+        settings,
+        templates,
+        carriers.reports,
+        registry.known,
+        wordings,
+        carriers.objections,
+        carriers.misfits,
+    )
+    return Words(composer, wordings, renderer)
+
+
+def _build_merging(
+    ground: Ground, finisher: Finisher, replacing: Replacing, rules: Rules, words: Words
+) -> Merging:
+    maker = digests.Digests(
+        ground.settings,
+        words.renderer,
+        rules.likeness,
+        objection=words.composer.steps.objection,
+        units_of=units_of,
+    )
+    return Merging(
+        ground.store,
+        finisher,
+        replacing,
+        rules.caps,
+        rules.likeness,
+        maker,
+        ground.bells,
+        ground.clock,
+        ground.metrics,
+    )

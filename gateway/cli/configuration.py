@@ -15,6 +15,7 @@ from gateway import settings
 from gateway.clock import SystemClock
 from gateway.content import templates
 from gateway.content.lint.words import read_words
+from gateway.dispatch import digests
 from gateway.dispatch import lanes as lane_rules
 from gateway.model import wire
 from gateway.model.errors import SettingsError
@@ -129,10 +130,13 @@ def _lanes_of(
 
 def _template_faults(found: settings.Settings) -> Iterator[Fault]:
     try:
-        templates.load(found)
+        loaded = templates.load(found)
     except SettingsError as error:
         for text in error.faults:
             yield _template_fault(text, found)
+    else:
+        for name, why in digests.faults(found, loaded):
+            yield Fault(("caps", name, "digest"), why)
 
 
 def _word_faults(found: settings.Settings) -> Iterator[Fault]:

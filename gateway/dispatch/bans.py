@@ -20,6 +20,7 @@ from gateway.content.addresses import hash_address
 from gateway.dispatch.gate import Hold
 from gateway.model import wire
 from gateway.model.case import Claimed
+from gateway.model.message import MessageId
 from gateway.model.permission import (
     RECIPIENT,
     Consent,
@@ -56,6 +57,8 @@ class Ban(Value):
     heir: str = ""
     #: a rule that holds the row back, which was asked when it was claimed; None without one
     hold: Hold | None = None
+    #: messages with which it should leave as one, itself among them
+    mates: Sequence[MessageId] = ()
 
 
 FREE = Ban()

@@ -15,16 +15,26 @@ from gateway.content.addresses import hash_address
 from gateway.dispatch import gate
 from gateway.dispatch.bans import Ban, Bans, target
 from gateway.dispatch.compose import Plan
+from gateway.dispatch.likeness import Likeness
 from gateway.metrics import CAP_DECISIONS, Metrics
 from gateway.model import wire
-from gateway.model.caps import Calendar, Cap, CapDemand, CapUse, Full, Place, Role, Sliding
+from gateway.model.caps import (
+    Calendar,
+    Cap,
+    CapDemand,
+    CapUse,
+    Full,
+    Mates,
+    Place,
+    Role,
+    Sliding,
+)
 from gateway.model.case import Claimed
-from gateway.model.message import Step
 from gateway.model.values import Value, replace
 from gateway.settings import CapSettings, Category, Over, Settings, show_duration, yielded_to
 from gateway.store.caps import Caps as Store
 
-_PASSED, _DEFERRED, _DROPPED = CAP_DECISIONS
+_PASSED, _DEFERRED, _DROPPED, _ = CAP_DECISIONS
 #: Begins the names of uses to which others give way: no cap of the file has a colon in its name.
 _YIELDS = "yields:"
 
@@ -55,6 +65,16 @@ class _Rule(Value):
     words: str
 
 
+class Outlook(Value):
+    """What caps would say of a message."""
+
+    decision: gate.Decision = gate.Send()
+    #: whether it would leave as one with what waits beside it
+    merges: bool = False
+    #: how they stand, a line each
+    lines: Sequence[str] = ()
+
+
 class Caps:
     """Asks the store for places."""
 
@@ -66,6 +86,7 @@ class Caps:
         key: bytes,
         clock: Clock,
         metrics: Metrics,
+        likeness: Likeness,
     ) -> None:
         """key: of the hashes by which recipients are counted, 1 to 64 secret bytes."""
         self._rules: dict[str, list[_Rule]] = defaultdict(list)
@@ -81,6 +102,7 @@ class Caps:
         self._key = key
         self._clock = clock
         self._metrics = metrics
+        self._likeness = likeness
 
     def covers(self, row: Claimed) -> bool:
         """Whether a cap counts it; who is not covered need not ask."""
@@ -94,13 +116,16 @@ class Caps:
         rows: Sequence[Claimed],
         bans: Sequence[Ban],
         judge: Callable[[Claimed, Ban], tuple[gate.Decision, gate.Hold | None]],
+        *,
+        alone: bool = False,
     ) -> Sequence[Ban]:
-        """The bans of rows that are covered, with the holds of those that find no room. judge:
-        what the gate says of a row, and the rule that holds it: those that may not go need no room.
-        Raises StoreUnavailable."""
+        """The bans of rows that are covered, with the holds of those that find no room, and the
+        mates of those that have any. judge: what the gate says of a row, and the rule that holds
+        it: those that may not go need no room. alone: they have no mates. Raises
+        StoreUnavailable."""
         judged = [judge(row, ban) for row, ban in zip(rows, bans, strict=True)]
         asking = [place for place, (one, _) in enumerate(judged) if isinstance(one, gate.Send)]
-        demands = [self._demand(rows[place]) for place in asking]
+        demands = [self._demand(rows[place], alone=alone) for place in asking]
         found = await self._store.take_caps(demands, now_ms=self._clock.now_ms())
         # a rule whose time passes before a row's turn comes holds it all the same: it has no place
         held = [replace(ban, hold=hold) for ban, (_, hold) in zip(bans, judged, strict=True)]
@@ -108,49 +133,56 @@ class Caps:
             if full is None:
                 self._note(_judges(demand.places), _PASSED)
                 continue
+            if isinstance(full, Mates):
+                held[place] = replace(held[place], mates=full.messages)
+                continue
             hold = _hold(full)
             waits = isinstance(gate.held(hold, expires_ms=demand.latest_ms), gate.Defer)
             self._note([full.cap], _DEFERRED if waits else _DROPPED)
             held[place] = replace(held[place], hold=hold)
         return held
 
-    async def preview(self, tenant: str, plan: Plan) -> tuple[gate.Decision, Sequence[str]]:
-        """What they would say of a message at its start, and how they stand, a line each. Nothing
-        is used. Raises StoreUnavailable."""
+    async def preview(self, tenant: str, plan: Plan) -> Outlook:
+        """What they would say of a message at its start. Nothing is used. Raises
+        StoreUnavailable."""
         lines: list[str] = []
-        decision: gate.Decision = gate.Send()
-        for step in plan.message.chain:
-            decision, its_lines = await self._look(tenant, plan, step)
-            lines += its_lines
-            if not isinstance(decision, gate.Suppress):  # else the next step's turn comes
+        outlook = Outlook()
+        for place in range(len(plan.message.chain)):
+            outlook = await self._look(tenant, plan, place)
+            lines += outlook.lines
+            if not isinstance(outlook.decision, gate.Suppress):  # else the next step's turn comes
                 break
-        return decision, [*dict.fromkeys(lines)]
+        return replace(outlook, lines=[*dict.fromkeys(lines)])
 
-    async def _look(
-        self, tenant: str, plan: Plan, step: Step
-    ) -> tuple[gate.Decision, Sequence[str]]:
+    async def _look(self, tenant: str, plan: Plan, place: int) -> Outlook:
         """What they say of a step, by the first of its parts."""
+        step = plan.message.chain[place]
         rules = self._rules_of(plan.message.category, step.channel)
         rules = [one for one in rules if one.cap.role is not Role.COUNT]
         if not rules:
-            return gate.Send(), ()
-        places = self._places(rules, tenant, step.channel, step.parts[0])
+            return Outlook()
+        digest = self._likeness.of(tenant, plan.message, place)
+        places = self._places(rules, tenant, step.channel, step.parts[0], digest)
         uses = await self._store.read_caps(places, now_ms=plan.start_ms)
         lines: list[str] = []
         decision: gate.Decision = gate.Send()
+        merges = False
         for rule, use in zip(rules, uses, strict=True):
             lines.append(_line(rule, use))
             if use.room_ms > plan.start_ms:
                 full = Full(rule.cap.name, use.room_ms if rule.cap.waits else None)
                 found = gate.held(_hold(full), expires_ms=plan.expires_ms)
                 decision = max(decision, found, key=_until)
-        return decision, lines
+                merges = merges or (rule.cap.merges and digest != "")
+        waits = isinstance(decision, gate.Defer)
+        return Outlook(decision=decision, merges=merges and waits, lines=lines)
 
-    def _demand(self, row: Claimed) -> CapDemand:
+    def _demand(self, row: Claimed, *, alone: bool) -> CapDemand:
         case = row.case
         channel, address = target(row)
         rules = self._rules_of(case.message.category, channel)
-        places = self._places(rules, case.tenant, channel, address)
+        digest = "" if alone else self._likeness.of(case.tenant, case.message, row.step)
+        places = self._places(rules, case.tenant, channel, address, digest)
         return CapDemand(message=case.id, places=places, latest_ms=case.expires_ms)
 
     def _rules_of(self, category: str, channel: wire.Channel) -> Sequence[_Rule]:
@@ -159,7 +191,12 @@ class Caps:
         return [one for one in self._rules[category] if not one.channels or channel in one.channels]
 
     def _places(
-        self, rules: Sequence[_Rule], tenant: str, channel: wire.Channel, address: wire.Address
+        self,
+        rules: Sequence[_Rule],
+        tenant: str,
+        channel: wire.Channel,
+        address: wire.Address,
+        digest: str,
     ) -> Sequence[Place]:
         return [
             Place(
@@ -167,6 +204,7 @@ class Caps:
                 subject=self._subject("" if rule.shared else tenant, channel, address),
                 # an address that was not reached is free, whatever the next step reaches
                 channel="" if _is_person(rule, tenant, address) else channel,
+                digest=digest,
             )
             for rule in rules
         ]
@@ -197,7 +235,13 @@ def _rule(name: str, one: CapSettings) -> _Rule:
     else:
         length = one.within or 0.0
         window, words = Sliding(round(length * 1000)), f"{one.most} within {show_duration(length)}"
-    cap = Cap(name=name, most=one.most, window=window, waits=one.over is Over.DEFER)
+    cap = Cap(
+        name=name,
+        most=one.most,
+        window=window,
+        waits=one.over is not Over.DROP,
+        merges=one.over is Over.MERGE,
+    )
     return _Rule(cap=cap, channels=frozenset(one.channels), shared=one.shared, words=words)
 
 
@@ -239,7 +283,8 @@ def _line(rule: _Rule, use: CapUse) -> str:
     title = _title(rule.cap.name)
     if rule.cap.role is Role.LOOK:
         return f"{title}: {'sent' if use.used else 'none'} {rule.words}"
-    return f"{title}: {use.used} of {rule.words} used"
+    line = f"{title}: {use.used} of {rule.words} used"
+    return f"{line}, {use.mates} wait to be merged" if use.mates and rule.cap.merges else line
 
 
 def _hold(full: Full) -> gate.Hold:

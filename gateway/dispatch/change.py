@@ -126,7 +126,7 @@ class Change(Course):
             at_ms=self.now_ms,
             channel=message.chain[latest.step].channel if latest is not None else None,
             provider=latest.provider if latest is not None else None,
-            detail=news.code if news is not None else "",
+            detail=news.code if news is not None else self._told,
         )
 
     def transition(

@@ -30,6 +30,7 @@ class Course:
         self._expires_ms = case.expires_ms
         #: a part waits that the gate has held
         self.is_delayed = False
+        self._told = ""
         self._agenda = Agenda(case.live)
         self._journal = Journal(case)
         self._findings = self._journal.findings
@@ -58,9 +59,10 @@ class Course:
         """Nothing that has not been claimed is to be sent."""
         self._agenda.stop()
 
-    def end(self, ending: State, detail: str = "") -> None:
-        """Give the message up, for this reason."""
+    def end(self, ending: State, detail: str = "", *, tell: bool = False) -> None:
+        """Give the message up, for this reason. tell: in the report to the tenant too."""
         self.ending = ending
+        self._told = detail if tell else ""
         self.add_event(str(ending), detail)
 
     def step_failed(self, step: int) -> None:

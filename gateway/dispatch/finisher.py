@@ -175,6 +175,21 @@ class Finisher:
                 return None
             case = fresh
 
+    async def merge(self, entries: Sequence[Entry], digest: NewMessage) -> bool:
+        """End these in one commit with the message that carries them from now on, which has the
+        place of the first. False where one of them has changed, and then nothing is written. Raises
+        StoreUnavailable."""
+        now_ms = self._clock.now_ms()
+        decided = [(entry.case, *self._decide(entry, now_ms)) for entry in entries]
+        ends = _bundle([end for *_, end in decided], digest)
+        verdicts = await self._store.commit(ends)
+        if any(why is not None for why in verdicts):
+            return False
+        self._after(
+            [(case, change, end) for (case, change, _), end in zip(decided, ends, strict=True)]
+        )
+        return True
+
     def _transition(self, change: Change, guard: Guard | None) -> Transition:
         """The whole change; what a message uses of caps is given back where nobody can have it."""
         found = change.transition(self._webhooks, guard)
@@ -230,6 +245,13 @@ class Finisher:
         for webhook in transition.webhooks:
             for row in webhook.rows:
                 self._bells.ring(row.lane, row.pin)
+
+
+def _bundle(ends: Sequence[Transition], digest: NewMessage) -> Sequence[Transition]:
+    """What is carried is still going to be said: nobody may say it again."""
+    ends = [replace(one, bundle=digest.id, free_dedupe=False) for one in ends]
+    first = replace(ends[0], new=(digest,), caps_to=digest.id, free_caps=())
+    return [first, *ends[1:]]
 
 
 def _has(case: Case, transition: Transition) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from gateway.content import sms
 from gateway.dispatch import gate
-from gateway.dispatch.caps import Caps
+from gateway.dispatch.caps import Caps, Outlook
 from gateway.dispatch.compose import Plan
 from gateway.dispatch.proofs import Proofreader
 from gateway.dispatch.render import CannotRender, Renderer
@@ -34,13 +34,13 @@ class Previewer:
         reason = judged.suppressed or (judged.hold.rule if judged.hold is not None else "")
         findings = await self._proofs.read(message)
         refusal = self._proofs.would_refuse(message.category, findings)
-        capped, lines = await self._caps.preview(tenant, judged.plan)
-        decision, until_ms = _outcome(judged, capped, now_ms)
+        outlook = await self._caps.preview(tenant, judged.plan)
+        decision, until_ms = _outcome(judged, outlook, now_ms)
         steps = [self._step(judged.plan, step) for step in message.chain]
         steps += [PreviewStep(channel=one.channel, skipped=one.reason) for one in message.skipped]
         return Preview(
             decision="refuse" if refusal else decision,
-            reasons=refusal or [*filter(None, [reason]), *lines],
+            reasons=refusal or [*filter(None, [reason]), *outlook.lines],
             until_ms=None if refusal else until_ms,
             category=message.category,
             priority=message.priority.name.lower(),
@@ -71,12 +71,13 @@ class Previewer:
         )
 
 
-def _outcome(judged: Judged, capped: gate.Decision, now_ms: int) -> tuple[str, int | None]:
-    """(`send`, `defer` or `suppress`; until when it waits). capped: what the caps say."""
+def _outcome(judged: Judged, outlook: Outlook, now_ms: int) -> tuple[str, int | None]:
+    """(`send`, `defer`, `merge` or `suppress`; until when it waits). outlook: what the caps say."""
+    capped = outlook.decision
     if judged.suppressed or isinstance(capped, gate.Suppress):
         return "suppress", None
     if isinstance(capped, gate.Defer):
-        return "defer", capped.until_ms
+        return "merge" if outlook.merges else "defer", capped.until_ms
     start_ms = judged.plan.start_ms
     return ("defer", start_ms) if start_ms > now_ms else ("send", None)
 

@@ -69,16 +69,20 @@ class Renderer:
     ) -> wire.Content:
         """What a step says, as it goes out. urls: of the recipient, for templates of email. Raises
         TemplateFault, ContentFault."""
-        content = self._bare(message, step, urls)
+        content = self.bare(message, step, urls)
         if step.channel is not wire.Channel.SMS:
             return content
         return self._wordings.apply(
             content, lane=step.lane, category=message.category, to=step.parts[0]
         )
 
-    def _bare(
-        self, message: messages.Message, step: messages.Step, urls: Mapping[str, str]
+    def bare(
+        self,
+        message: messages.Message,
+        step: messages.Step,
+        urls: Mapping[str, str] = NO_URLS,
     ) -> wire.Content:
+        """The same without what its lane adds and rewrites."""
         if message.template:
             is_email = step.channel is wire.Channel.EMAIL
             data = {**urls, **message.data} if is_email else message.data

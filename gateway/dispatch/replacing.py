@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.dispatch.change import Change
 from gateway.dispatch.finisher import Entry, Finisher, News
-from gateway.model.case import Claimed, NewMessage
+from gateway.model.case import Case, NewMessage
 from gateway.model.errors import StoreUnavailable
 from gateway.model.message import MessageId
 from gateway.model.state import State
@@ -53,22 +53,18 @@ class Replacing:
         except StoreUnavailable as error:
             _log.warning("replaced_not_cancelled messages=%d reason=%s", len(heirs), error)
 
-    async def heirs(self, rows: Sequence[Claimed]) -> Mapping[MessageId, MessageId]:
+    async def heirs(self, cases: Sequence[Case]) -> Mapping[MessageId, MessageId]:
         """Of these, those that a later message has replaced, with that. Raises StoreUnavailable."""
-        keys = {
-            (row.case.tenant, row.case.message.replaces)
-            for row in rows
-            if row.case.message.replaces
-        }
+        keys = {(case.tenant, case.message.replaces) for case in cases if case.message.replaces}
         if not keys:
             return {}
         latest = await self._store.latest(sorted(keys))
         return {
-            row.case.id: heir
-            for row in rows
-            if row.case.message.replaces
-            and (heir := latest.get((row.case.tenant, row.case.message.replaces))) is not None
-            and heir != row.case.id
+            case.id: heir
+            for case in cases
+            if case.message.replaces
+            and (heir := latest.get((case.tenant, case.message.replaces))) is not None
+            and heir != case.id
         }
 
 

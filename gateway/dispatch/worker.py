@@ -17,6 +17,7 @@ from gateway.dispatch.caps import Caps
 from gateway.dispatch.claims import Claimer
 from gateway.dispatch.claims import ServedLane as ServedLane
 from gateway.dispatch.lanes import Bells
+from gateway.dispatch.merging import Merging
 from gateway.dispatch.quota import DailyQuota
 from gateway.dispatch.replacing import Replacing
 from gateway.dispatch.slots import Slots
@@ -48,6 +49,7 @@ class Worker:
         bans: Bans,
         replacing: Replacing,
         caps: Caps,
+        merging: Merging,
         clock: Clock,
         metrics: Metrics,
         roster: Mapping[str, Account],
@@ -84,6 +86,7 @@ class Worker:
         self._bans = bans
         self._replacing = replacing
         self._caps = caps
+        self._merging = merging
         self._judge = attempter.judge
         self._clock = clock
         self._may_send = may_send if may_send is not None else lambda: True
@@ -220,7 +223,13 @@ class Worker:
         self._slots.put([*compress(rows, others)], [*compress(bans, others)], asked)
         rows, bans = [*compress(rows, covered)], [*compress(bans, covered)]
         asked, bans = await self._places_of(rows, asked, bans)
-        self._slots.put(rows, bans, asked)
+        judged = list(zip(rows, bans, strict=True))
+        self._put([one for one in judged if not one[1].mates], asked)
+        if mated := [one for one in judged if one[1].mates]:
+            self._put(await self._merging.merge(mated, self._judge), asked)
+
+    def _put(self, judged: Sequence[tuple[Claimed, Ban]], asked: float) -> None:
+        self._slots.put([row for row, _ in judged], [ban for _, ban in judged], asked)
 
     async def _places_of(
         self, rows: Sequence[Claimed], asked: float, bans: Sequence[Ban]
@@ -242,7 +251,7 @@ class Worker:
             asked = self._clock.monotonic()
             try:
                 bans = await self._bans.of(rows, self.name)
-                heirs = await self._replacing.heirs(rows)
+                heirs = await self._replacing.heirs([row.case for row in rows])
                 return asked, bans if not heirs else _with_heirs(rows, bans, heirs)
             except StoreUnavailable as error:
                 _log.warning("bans_wait_for_store provider=%s reason=%s", self.name, error)

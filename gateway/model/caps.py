@@ -39,6 +39,10 @@ class Calendar(Value, kw_only=False):
 
 Window: TypeAlias = Sliding | Calendar
 
+#: Messages that leave as one at the most. More than a few screens nobody reads, and each adds to
+#: one body and one commit.
+MOST_MERGED = 50
+
 
 class Role(StrEnum):
     """What a cap is to a message."""
@@ -58,6 +62,8 @@ class Cap(Value):
     #: whether who finds no room waits for it; else it is turned away
     waits: bool
     role: Role = Role.LIMIT
+    #: whether those that wait for the same leave as one
+    merges: bool = False
 
 
 class Place(Value):
@@ -68,6 +74,8 @@ class Place(Value):
     subject: str
     #: '': the message counts once; else once on each channel that it names
     channel: str = ""
+    #: those that have the same may leave as one: a keyed hash; '' it leaves by itself
+    digest: str = ""
 
 
 class CapDemand(Value):
@@ -88,6 +96,13 @@ class Full(Value, kw_only=False):
     until_ms: int | None
 
 
+class Mates(Value, kw_only=False):
+    """There is room, and others have waited for it too: they should leave as one."""
+
+    #: who has waited longest first, the one that asks among them; at most `MOST_MERGED`
+    messages: Sequence[MessageId]
+
+
 class CapUse(Value):
     """How a place stands that nobody has asked for."""
 
@@ -95,6 +110,8 @@ class CapUse(Value):
     used: int
     #: when there is room for one more; now or before: at once
     room_ms: int
+    #: how many wait with which it would leave as one
+    mates: int = 0
 
 
 def first_room(window: Window, most: int, times: Sequence[int], start_ms: int) -> int:

@@ -236,6 +236,12 @@ class Transition(Value):
     free_caps: Sequence[str] = ()
     #: it was told to wait for uses of others, which may have been given back meanwhile
     yields: bool = False
+    #: those with the same are written together or not at all; '' by itself
+    bundle: str = ""
+    #: messages that come of it
+    new: Sequence[NewMessage] = ()
+    #: who has the places that it waits for under caps from now on; '' nobody
+    caps_to: str = ""
 
 
 class Reply(Value):

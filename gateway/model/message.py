@@ -108,6 +108,8 @@ class Message(Value):
     replaces: str = ""
     #: None: nothing is known beside the addresses
     whom: Whom | None = None
+    #: it carries others, whose content is its `data`
+    digest: bool = False
     #: addresses and content have been overwritten at the person's wish: it can never be sent again
     erased: bool = False
 

@@ -141,7 +141,8 @@ class PreviewStep(Value):
 class Preview(Value):
     """What would happen to a submission. Nothing is stored or sent."""
 
-    #: `send`, `defer`, `suppress`, or `refuse` for what rules about content found
+    #: `send`, `defer`, `merge` (it waits, and would leave as one with what waits beside it),
+    #: `suppress`, or `refuse` for what rules about content found
     decision: str
     reasons: Sequence[str]
     #: when it would start, UTC epoch milliseconds; None: at once, or never

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from gateway.model.caps import Unit
 from gateway.model.wire import Channel
@@ -21,12 +21,7 @@ class Over(StrEnum):
 
     DEFER = "defer"
     DROP = "drop"
-
-
-def _read_over(value: object) -> object:
-    if value == "merge":
-        raise ValueError("messages cannot be merged yet: use defer or drop")
-    return value
+    MERGE = "merge"
 
 
 class CapSettings(Model):
@@ -47,9 +42,13 @@ class CapSettings(Model):
     categories: tuple[str, ...] = Field(
         min_length=1, description="messages that count and are held back; no others do"
     )
-    over: Annotated[Over, BeforeValidator(_read_over), Kind("defer or drop")] = Field(
+    over: Annotated[Over, Kind("defer, drop or merge")] = Field(
         default=Over.DEFER,
-        description="what finds no room waits for it while it may, or is not sent",
+        description="what finds no room waits for it while it may, or is not sent, "
+        "or waits and leaves as one with what waits beside it",
+    )
+    digest: str = Field(
+        default="", description="for merge: the template of the one message, over count and items"
     )
     shared: bool = Field(
         default=False,
@@ -70,6 +69,10 @@ def cap_faults(
             yield Fault((*path, "calendar"), "stands beside within, of which it takes the place")
         if cap.calendar is None and "zone" in cap.model_fields_set:
             yield Fault((*path, "zone"), "means nothing without calendar")
+        if cap.over is Over.MERGE and not cap.digest:
+            yield Fault((*path, "digest"), "is missing: the template of what is merged")
+        if cap.over is not Over.MERGE and cap.digest:
+            yield Fault((*path, "digest"), 'means nothing unless over is "merge"')
         yield from _names(path, "categories", cap.categories, categories)
         for place, channel in enumerate(cap.channels):
             if channel not in channels:

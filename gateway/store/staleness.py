@@ -33,8 +33,9 @@ def verdicts(
     being_sent: Iterable[int],
 ) -> list[Staleness | None]:
     """Why each must not be written. stale, being_sent: what the queries gave, by place. Of two
-    transitions for one message the first wins."""
+    transitions for one message the first wins; of a bundle all are written or none."""
     found: list[Staleness | None] = [None] * len(transitions)
+    bundled = False
     for place, why in stale:
         found[place] = Staleness(why)
     for place in being_sent:
@@ -44,7 +45,17 @@ def verdicts(
         if one.message in seen:
             found[place] = found[place] or Staleness.VERSION
         seen.add(one.message)
-    return found
+        bundled = bundled or one.bundle != ""
+    return found if not bundled else _whole(transitions, found)
+
+
+def _whole(
+    transitions: Sequence[Transition], found: Sequence[Staleness | None]
+) -> list[Staleness | None]:
+    """Where one of a bundle is stale, so are all."""
+    pairs = list(zip(transitions, found, strict=True))
+    torn = {one.bundle for one, why in pairs if why is not None} - {""}
+    return [why or (Staleness.VERSION if one.bundle in torn else None) for one, why in pairs]
 
 
 def _others(one: Transition, place: int) -> Iterator[tuple[str, int, int, int]]:

@@ -173,3 +173,37 @@ def test_file_that_is_not_there_is_one_line(file: Path) -> None:
     assert result.exit_code == exits.CONFIG
     assert "cannot be read" in result.stdout
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("", "there is no template of this name"),
+        ('sms = { text = "{{ count }}" }', "the template says nothing on email"),
+        (
+            'email = { subject = "{{ count }} for {{ name }}", text = "{{ unsubscribe_url }}" }',
+            "the template needs name: it has count and items",
+        ),
+    ],
+)
+def test_digest_whose_template_will_not_do_is_a_fault(file: Path, template: str, why: str) -> None:
+    text = SMALL.replace(', until = "delivered"', "")
+    cap = '[caps.c]\nmost = 1\nwithin = "1d"\ncategories = ["service"]\nover = "merge"\n'
+    text += cap + 'digest = "news"\n'
+    file.write_text(text + (f"[templates.news]\n{template}\n" if template else ""))
+
+    result = check(file)
+
+    assert result.exit_code == exits.CONFIG
+    assert f"{file}:21 caps.c.digest: {why}" in result.stdout
+
+
+def test_digest_whose_template_fits_is_none(file: Path) -> None:
+    text = SMALL.replace(', until = "delivered"', "")
+    text += '[caps.c]\nmost = 1\nwithin = "1d"\ncategories = ["service"]\nover = "merge"\n'
+    text += 'digest = "news"\n[templates.news]\n'
+    file.write_text(text + 'email = { subject = "{{ count }}", text = "{{ items[0].text }}" }\n')
+
+    result = check(file)
+
+    assert result.exit_code == 0, result.stdout

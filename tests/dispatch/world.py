@@ -20,6 +20,7 @@ from gateway.dispatch.bans import Bans
 from gateway.dispatch.caps import Caps, counted, yielding
 from gateway.dispatch.compose import Composer
 from gateway.dispatch.desk import Desk
+from gateway.dispatch.digests import Digests
 from gateway.dispatch.endpoints import EndpointBook, Endpoints
 from gateway.dispatch.erasure import Eraser
 from gateway.dispatch.errands import Errands
@@ -29,6 +30,8 @@ from gateway.dispatch.inbound import Inbound
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.lane_order import LaneOrders
 from gateway.dispatch.lanes import WEBHOOK_LANE, Bells
+from gateway.dispatch.likeness import Likeness
+from gateway.dispatch.merging import Merging
 from gateway.dispatch.policy import RetryRules
 from gateway.dispatch.postman import Postman
 from gateway.dispatch.proofs import Proofreader
@@ -37,6 +40,7 @@ from gateway.dispatch.receipts import Receipts
 from gateway.dispatch.recipients import Recipients
 from gateway.dispatch.render import Renderer
 from gateway.dispatch.replacing import Replacing
+from gateway.dispatch.steps import units_of
 from gateway.dispatch.subscriptions import Subscriptions
 from gateway.dispatch.upkeep import Upkeep, UpkeepRules
 from gateway.dispatch.wordings import Wordings
@@ -331,7 +335,10 @@ class World:
             declinable=[name for name, one in configured.categories.items() if one.unsubscribe],
             providers_of=self._providers_of,
         )
-        self.caps = Caps(configured, self.store, self.bans, b"c" * 32, clock, self.metrics)
+        self.likeness = Likeness(configured, self.templates, b"c" * 32)
+        self.caps = Caps(
+            configured, self.store, self.bans, b"c" * 32, clock, self.metrics, self.likeness
+        )
         self.subscriptions = self.subscriptions_at("https://gw.example.com")
         self.replacing = Replacing(self.store, self.finisher)
         self.wordings = Wordings(configured)
@@ -349,6 +356,7 @@ class World:
             {name: sender.provider.objection for name, sender in self.senders.items()},
             {name: sender.provider.misfit for name, sender in self.senders.items()},
         )
+        self.merging = self._merging()
         self.intake = Intake(
             configured,
             self.composer,
@@ -449,6 +457,26 @@ class World:
             webhooks=self.reporter.moved,
         )
 
+    def _merging(self) -> Merging:
+        digests = Digests(
+            self.settings,
+            self.renderer,
+            self.likeness,
+            objection=self.composer.steps.objection,
+            units_of=units_of,
+        )
+        return Merging(
+            self.store,
+            self.finisher,
+            self.replacing,
+            self.caps,
+            self.likeness,
+            digests,
+            self.bells,
+            self.clock,
+            self.metrics,
+        )
+
     def _sender(self, name: str) -> FakeSender:
         lanes = [one for one in self.settings.lanes.values() if name in one.providers]
         channel = lanes[0].channel if lanes else wire.Channel.SMS
@@ -499,6 +527,7 @@ class World:
             bans=self.bans,
             replacing=self.replacing,
             caps=self.caps,
+            merging=self.merging,
             clock=self.clock,
             metrics=self.metrics,
             roster=self.accounts,

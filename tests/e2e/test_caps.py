@@ -71,3 +71,44 @@ async def test_uses_outlive_a_restart(stand: Any) -> None:
     second = await gateway.send(**BODY)
 
     await gateway.until(second, "suppressed")
+
+
+MERGING = {
+    "caps": {"offers": {**CAPS["caps"]["offers"], "over": "merge", "digest": "round-up"}},
+    "templates": {
+        "round-up": {
+            channel: {"text": "{{ count }}:{% for one in items %} {{ one.text }}{% endfor %}"}
+            for channel in ("push", "sms", "email")
+        }
+    },
+}
+
+
+async def test_what_waits_for_the_same_place_is_merged_and_all_of_it_is_told(
+    stand: Any, jump_clock: Any
+) -> None:
+    clock = jump_clock()
+    gateway = await stand.start(MERGING, clock=clock)
+    first = await gateway.send(**BODY)
+    await gateway.until(first, "sent", "delivered")
+
+    items = []
+    for text in ("shoes", "hats"):
+        items.append(await gateway.send(**{**BODY, "content": {"text": text}}, expires_in="3d"))
+        waiting = await gateway.read(items[-1])
+        while "deferred" not in [one["event"] for one in waiting["timeline"]]:
+            waiting = await gateway.read(items[-1])
+    decision, reasons = await preview(gateway, expires_in="2d")
+    clock.jump(86_400.0)
+    ended = [await gateway.until(one, "cancelled") for one in items]
+
+    assert (decision, reasons) == (
+        "merge",
+        ["cap:offers: 1 of 1 within 1d used, 2 wait to be merged"],
+    )
+    (detail,) = {one["timeline"][-1]["detail"] for one in ended}
+    digest = await gateway.until(detail.removeprefix("merged into "), "sent", "delivered")
+    assert digest["metadata"] == {"merged": items}
+    assert [one["detail"] for one in digest["timeline"] if one["event"] == "merged"] == items
+    merged = await gateway.metric("gateway_cap_decisions_total", cap="offers", decision="merged")
+    assert merged == 2

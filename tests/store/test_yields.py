@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.model.caps import Cap, CapDemand, CapUse, Full, Place, Role, Sliding
+from gateway.model.caps import Cap, CapDemand, CapUse, Full, Mates, Place, Role, Sliding
 from gateway.model.case import Transition
 from gateway.model.message import MessageId
 from gateway.model.state import State
@@ -35,7 +35,8 @@ def demand(message: str, *caps: Cap, subject: str = LI, latest_ms: int = FOREVER
 
 
 async def take(store: Store, make: Any, *demands: CapDemand) -> Sequence[Full | None]:
-    return await store.take_caps(demands, now_ms=make.now_ms)
+    found = await store.take_caps(demands, now_ms=make.now_ms)
+    return [one for one in found if not isinstance(one, Mates)]
 
 
 async def look(store: Store, make: Any, one: Cap | None = None, subject: str = LI) -> CapUse:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gateway.model.caps import CapDemand, CapUse, Full, Place
+from gateway.model.caps import CapDemand, CapUse, Full, Mates, Place
 from gateway.model.case import Transition
 from gateway.store.caps import MOST_WOKEN, Register, last_of, pages_of
 from gateway.store.postgres.engine import Engine
@@ -21,18 +21,20 @@ class PostgresCaps:
 
     async def take_caps(
         self, demands: Sequence[CapDemand], *, now_ms: int
-    ) -> Sequence[Full | None]:
+    ) -> Sequence[Full | Mates | None]:
         """Several transactions, of so many demands each."""
-        found: list[Full | None] = []
+        found: list[Full | Mates | None] = []
         for some in _parts(demands):
             found += await self._take(some, now_ms)
         return found
 
-    async def _take(self, demands: Sequence[CapDemand], now_ms: int) -> Sequence[Full | None]:
+    async def _take(
+        self, demands: Sequence[CapDemand], now_ms: int
+    ) -> Sequence[Full | Mates | None]:
         places = [place for one in demands for place in one.places]
         keys = sorted({_key(one.subject) for one in places})
 
-        async def work(session: Session) -> Sequence[Full | None]:
+        async def work(session: Session) -> Sequence[Full | Mates | None]:
             await session.value("hold_caps", keys=keys)
             # a statement of its own: it sees what others wrote before they let go
             register = await _read(session, places)

@@ -79,6 +79,7 @@ def _written(transitions: Sequence[Transition], ranks: Ranks) -> dict[str, Seque
         "put_references": [names[key] for key in sorted(names)],
         "put_contacts": [contacts[key] for key in sorted(contacts)],
         "free_dedupe": [(m,) for m, one in each if one.free_dedupe],
+        "pass_caps": [(m, one.caps_to) for m, one in each if one.caps_to],
     }
 
 
@@ -95,7 +96,7 @@ def _dropped(transitions: Sequence[Transition]) -> list[tuple[str, int, int]]:
 
 
 def _webhooks(transitions: Sequence[Transition]) -> list[Any]:
-    return with_webhooks(chain.from_iterable(one.webhooks for one in transitions))
+    return with_webhooks(chain.from_iterable((*one.webhooks, *one.new) for one in transitions))
 
 
 def _ends(transitions: Sequence[Transition]) -> dict[str, str]:

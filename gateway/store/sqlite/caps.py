@@ -5,7 +5,7 @@ from typing import Any
 
 import apsw
 
-from gateway.model.caps import CapDemand, CapUse, Full, Place
+from gateway.model.caps import CapDemand, CapUse, Full, Mates, Place
 from gateway.model.case import Transition
 from gateway.store.caps import MOST_WOKEN, Register, last_of, pages_of
 from gateway.store.sqlite.engine import QUERIES, Engine, call_json, dump, run
@@ -19,8 +19,8 @@ class SqliteCaps:
 
     async def take_caps(
         self, demands: Sequence[CapDemand], *, now_ms: int
-    ) -> Sequence[Full | None]:
-        def work(connection: apsw.Connection) -> Sequence[Full | None]:
+    ) -> Sequence[Full | Mates | None]:
+        def work(connection: apsw.Connection) -> Sequence[Full | Mates | None]:
             register = _read(connection, [place for one in demands for place in one.places])
             found = [register.take(one, now_ms) for one in demands]
             run(connection, "put_caps", register.new)

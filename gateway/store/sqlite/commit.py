@@ -59,6 +59,7 @@ def _write(connection: apsw.Connection, transitions: Sequence[Transition]) -> No
     run(connection, "free_dedupe", [message for message, one in each if one.free_dedupe])
     if any(one.free_caps or one.yields for one in transitions):
         caps.give_back(connection, transitions, max(one.at_ms for one in transitions))
+    run(connection, "pass_caps", [(message, o.caps_to) for message, o in each if o.caps_to])
 
 
 def _write_queue(connection: apsw.Connection, transitions: Sequence[Transition]) -> None:
@@ -91,4 +92,4 @@ def _write_queue(connection: apsw.Connection, transitions: Sequence[Transition])
             for contact in one.contacts
         ],
     )
-    insert(connection, [webhook for one in transitions for webhook in one.webhooks])
+    insert(connection, [new for one in transitions for new in (*one.webhooks, *one.new)])

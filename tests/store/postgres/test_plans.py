@@ -6,7 +6,6 @@ reading them all looks cheaper than it is. GATEWAY_TEST_ROWS=1000000 lays that m
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -170,6 +169,7 @@ QUERIES: Mapping[str, dict[str, Any]] = {
     "purge_keys": {"now_ms": NOW_MS, "limit": 500},
     "read_caps": {"subject": IDS, "cap": ["c"] * 500},
     "read_last_uses": {"subject": IDS, "cap": ["c"] * 500},
+    "pass_caps": {"message": IDS, "heir": IDS},
     "free_caps": {"message": IDS, "channel": [""] * 500},
     "waiters": {"subject": IDS, "cap": ["c"] * 500, "limit": 500},
     "hold_waited": {"message": IDS},
@@ -324,6 +324,13 @@ def test_index_finds_the_rows(
     plan = plans[statistics, query]
 
     assert index in {node.get("Index Name") for node in nodes(plan)}
+
+
+def test_planner_knows_of_a_million(plans: Mapping[tuple[str, str], Node]) -> None:
+    rows = {name: plans[name, "all"]["Plan Rows"] for name in STATISTICS}
+
+    assert rows[MILLION] == pytest.approx(1_000_000, rel=0.1)
+    assert rows[BACKLOG] == pytest.approx(ROWS, rel=0.1)
 
 
 @pytest.mark.parametrize("query", ["cases", "stale", "set_statuses", "message_head", "list_rare"])

@@ -130,6 +130,7 @@ def test_nothing_is_sorted_but_heads(connection: apsw.Connection, name: str) -> 
         "purge_event",
         "read_caps",
         "read_last_uses",
+        "pass_caps",
         "free_caps",
         "waiters",
         "end_waits",

@@ -5,27 +5,36 @@
 SELECT count(pg_advisory_xact_lock(key)) FROM unnest(:keys::bigint[]) AS r (key);
 
 -- name: read_caps
--- Places under caps: (subject, cap, message, channel, at_ms, taken).
-SELECT u.subject, u.cap, u.message::text, u.channel, u.at_ms, u.taken
+-- Places under caps: (subject, cap, message, channel, at_ms, taken, digest).
+SELECT u.subject, u.cap, u.message::text, u.channel, u.at_ms, u.taken, u.digest
 FROM unnest(:subject::text[], :cap::text[]) AS r (subject, cap)
 JOIN cap_use u ON u.subject = r.subject AND u.cap = r.cap;
 
 -- name: read_last_uses
--- The last use of each: (subject, cap, message, channel, at_ms, taken).
-SELECT r.subject, r.cap, u.message::text, u.channel, u.at_ms, u.taken
+-- The last use of each: (subject, cap, message, channel, at_ms, taken, digest).
+SELECT r.subject, r.cap, u.message::text, u.channel, u.at_ms, u.taken, u.digest
 FROM unnest(:subject::text[], :cap::text[]) AS r (subject, cap)
 CROSS JOIN LATERAL (
-    SELECT message, channel, at_ms, taken FROM cap_use
+    SELECT message, channel, at_ms, taken, digest FROM cap_use
     WHERE subject = r.subject AND cap = r.cap ORDER BY at_ms DESC LIMIT 1
 ) u;
 
 -- name: put_caps
 -- Places that are taken, or kept.
-INSERT INTO cap_use (subject, cap, message, channel, at_ms, taken, gone_ms)
+INSERT INTO cap_use (subject, cap, message, channel, at_ms, taken, gone_ms, digest)
 SELECT * FROM unnest(:subject::text[], :cap::text[], :message::uuid[], :channel::text[],
-                     :at_ms::bigint[], :taken::boolean[], :gone_ms::bigint[])
+                     :at_ms::bigint[], :taken::boolean[], :gone_ms::bigint[], :digest::text[])
 ON CONFLICT (subject, cap, message, channel) DO UPDATE
-SET at_ms = excluded.at_ms, taken = excluded.taken, gone_ms = excluded.gone_ms;
+SET at_ms = excluded.at_ms, taken = excluded.taken, gone_ms = excluded.gone_ms,
+    digest = excluded.digest;
+
+-- name: pass_caps
+-- Places that messages wait for pass to others, which leave by themselves.
+UPDATE cap_use u
+SET message = (SELECT r.heir FROM unnest(:message::uuid[], :heir::uuid[]) AS r (message, heir)
+               WHERE r.message = u.message),
+    digest = ''
+WHERE u.message = ANY (:message::uuid[]) AND NOT u.taken;
 
 -- name: put_waits
 -- Who gives way, and how long.

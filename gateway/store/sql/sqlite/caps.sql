@@ -1,31 +1,40 @@
 -- name: read_caps
 -- Places under caps. rows: [[subject, cap], …]; gives [[subject, cap, message, channel, at_ms,
--- taken], …]
+-- taken, digest], …]
 SELECT coalesce(json_group_array(json_array(u.subject, u.cap, u.message, u.channel, u.at_ms,
-                                            u.taken)), '[]')
+                                            u.taken, u.digest)), '[]')
 FROM jsonb_each(:rows) r
 CROSS JOIN cap_use u ON u.subject = r.value ->> 0 AND u.cap = r.value ->> 1;
 
 -- name: read_last_uses
 -- The last use of each: max() has the other columns of its row. rows: [[subject, cap], …]; gives
--- [[subject, cap, message, channel, at_ms, taken], …]
-SELECT coalesce(json_group_array(json_array(subject, cap, message, channel, at_ms, taken)), '[]')
+-- [[subject, cap, message, channel, at_ms, taken, digest], …]
+SELECT coalesce(json_group_array(json_array(subject, cap, message, channel, at_ms, taken, digest)),
+                '[]')
 FROM (
-    SELECT u.subject, u.cap, u.message, u.channel, max(u.at_ms) AS at_ms, u.taken
+    SELECT u.subject, u.cap, u.message, u.channel, max(u.at_ms) AS at_ms, u.taken, u.digest
     FROM jsonb_each(:rows) r
     CROSS JOIN cap_use u ON u.subject = r.value ->> 0 AND u.cap = r.value ->> 1
     GROUP BY u.subject, u.cap
 );
 
 -- name: put_caps
--- Places that are taken, or kept. rows: [[subject, cap, message, channel, at_ms, taken,
--- gone_ms], …]
-INSERT INTO cap_use (subject, cap, message, channel, at_ms, taken, gone_ms)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+-- Places that are taken, or kept. rows: [[subject, cap, message, channel, at_ms, taken, gone_ms,
+-- digest], …]
+INSERT INTO cap_use (subject, cap, message, channel, at_ms, taken, gone_ms, digest)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+       value ->> 7
 FROM jsonb_each(:rows)
 WHERE true
 ON CONFLICT (subject, cap, message, channel) DO UPDATE
-SET at_ms = excluded.at_ms, taken = excluded.taken, gone_ms = excluded.gone_ms;
+SET at_ms = excluded.at_ms, taken = excluded.taken, gone_ms = excluded.gone_ms,
+    digest = excluded.digest;
+
+-- name: pass_caps
+-- Places that messages wait for pass to others, which leave by themselves. rows: [[message, to], …]
+UPDATE cap_use SET message = r.value ->> 1, digest = ''
+FROM jsonb_each(:rows) r
+WHERE cap_use.message = r.value ->> 0 AND NOT cap_use.taken;
 
 -- name: put_waits
 -- Who gives way, and how long. rows: [[subject, cap, message, use_ms, until_ms], …]
