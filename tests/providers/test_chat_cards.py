@@ -121,7 +121,19 @@ def test_card_is_that_of_the_service(
     assert not {"text", "content"} & (found.keys() - body.keys())
 
 
-@pytest.mark.parametrize("kind", ["dingtalk", "wecom", "wecom_robot"])
+def test_members_get_the_cards_of_groups(make: Make, message: Message) -> None:
+    of_dingtalk = sent(make, message, "dingtalk", CARD)
+    of_feishu = sent(make, message, "feishu", CARD)
+
+    to_member = sent(make, message, "dingtalk_app", CARD)["msg"]
+    to_user = sent(make, message, "feishu_app", CARD)
+
+    assert to_member == {name: of_dingtalk[name] for name in to_member}
+    assert to_user["msg_type"] == "interactive"
+    assert json.loads(to_user["content"]) == of_feishu["card"]
+
+
+@pytest.mark.parametrize("kind", ["dingtalk", "dingtalk_app", "wecom", "wecom_robot"])
 def test_card_without_what_its_service_wants_is_objected_to(make: Make, kind: str) -> None:
     bare = wire.Content(text="x", extra={"card": True})
 
@@ -142,11 +154,11 @@ def test_telegram_has_no_cards(make: Make, message: Message) -> None:
     assert sent(make, message, "telegram", PICTURED)["text"].startswith("Server down\n")
 
 
-@pytest.mark.parametrize("kind", [*CHATS, "wecom"])
+@pytest.mark.parametrize("kind", [*CHATS, "wecom", "dingtalk_app", "feishu_app"])
 @pytest.mark.parametrize("card", [False, True])
 def test_text_is_cut_where_it_may_be(make: Make, message: Message, kind: str, card: bool) -> None:
     extra = {"card": card, "link": LINK}
-    long = wire.Content(title="t", text="界&" * 30_000, extra=extra)
+    long = wire.Content(title="t", text="界&" * 60_000, extra=extra)
     may = replace(long, extra={**extra, "cut": ("text",)})
     provider = make(kind)
 
