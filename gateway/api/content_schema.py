@@ -83,7 +83,12 @@ class ChannelContent(TypedDict):
     cut: NotRequired[
         Annotated[
             list[Literal["text", "title"]],
-            Field(max_length=2, description="Texts of a push that may be shortened to make it fit"),
+            Field(max_length=2, description="Texts of a push or chat that may be shortened to fit"),
+        ]
+    ]
+    card: NotRequired[
+        Annotated[
+            bool, Field(description="As a card of title, text, link and image; chat and wecom")
         ]
     ]
     list_unsubscribe: NotRequired[

@@ -21,8 +21,9 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """One process of the gateway. Enter it, then `run` until it is told to stop.
 
-    clock: what everything goes by. providers and store are opened on entering; listeners as well,
-    so that `port` and `internal_port` are known then.
+    clock: what everything goes by. sockets: that listen already, in place of the settings' two
+    addresses; closed with the gateway. providers and store are opened on entering; listeners as
+    well, so that `port` and `internal_port` are known then.
     """
 
     _parts: Assembly

@@ -1,9 +1,9 @@
 """Content of one channel: put together and checked, whether a template made it or the caller."""
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
-from gateway.content import attachments, pushes, sms
+from gateway.content import attachments, chats, pushes, sms
 from gateway.model import wire
 
 #: Characters that one text may come to.
@@ -101,14 +101,24 @@ def build(
             checked[key] = _check(channel, key, value)
     if channel is wire.Channel.SMS and "text" in checked:
         checked["text"] = sms.normalise(checked["text"])
-    if extra and channel is wire.Channel.PUSH:
-        extra = dict(_check_push(extra))
+    if extra and (check := _VOCABULARIES.get(channel)) is not None:
+        extra = dict(_check_extra(check, extra))
     return wire.Content(**checked, extra=extra, provider_templates=provider_templates)
 
 
-def _check_push(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+_Check: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+#: Channels whose services share what messages may say beside their texts.
+_VOCABULARIES: Final[Mapping[wire.Channel, _Check]] = {
+    wire.Channel.PUSH: pushes.check,
+    wire.Channel.CHAT: chats.check,
+    wire.Channel.WECOM: chats.check,
+}
+
+
+def _check_extra(check: _Check, extra: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        return pushes.check(extra)
+        return check(extra)
     except pushes.PushFault as fault:
         raise ContentFault(fault.field, fault.reason) from None
 

@@ -6,13 +6,21 @@ name the group by a word of the account's own, its setting `chat`.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import orjson
 
+from gateway.content import pushes
 from gateway.model import errors, wire
+from gateway.model.values import replace
 from gateway.providers import auth, base, trial
+
+T = TypeVar("T")
+
+
+class TooLong(ValueError):
+    """It would fit with shorter texts."""
 
 
 class Silent(base.HttpProvider):
@@ -24,15 +32,20 @@ class Silent(base.HttpProvider):
     credential: base.Credential | None = None
 
     def objection(self, content: wire.Content, to: wire.Address) -> str:
-        return trial.objection(self.request, content, to, self.channel)
+        return trial.objection(self._call, content, to, self.channel)
 
     def build_requests(
         self, messages: Sequence[wire.Message]
     ) -> Sequence[tuple[Sequence[wire.Message], wire.HttpRequest]]:
-        return [((message,), self.request(message)) for message in messages]
+        return [((message,), self._call(message)) for message in messages]
+
+    def _call(self, message: wire.Message) -> wire.HttpRequest:
+        """Raises ValueError."""
+        return within(message.content, lambda one: self.request(replace(message, content=one)))
 
     def request(self, message: wire.Message) -> wire.HttpRequest:
-        """The call for one message. Raises ValueError when there can be none."""
+        """The call for one message. Raises ValueError when there can be none; TooLong where its
+        texts are in the way."""
         raise NotImplementedError
 
     def read_response(
@@ -75,12 +88,37 @@ def link_of(content: wire.Content) -> str:
     return link if isinstance(link, str) else ""
 
 
+def image_of(content: wire.Content) -> str:
+    image = content.extra.get("image")
+    return image if isinstance(image, str) else ""
+
+
+def within(content: wire.Content, build: Callable[[wire.Content], T]) -> T:
+    """What `build` makes of a content, whose texts are cut as far as it allows where they are too
+    long. Raises what `build` raises."""
+    try:
+        return build(content)
+    except TooLong:
+        if not content.extra.get("cut"):
+            raise
+
+    def excess(one: wire.Content) -> int:
+        try:
+            build(one)
+        except TooLong:
+            return 1
+        return 0
+
+    titled = content if content.title else replace(content, title=content.subject)
+    return build(pushes.fit(titled, excess, 0))
+
+
 def plain(content: wire.Content, *, max_bytes: int) -> str:
-    """Title, text and link in lines of their own. Raises ValueError when that is too long."""
+    """Title, text and link in lines of their own. Raises TooLong."""
     lines = (title_of(content), content.text, link_of(content))
     text = "\n".join(line for line in lines if line)
     if len(auth.to_bytes(text)) > max_bytes:
-        raise ValueError(f"text: longer than {max_bytes} bytes")
+        raise TooLong(f"text: longer than {max_bytes} bytes")
     return text
 
 

@@ -5,7 +5,8 @@ Signature: https://open.dingtalk.com/document/robots/customize-robot-security-se
 
 DingTalk's limit is 20 messages a minute, and who exceeds it is blocked for ten: give the account a
 `rate` of 0.3. What the content's table `dingtalk` holds (`msgtype`, the part of that name, `at`) is
-sent as it is; without it the text goes as `text`. There are no receipts and no idempotency key.
+sent as it is; without it the text goes as `text`, with `card` in the content as `link`. There are
+no receipts and no idempotency key.
 """
 
 from base64 import b64encode
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 from gateway.clock import Clock
 from gateway.model import wire
-from gateway.providers import auth, chat, errcodes
+from gateway.providers import auth, chat, chat_cards, errcodes
 
 #: Bytes of a request (`message too long, exceed 20000 bytes`).
 MAX_BODY = 20_000
@@ -83,14 +84,10 @@ class Provider(chat.Silent):
 
     def request(self, message: wire.Message) -> wire.HttpRequest:
         chat.check_group(message, self._chat)
-        text = chat.plain(message.content, max_bytes=MAX_BODY)
-        body = chat.own(message.content, self.name) or {
-            "msgtype": "text",
-            "text": {"content": text},
-        }
+        body = chat.own(message.content, self.name) or _said(message.content)
         request = chat.post(self._url + self._signature(), body)
         if len(request.body) > MAX_BODY:
-            raise ValueError(f"text: longer than {MAX_BODY} bytes")
+            raise chat.TooLong(f"text: longer than {MAX_BODY} bytes")
         return request
 
     def _signature(self) -> str:
@@ -109,6 +106,13 @@ class Provider(chat.Silent):
         if code is None or code == 0:
             return errcodes.refusal(None, response, RESULTS, now_ms=now_ms)
         return _told(code, answer) or errcodes.refusal(code, response, RESULTS, now_ms=now_ms)
+
+
+def _said(content: wire.Content) -> Mapping[str, Any]:
+    if (card := chat_cards.asked(content)) is not None:
+        return chat_cards.dingtalk(card)
+    text = chat.plain(content, max_bytes=MAX_BODY)
+    return {"msgtype": "text", "text": {"content": text}}
 
 
 def sign(secret: str, timestamp_ms: int) -> str:

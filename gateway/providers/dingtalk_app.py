@@ -5,8 +5,9 @@ Send: https://open.dingtalk.com/document/orgapp/asynchronous-sending-of-enterpri
 
 `to.chat` is a member's userid. Members who are told the same share a call, up to 100. What the
 content's table `dingtalk_app` holds (`msgtype` and the part of that name) is sent as it is; without
-it the text goes as `text`. DingTalk shows the same content to a member once a day. Who has read it
-can only be asked for, hence there are no receipts; there is no idempotency key.
+it the text goes as `text`, with `card` in the content as `link`. DingTalk shows the same content to
+a member once a day. Who has read it can only be asked for, hence there are no receipts; there is no
+idempotency key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import wire
-from gateway.providers import auth, chat, errcodes, mainland, trial
+from gateway.providers import auth, chat, chat_cards, errcodes, mainland, trial
 
 #: Bytes of a message, as the robot's.
 MAX_BODY = 20_000
@@ -109,12 +110,7 @@ class Provider(chat.Silent):
         ]
 
     def _said(self, message: wire.Message) -> Mapping[str, Any]:
-        text = chat.plain(message.content, max_bytes=MAX_BODY)
-        own = chat.own(message.content, self.name)
-        said = dict(own) or {"msgtype": "text", "text": {"content": text}}
-        if len(orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)) > MAX_BODY:
-            raise ValueError(f"text: longer than {MAX_BODY} bytes")
-        return said
+        return chat.within(message.content, _msg)
 
     def _request(self, said: Mapping[str, Any], members: Mapping[str, object]) -> wire.HttpRequest:
         body = {
@@ -142,3 +138,17 @@ class Provider(chat.Silent):
         if code and any(one in words for one in _LIMITS):
             return wire.Deferred(code=str(code), cause=_THROTTLED, retry_after=60.0)
         return errcodes.refusal(code or None, response, RESULTS, now_ms=now_ms)
+
+
+def _msg(content: wire.Content) -> Mapping[str, Any]:
+    """Raises ValueError."""
+    said = chat.own(content, Provider.name) or _card_or_text(content)
+    if len(orjson.dumps(dict(said), option=orjson.OPT_NON_STR_KEYS)) > MAX_BODY:
+        raise chat.TooLong(f"text: longer than {MAX_BODY} bytes")
+    return said
+
+
+def _card_or_text(content: wire.Content) -> Mapping[str, Any]:
+    if (card := chat_cards.asked(content)) is not None:
+        return chat_cards.dingtalk(card)
+    return {"msgtype": "text", "text": {"content": chat.plain(content, max_bytes=MAX_BODY)}}

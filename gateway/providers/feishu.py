@@ -5,17 +5,19 @@ Send: https://open.larksuite.com/document/client-docs/bot-v3/use-custom-bots-in-
 Lark is the same with `base_url = "https://open.larksuite.com"`. A bot may send 100 messages a
 minute and 5 a second. What the content's table `feishu` holds (`msg_type` and `content`, or `card`)
 is sent as it is; without it the text goes as `text`, where nobody is mentioned by what happens to
-look like a mention. There are no receipts and no idempotency key.
+look like a mention, with `card` in the content as `interactive`. There are no receipts and
+no idempotency key.
 """
 
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from gateway.clock import Clock
 from gateway.model import wire
-from gateway.providers import auth, chat, errcodes
+from gateway.providers import auth, chat, chat_cards, errcodes
 
 #: Bytes of a request.
 MAX_BODY = 20 * 1024
@@ -71,15 +73,13 @@ class Provider(chat.Silent):
         chat.check_group(message, self._chat)
         body = dict(chat.own(message.content, self.name))
         if not body:
-            text = chat.plain(message.content, max_bytes=MAX_BODY)
-            # a mention is `<at user_id="all">`
-            body = {"msg_type": "text", "content": {"text": text.replace("<at ", "< at ")}}
+            body = dict(_said(message.content))
         if self._secret:
             timestamp = self._clock.now_ms() // 1000
             body |= {"timestamp": str(timestamp), "sign": sign(self._secret, timestamp)}
         request = chat.post(self._url, body)
         if len(request.body) > MAX_BODY:
-            raise ValueError(f"text: longer than {MAX_BODY} bytes")
+            raise chat.TooLong(f"text: longer than {MAX_BODY} bytes")
         return request
 
     def result(self, response: wire.HttpResponse) -> wire.AttemptResult:
@@ -88,6 +88,14 @@ class Provider(chat.Silent):
             return wire.Accepted()
         code = None if code == 0 else code
         return errcodes.refusal(code, response, RESULTS, now_ms=self._clock.now_ms())
+
+
+def _said(content: wire.Content) -> Mapping[str, Any]:
+    if (card := chat_cards.asked(content)) is not None:
+        return chat_cards.feishu(card)
+    text = chat.plain(content, max_bytes=MAX_BODY)
+    # a mention is `<at user_id="all">`
+    return {"msg_type": "text", "content": {"text": text.replace("<at ", "< at ")}}
 
 
 def sign(secret: str, timestamp: int) -> str:

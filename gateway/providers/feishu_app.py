@@ -8,7 +8,7 @@ and https://open.feishu.cn/document/server-docs/im-v1/message/events/message_rea
 `to.chat` is an id: `ou_…` of a member, `on_…` of one over all applications, `oc_…` of a group, an
 address of mail, otherwise a user_id. A second copy is known by its `uuid`, our reference, for an
 hour. What the content's table `feishu_app` holds (`msg_type` with `content`, or `card`) is sent in
-place of the text. Lark is the same with `base_url = "https://open.larksuite.com"`.
+place of the text; `card` in the content makes one of its texts. Lark is the same with `base_url = "https://open.larksuite.com"`.
 """
 
 import hmac
@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, chat, errcodes, mail_api, mainland
+from gateway.providers import auth, base, chat, chat_cards, errcodes, mail_api, mainland
 
 #: Bytes of a text; of a card it is less.
 MAX_BODY = 150 * 1024
@@ -140,7 +140,7 @@ class Provider(chat.Silent):
         kind, given = self._given(content)
         written = orjson.dumps(given, option=orjson.OPT_NON_STR_KEYS).decode()
         if len(written.encode()) > MAX_BODY:
-            raise ValueError(f"text: longer than {MAX_BODY} bytes")
+            raise chat.TooLong(f"text: longer than {MAX_BODY} bytes")
         return kind, written
 
     def _given(self, content: wire.Content) -> tuple[str, Mapping[str, Any]]:
@@ -152,6 +152,9 @@ class Provider(chat.Silent):
             if not isinstance(kind, str) or not isinstance(given, Mapping):
                 raise ValueError("feishu_app: neither a card nor a msg_type with its content")
             return kind, given
+        if (asked := chat_cards.asked(content)) is not None:
+            card = chat_cards.feishu(asked)["card"]
+            return "interactive", card
         text = mail_api.clean(chat.plain(content, max_bytes=MAX_BODY))
         # a mention is `<at user_id="all">`
         return "text", {"text": text.replace("<at ", "< at ")}

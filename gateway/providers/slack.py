@@ -5,8 +5,9 @@ Bot: https://docs.slack.dev/reference/methods/chat.postMessage
 Requests of Slack: https://docs.slack.dev/authentication/verifying-requests-from-slack
 
 What the content's table `slack` holds (`blocks`, `attachments`, `unfurl_links` …) is sent beside
-the text, which stays what notifications show. Text is escaped: nobody is called by what happens to
-look like a mention. There are no receipts and no idempotency key.
+the text, which stays what notifications show; `card` in the content makes blocks of it. Text is
+escaped: nobody is called by what happens to look like a mention. There are no receipts and no
+idempotency key.
 """
 
 import hmac
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 from gateway.clock import Clock
 from gateway.model import wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, chat, errcodes
+from gateway.providers import auth, base, chat, chat_cards, errcodes
 
 #: Characters of a text.
 MAX_TEXT = 40_000
@@ -135,8 +136,10 @@ class Provider(chat.Silent):
         chat.check_group(message, self._chat)
         text = chat.plain(message.content, max_bytes=4 * MAX_TEXT).translate(_ESCAPES)
         if len(text) > MAX_TEXT:
-            raise ValueError(f"text: longer than {MAX_TEXT} characters")
-        body = {"text": text, **chat.own(message.content, self.name)}
+            raise chat.TooLong(f"text: longer than {MAX_TEXT} characters")
+        card = chat_cards.asked(message.content)
+        blocks = chat_cards.slack(card) if card is not None else {}
+        body = {"text": text, **blocks, **chat.own(message.content, self.name)}
         if not self._bot_token:
             return chat.post(self._url, body)
         request = chat.post(self._url, {**body, "channel": message.to.chat})

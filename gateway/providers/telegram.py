@@ -73,7 +73,7 @@ class Provider(chat.Silent):
         text = own.get("text") or chat.plain(message.content, max_bytes=4 * MAX_TEXT)
         # what counts are characters without the marks of a parse_mode
         if "parse_mode" not in own and len(str(text)) > MAX_TEXT:
-            raise ValueError(f"text: longer than {MAX_TEXT} characters")
+            raise chat.TooLong(f"text: longer than {MAX_TEXT} characters")
         chat_id = message.to.chat
         to: int | str = int(chat_id) if _CHAT_ID.fullmatch(chat_id) else chat_id
         return chat.post(self._url, {**own, "text": text, "chat_id": to})

@@ -21,7 +21,16 @@ import orjson
 from gateway.clock import Clock
 from gateway.model import errors, wire
 from gateway.model.values import replace
-from gateway.providers import auth, base, chat, errcodes, mainland, trial, wechat_callback
+from gateway.providers import (
+    auth,
+    base,
+    chat,
+    errcodes,
+    mainland,
+    trial,
+    wechat_callback,
+    wechat_data,
+)
 
 _RECIPIENT, _PROVIDER = wire.Scope.RECIPIENT, wire.Scope.PROVIDER
 _CREDENTIAL, _THROTTLED = wire.Cause.CREDENTIAL, wire.Cause.THROTTLED
@@ -155,7 +164,7 @@ class Provider(base.HttpProvider):
             "page" if is_subscription else "url": url,
             "miniprogram": table.get("miniprogram"),
             "client_msg_id": None if is_subscription else message.reference,
-            "data": _data(table.get("data", {})),
+            "data": wechat_data.read(table),
         }
         filled = {name: value for name, value in body.items() if value or name == "data"}
         return _post(f"{self._origin}/cgi-bin/{path}", filled)
@@ -244,16 +253,6 @@ def _template(table: Mapping[str, Any]) -> str:
     if not isinstance(template, str) or not template:
         raise ValueError("wechat.template: not the id of a template")
     return template
-
-
-def _data(given: Any) -> Mapping[str, Any]:
-    """Values by the template's names for them; a bare one is wrapped as the API wants it."""
-    if not isinstance(given, Mapping):
-        raise ValueError("wechat.data: not values by name")
-    return {
-        str(name): value if isinstance(value, Mapping) else {"value": str(value)}
-        for name, value in given.items()
-    }
 
 
 def _template_receipt(document: Element) -> wire.DeliveryReceipt:

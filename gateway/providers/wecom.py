@@ -22,12 +22,11 @@ import orjson
 
 from gateway.clock import Clock
 from gateway.model import wire
-from gateway.providers import auth, base, chat, errcodes, trial, wechat_callback
+from gateway.model.values import replace
+from gateway.providers import auth, base, chat, chat_cards, errcodes, trial, wechat_callback
 
 #: Bytes of a text; WeCom cuts what is longer.
 MAX_TEXT = 2048
-#: Bytes of a text card's title, description and link.
-CARD = (128, 512, 2048)
 #: Seconds: the longest duplicate_check_interval.
 MAX_WINDOW = 14_400
 #: Everybody whom the application can see, if it stands alone.
@@ -152,7 +151,7 @@ class Provider(base.HttpProvider):
 
     def objection(self, content: wire.Content, to: wire.Address) -> str:
         return self.misfit(to) or trial.objection(
-            lambda one: _content(one.content), content, to, self.channel
+            lambda one: _said(one.content), content, to, self.channel
         )
 
     def build_requests(
@@ -163,7 +162,7 @@ class Provider(base.HttpProvider):
         for message in messages:
             if fault := self.misfit(message.to):
                 raise ValueError(f"to.{fault}")
-            text = orjson.dumps(_content(message.content))
+            text = orjson.dumps(_said(message.content))
             member = message.to.wecom.lower()  # answers name members in lower case
             calls = said.setdefault((text, member == ALL), [])
             free = (one for one in calls if member not in one and len(one) < self.batch_limit)
@@ -214,6 +213,11 @@ class Provider(base.HttpProvider):
         return self._callback.answer(request)
 
 
+def _said(content: wire.Content) -> Mapping[str, Any]:
+    """The same, its texts cut where they must and may be. Raises ValueError."""
+    return chat.within(content, _content)
+
+
 def _content(content: wire.Content) -> Mapping[str, Any]:
     """The part that all members of a call share. Raises ValueError."""
     table = content.provider_templates.get(Provider.name)
@@ -223,14 +227,12 @@ def _content(content: wire.Content) -> Mapping[str, Any]:
             raise ValueError("wecom.template: not a message type with a table of its name")
         options = {name: table[name] for name in OPTIONS if name in table}
         return {**options, "msgtype": kind, kind: table[kind]}
-    title, link = chat.title_of(content), chat.link_of(content)
-    card = (title, content.text, link)
-    lengths = [len(auth.to_bytes(one)) for one in card]
-    if all(0 < size <= most for size, most in zip(lengths, CARD, strict=True)):
-        return {
-            "msgtype": "textcard",
-            "textcard": {"title": title, "description": content.text, "url": link},
-        }
+    if (asked := chat_cards.asked(content)) is not None:
+        return chat_cards.wecom(asked)
+    card = chat_cards.card_of(content)
+    lengths = [len(auth.to_bytes(one)) for one in (card.title, card.text, card.link)]
+    if all(0 < size <= most for size, most in zip(lengths, chat_cards.WECOM, strict=True)):
+        return chat_cards.wecom(replace(card, image=""))
     return {"msgtype": "text", "text": {"content": chat.plain(content, max_bytes=MAX_TEXT)}}
 
 

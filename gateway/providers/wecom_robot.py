@@ -4,7 +4,7 @@ Send: https://developer.work.weixin.qq.com/document/path/99110
 
 The key in the address is the whole secret: nothing is signed. Its limit is 20 messages a minute.
 What the content's table `wecom_robot` holds (`msgtype` and the part of that name) is sent as it
-is; without it the text goes as `text`.
+is; without it the text goes as `text`, with `card` in the content as `template_card`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from gateway.clock import Clock
 from gateway.model import wire
-from gateway.providers import auth, chat, errcodes
+from gateway.providers import auth, chat, chat_cards, errcodes
 
 #: Bytes of a text.
 MAX_TEXT = 2048
@@ -67,6 +67,8 @@ class Provider(chat.Silent):
         chat.check_group(message, self._chat)
         if table := chat.own(message.content, self.name):
             return chat.post(self._url, table)
+        if (card := chat_cards.asked(message.content)) is not None:
+            return chat.post(self._url, chat_cards.wecom_robot(card))
         text = chat.plain(message.content, max_bytes=MAX_TEXT)
         return chat.post(self._url, {"msgtype": "text", "text": {"content": text}})
 
