@@ -83,3 +83,41 @@ def parts_of(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
     if value := getattr(to, field):
         return (wire.Address(**{field: value}, recipient=to.recipient),)
     return ()
+
+
+def address_of(channel: wire.Channel, name: str) -> wire.Address:
+    """Somebody on a channel, as `bans.Bans.hashed` takes it. name: as the channel's services give it."""
+    match channel:
+        case wire.Channel.SMS | wire.Channel.RCS:
+            return wire.Address(phone=name)
+        case wire.Channel.EMAIL:
+            return wire.Address(email=name)
+        case wire.Channel.PUSH:
+            return wire.Address(token=name)
+        case wire.Channel.WECHAT:
+            return wire.Address(wechat=name)
+        case wire.Channel.WECOM:
+            return wire.Address(wecom=name)
+        case wire.Channel.CHAT:
+            return wire.Address(chat=name)
+        case wire.Channel.WEBHOOK:
+            return wire.Address(url=name)
+
+
+def value_of(channel: wire.Channel, address: wire.Address) -> str:
+    """What names somebody on a channel, as it is hashed."""
+    match channel:
+        case wire.Channel.SMS | wire.Channel.RCS:
+            return address.phone
+        case wire.Channel.EMAIL:
+            return address.email
+        case wire.Channel.PUSH:
+            return f"{address.app}:{address.token}"
+        case wire.Channel.WECHAT:
+            return address.wechat
+        case wire.Channel.WECOM:
+            return address.wecom
+        case wire.Channel.CHAT:
+            return address.chat
+        case wire.Channel.WEBHOOK:
+            return address.url

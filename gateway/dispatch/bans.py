@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content.addresses import hash_address
+from gateway.dispatch.addressing import value_of
 from gateway.dispatch.gate import Hold
 from gateway.model import wire
 from gateway.model.case import Claimed
@@ -94,7 +95,7 @@ class Bans:
 
     def hashed(self, channel: wire.Channel, address: wire.Address) -> Hashed:
         """The store's name for an address on a channel."""
-        return self.named(channel, _value(channel, address))
+        return self.named(channel, value_of(channel, address))
 
     def named(self, channel: wire.Channel, value: str) -> Hashed:
         """The same of an address that is one text; a device is `app:token`."""
@@ -232,7 +233,7 @@ class Bans:
     ) -> None:
         """reason: a provider's word for it. sender: the account that it holds for, with what can be
         refused; '' all, and all."""
-        if not _value(channel, address).strip(":"):
+        if not value_of(channel, address).strip(":"):
             return  # it was erased
         (name, hash_), now_ms = self.hashed(channel, address), self._clock.now_ms()
         ban = Suppression(
@@ -264,43 +265,6 @@ class Bans:
         return outcomes
 
 
-def address_of(channel: wire.Channel, name: str) -> wire.Address:
-    """Somebody on a channel, as `Bans.hashed` takes it. name: as the channel's services give it."""
-    match channel:
-        case wire.Channel.SMS | wire.Channel.RCS:
-            return wire.Address(phone=name)
-        case wire.Channel.EMAIL:
-            return wire.Address(email=name)
-        case wire.Channel.PUSH:
-            return wire.Address(token=name)
-        case wire.Channel.WECHAT:
-            return wire.Address(wechat=name)
-        case wire.Channel.WECOM:
-            return wire.Address(wecom=name)
-        case wire.Channel.CHAT:
-            return wire.Address(chat=name)
-        case wire.Channel.WEBHOOK:
-            return wire.Address(url=name)
-
-
 def target(row: Claimed) -> tuple[wire.Channel, wire.Address]:
     step = row.case.message.chain[row.step]
     return step.channel, step.parts[row.part]
-
-
-def _value(channel: wire.Channel, address: wire.Address) -> str:
-    match channel:
-        case wire.Channel.SMS | wire.Channel.RCS:
-            return address.phone
-        case wire.Channel.EMAIL:
-            return address.email
-        case wire.Channel.PUSH:
-            return f"{address.app}:{address.token}"
-        case wire.Channel.WECHAT:
-            return address.wechat
-        case wire.Channel.WECOM:
-            return address.wecom
-        case wire.Channel.CHAT:
-            return address.chat
-        case wire.Channel.WEBHOOK:
-            return address.url

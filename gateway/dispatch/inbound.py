@@ -29,8 +29,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from gateway.clock import Clock
 from gateway.content import keywords
 from gateway.content.keywords import Intent
+from gateway.dispatch.addressing import address_of
 from gateway.dispatch.answers import Answers
-from gateway.dispatch.bans import Bans, address_of
+from gateway.dispatch.bans import Bans
 from gateway.dispatch.lanes import Bells
 from gateway.dispatch.webhooks import Received
 from gateway.metrics import Metrics
