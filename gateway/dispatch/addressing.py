@@ -86,7 +86,7 @@ def parts_of(to: To, channel: wire.Channel) -> tuple[wire.Address, ...]:
 
 
 def address_of(channel: wire.Channel, name: str) -> wire.Address:
-    """Somebody on a channel, as `bans.Bans.hashed` takes it. name: as the channel's services give it."""
+    """Somebody on a channel, for `bans.Bans.hashed`. name: as the channel's services give it."""
     match channel:
         case wire.Channel.SMS | wire.Channel.RCS:
             return wire.Address(phone=name)
