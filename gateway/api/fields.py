@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.api.limits import MAX_SECONDS
 from gateway.content import recipients
+from gateway.content.recipients import MAX_ID
 
 #: No C0 or C1 control and no other line break: such a value may go into a header.
 LINE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
@@ -45,13 +46,13 @@ def line(most: int, description: str = "", examples: list[str] | None = None) ->
     )
 
 
-def recipient_id(most: int, description: str = "") -> Any:
+def recipient_id(description: str) -> Any:
     """A field for a tenant's own id of somebody; beside it stands `NAMEABLE`."""
     return Field(
         min_length=1,
-        max_length=most,
+        max_length=MAX_ID,
         pattern=LINE_PATTERN,
-        description=description or None,
+        description=description,
         examples=["user-42"],
         json_schema_extra={"pattern": _ID_PATTERN},
     )

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 import gateway
 from gateway.api import fields, problems
 from gateway.api.spec import Answer, Query, Route
+from gateway.content.recipients import MAX_ID
 
 _REF = "#/components/schemas/{model}"
 
@@ -131,7 +132,7 @@ def _path_schema(route: Route, name: str) -> dict[str, Any]:
         return {
             "type": "string",
             "minLength": 1,
-            "maxLength": 128,
+            "maxLength": MAX_ID,
             "pattern": fields.PATH_ID_PATTERN,
         }
     if name == "token":

@@ -10,7 +10,7 @@ from gateway.api import fields
 from gateway.api.limits import MAX_PAGE
 from gateway.api.problems import InvalidRequest
 from gateway.api.spec import Query
-from gateway.content.recipients import check_recipient_id
+from gateway.content.recipients import MAX_ID, check_recipient_id
 from gateway.model import errors
 from gateway.model.permission import Reason, SuppressionFilter
 from gateway.model.state import State
@@ -46,7 +46,7 @@ PAGE = (
     Query(
         name="cursor",
         description="`next_cursor` of the page before",
-        schema={"type": "string", "minLength": 1, "maxLength": 128},
+        schema={"type": "string", "minLength": 1, "maxLength": MAX_ID},
     ),
     Query(
         name="limit",

@@ -10,7 +10,6 @@ from gateway.api import bodies, fields, limits, reading
 from gateway.api.schema import CLOSED, ChannelName
 from gateway.api.shapes import Time
 from gateway.clock import isoformat
-from gateway.content.recipients import MAX_ID
 from gateway.model import recipient as model
 from gateway.model.errors import Fault, InvalidMessage
 
@@ -111,7 +110,7 @@ class _Described(TypedDict):
     updated_at: NotRequired[Annotated[str, Field(max_length=64, description="As read: ignored")]]
 
 
-_Id = Annotated[str, fields.recipient_id(MAX_ID, "Your own id of the person"), fields.NAMEABLE]
+_Id = Annotated[str, fields.recipient_id("Your own id of the person"), fields.NAMEABLE]
 
 
 @with_config(CLOSED)

@@ -62,7 +62,7 @@ class Addresses(TypedDict):
     chat: NotRequired[Annotated[str, fields.line(512, "Id or address in the chat service")]]
     url: NotRequired[Annotated[str, fields.line(2048, "The person's own system, for webhook")]]
     recipient: NotRequired[
-        Annotated[str, fields.recipient_id(200, "Your own id of the person"), fields.NAMEABLE]
+        Annotated[str, fields.recipient_id("Your own id of the person"), fields.NAMEABLE]
     ]
     zone: NotRequired[
         Annotated[

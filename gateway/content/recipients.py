@@ -16,7 +16,7 @@ from gateway.model.values import replace
 from gateway.model.zones import is_zone
 
 #: Longest id, in characters.
-MAX_ID: Final = 128
+MAX_ID: Final = 200
 
 #: These stand for places in a path and are taken out of every address (RFC 3986 §5.2.4).
 _DOTS: Final = frozenset({".", ".."})

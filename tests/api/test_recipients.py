@@ -133,7 +133,7 @@ async def test_a_recipient_has_an_address_that_can_be_used(edge: Any, body: Any)
     assert "no usable address" in problem["faults"][0]["detail"]
 
 
-@pytest.mark.parametrize("id_", ["a%2Fb", "%E6%9D%8E%20%E9%9B%B7", "bulk", "x" * 128])
+@pytest.mark.parametrize("id_", ["a%2Fb", "%E6%9D%8E%20%E9%9B%B7", "bulk", "x" * 200])
 async def test_ids_are_the_tenant_s_own(edge: Any, id_: str) -> None:
     # as it is written, not as this client would tidy it up
     from yarl import URL
@@ -146,7 +146,7 @@ async def test_ids_are_the_tenant_s_own(edge: Any, id_: str) -> None:
     assert body["id"] == {"a%2Fb": "a/b", "%E6%9D%8E%20%E9%9B%B7": "李 雷"}.get(id_, id_)
 
 
-@pytest.mark.parametrize("id_", ["%20x", "x%00", "x" * 129])
+@pytest.mark.parametrize("id_", ["%20x", "x%00", "x" * 201])
 async def test_an_id_that_cannot_be_one(edge: Any, id_: str) -> None:
     from yarl import URL
 
