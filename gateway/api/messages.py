@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import NotRequired
 
 from aiohttp import web
 
@@ -87,9 +88,10 @@ def _answer_batch(request: web.Request, verdicts: Sequence[Verdict]) -> web.Resp
 
 
 class BatchProblem(problems.Problem):
-    """No message of a batch was accepted; `results` says why."""
+    """No message of a batch was accepted; `results` says why, if the body as a whole could be
+    used."""
 
-    results: list[shapes.Accepted | shapes.BatchRefusal]
+    results: NotRequired[list[shapes.Accepted | shapes.BatchRefusal]]
 
 
 async def preview(request: web.Request, caller: Caller) -> web.Response:
