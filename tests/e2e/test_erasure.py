@@ -64,7 +64,7 @@ _NOBODY = """
 #: What is said of a person, or a keyed hash of who it is: gone, or overwritten.
 _SOMEBODY = """
     attempt.detail
-    cap_use.subject cap_wait.subject
+    cap_use.digest cap_use.subject cap_wait.subject
     consent.hash consent.proof consent.source
     contact.hash
     dedupe.key
@@ -131,6 +131,7 @@ async def hashes(sql: Sql) -> Sequence[str]:
         "SELECT hash FROM consent",
         "SELECT hash FROM contact",
         "SELECT subject FROM cap_use",
+        "SELECT digest FROM cap_use WHERE digest <> ''",
         "SELECT subject FROM cap_wait",
         "SELECT subject FROM habit",
     ):

@@ -133,7 +133,7 @@ async def test_kills_in_the_middle_of_commits_lose_nothing_that_was_acknowledged
     stand = served.stand
     served.configure(CONFIGURATION)
     load = Load(served.api)
-    for number in (5, 17):
+    for number in (5, 17, 29):
         inject = f"inject=fdatasync:signal=SIGKILL:when={number}"
         child = await served.launch(before=[*strace, "-e", "trace=fdatasync", "-e", inject])
         async with asyncio.timeout(60):
