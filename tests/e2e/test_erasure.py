@@ -18,8 +18,16 @@ TABLES = {
     "categories": {
         "offers": {"consent": True, "order": "best", "chain": [{"channel": "sms"}]},
         "deals": {"yields_to": ["service"], "yields_for": "2h", "chain": [{"channel": "sms"}]},
+        "updates": {"chain": [{"channel": "sms"}]},
     },
-    "caps": {"offers": {"most": 9, "within": "1d", "categories": ["offers"]}},
+    "caps": {
+        "offers": {"most": 9, "within": "1d", "categories": ["offers"]},
+        "updates": {
+            **{"most": 1, "within": "1h", "categories": ["updates"]},
+            **{"over": "merge", "digest": "round-up"},
+        },
+    },
+    "templates": {"round-up": {"sms": {"text": "{{ count }}"}}},
 }
 PERSON = {
     "phone": PHONE,
@@ -162,7 +170,7 @@ async def test_nothing_is_left_of_who_somebody_was(
 
     status, erased = await gateway.call("DELETE", f"/v1/recipients/{ID}")
 
-    assert (status, erased["messages"]) == (200, 5)
+    assert (status, erased["messages"]) == (200, 7)
     left = await holders(sql, names, MARKS)
     assert set(left) <= {REPEATS}, left
     hashed = await holders(sql, names, known_by)
@@ -209,6 +217,9 @@ async def live(gateway: Any, sql: Sql, eventually: Any) -> None:
     await gateway.send(to=to, content=text, chain=[{"channel": "sms"}], send_at=later)
     await gateway.send(to=to, category="deals", content=text)  # waits, as it gives way
     await eventually(lambda: sql("SELECT 1 FROM cap_wait"))
+    for _ in range(2):  # of which one waits to leave with others
+        await gateway.send(to=to, category="updates", content=text)
+    await eventually(lambda: sql("SELECT 1 FROM cap_use WHERE digest <> ''"))
     ban = {"to": {"phone": PHONE}, "reason": "complaint"}
     await ask("PUT", "/v1/suppressions", [ban])
 
