@@ -4,8 +4,7 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import orjson
@@ -27,8 +26,7 @@ _GZIP_WINDOW = 16 + 15
 _PIECE = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A JSON value as posted."""
 
     value: Any

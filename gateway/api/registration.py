@@ -173,6 +173,7 @@ _new = reading.Reader(NewRecipient)
 _bulk = reading.Reader(BulkRecipient)
 _LISTS = ("verified", "invalid")
 _PLAIN = (*model.SINGLE, "locale", "zone", "tier", "attributes")
+_IS_PLAIN = frozenset(_PLAIN)
 
 
 def read_recipient(parsed: bodies.Parsed, id: str) -> model.Recipient:
@@ -192,7 +193,7 @@ def read_row(parsed: bodies.Parsed) -> model.Recipient:
 
 def _recipient(body: Any, id: str) -> model.Recipient:
     """body: one of the two, validated."""
-    known: dict[str, Any] = {name: body[name] for name in _PLAIN if name in body}
+    known: dict[str, Any] = {name: value for name, value in body.items() if name in _IS_PLAIN}
     for name in _LISTS:
         if name in body:
             known[name] = tuple(dict.fromkeys(body[name]))

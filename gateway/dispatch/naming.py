@@ -43,8 +43,8 @@ def fill(to: To, recipient: Recipient) -> To:
     """Its own addresses, and the recipient's on channels where it has none."""
     more: dict[str, object] = {
         name: value
-        for name in SINGLE
-        if not getattr(to, name) and (value := recipient.usable(name))
+        for name in SINGLE  # of which most people have few
+        if getattr(recipient, name) and not getattr(to, name) and (value := recipient.usable(name))
     }
     if not to.push and recipient.push:
         more["push"] = tuple(map(_device, recipient.devices))

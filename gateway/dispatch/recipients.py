@@ -83,6 +83,5 @@ def addresses_of(recipient: Recipient, bans: Bans) -> Sequence[Hashed]:
         if (value := getattr(recipient, name))
     ]
     for one in recipient.push:
-        address = wire.Address(app=one.app, token=one.token)
-        found.append(Hashed(*bans.hashed(wire.Channel.PUSH, address), one.reason))
+        found.append(Hashed(*bans.named(wire.Channel.PUSH, f"{one.app}:{one.token}"), one.reason))
     return found

@@ -63,7 +63,7 @@ class Recipient(Value):
     @property
     def devices(self) -> tuple[PushDevice, ...]:
         """Those that live."""
-        return tuple(one for one in self.push if not one.reason)
+        return tuple([one for one in self.push if not one.reason])
 
     @property
     def is_reachable(self) -> bool:
