@@ -180,5 +180,5 @@ def hash_address(key: bytes, channel: str, value: str) -> str:
     if not key:
         raise ValueError("an empty key would make the hashes guessable")
     canonical = value.casefold() if channel == "email" else value
-    text = f"{channel}\0{canonical}".encode()
+    text = (channel + "\0" + canonical).encode()
     return hashlib.blake2b(text, digest_size=16, key=key).hexdigest()

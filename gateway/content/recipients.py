@@ -50,7 +50,9 @@ def check(recipient: Recipient, categories: Collection[str]) -> Recipient:
     faults: list[Fault] = []
     changes: dict[str, object] = _canonical(recipient, faults)
     if recipient.push:
-        changes["push"] = _devices(recipient.push, faults)
+        devices = _devices(recipient.push, faults)
+        if devices is not recipient.push:
+            changes["push"] = devices
     if recipient.locale and (locale := canonical_locale(recipient.locale)) != recipient.locale:
         changes["locale"] = locale
     faults += _faults(recipient, categories)
@@ -78,13 +80,15 @@ def _canonical(recipient: Recipient, faults: list[Fault]) -> dict[str, object]:
     return changes
 
 
-def _devices(push: Sequence[PushDevice], faults: list[Fault]) -> tuple[PushDevice, ...]:
+def _devices(push: tuple[PushDevice, ...], faults: list[Fault]) -> tuple[PushDevice, ...]:
     """Each of them once."""
     for place, device in enumerate(push):
         try:
             addresses.check_token(device.token)
         except ValueError as error:
             faults.append(Fault(f"push[{place}].token", str(error)))
+    if len(push) == 1:
+        return push
     firsts: dict[tuple[str, str], PushDevice] = {}
     for device in push:
         firsts.setdefault((device.app, device.token), device)
