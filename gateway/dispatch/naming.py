@@ -47,7 +47,7 @@ def fill(to: To, recipient: Recipient) -> To:
         if getattr(recipient, name) and not getattr(to, name) and (value := recipient.usable(name))
     }
     if not to.push and recipient.push:
-        more["push"] = tuple(map(_device, recipient.devices))
+        more["push"] = tuple([_device(one) for one in recipient.push if not one.reason])
     return replace(to, **more) if more else to
 
 

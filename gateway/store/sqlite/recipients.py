@@ -35,7 +35,8 @@ class SqliteRecipients:
         )
 
     async def recipients(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Kept]:
-        found = await self._kept("read_recipients", tenant=tenant, rows=dump(ids))
+        in_order = sorted(ids)  # as their pages are
+        found = await self._kept("read_recipients", tenant=tenant, rows=dump(in_order))
         return {one.recipient.id: one for one in found}
 
     async def list_recipients(self, tenant: str, *, after: str, limit: int) -> Sequence[Kept]:
