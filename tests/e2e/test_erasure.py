@@ -23,8 +23,11 @@ TABLES = {
     "caps": {
         "offers": {"most": 9, "within": "1d", "categories": ["offers"]},
         "updates": {
-            **{"most": 1, "within": "1h", "categories": ["updates"]},
-            **{"over": "merge", "digest": "round-up"},
+            "most": 1,
+            "within": "1h",
+            "categories": ["updates"],
+            "over": "merge",
+            "digest": "round-up",
         },
     },
     "templates": {"round-up": {"sms": {"text": "{{ count }}"}}},
