@@ -112,7 +112,7 @@ def value_of(channel: wire.Channel, address: wire.Address) -> str:
         case wire.Channel.EMAIL:
             return address.email
         case wire.Channel.PUSH:
-            return f"{address.app}:{address.token}"
+            return device_name(address.app, address.token)
         case wire.Channel.WECHAT:
             return address.wechat
         case wire.Channel.WECOM:
@@ -121,3 +121,8 @@ def value_of(channel: wire.Channel, address: wire.Address) -> str:
             return address.chat
         case wire.Channel.WEBHOOK:
             return address.url
+
+
+def device_name(app: str, token: str) -> str:
+    """What names an app's installation: tokens of two apps may be alike."""
+    return f"{app}:{token}"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.content import recipients as rules
+from gateway.dispatch.addressing import device_name
 from gateway.dispatch.bans import Bans
 from gateway.dispatch.erasure import Eraser
 from gateway.model import wire
@@ -83,5 +84,6 @@ def addresses_of(recipient: Recipient, bans: Bans) -> Sequence[Hashed]:
         if (value := getattr(recipient, name))
     ]
     for one in recipient.push:
-        found.append(Hashed(*bans.named(wire.Channel.PUSH, f"{one.app}:{one.token}"), one.reason))
+        name = bans.named(wire.Channel.PUSH, device_name(one.app, one.token))
+        found.append(Hashed(*name, one.reason))
     return found
