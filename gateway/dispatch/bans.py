@@ -98,7 +98,7 @@ class Bans:
         return self.named(channel, value_of(channel, address))
 
     def named(self, channel: wire.Channel, value: str) -> Hashed:
-        """The same of an address that is one text; a device is that of `device_name`."""
+        """The same of an address that is one text; of a device, its `device_name`."""
         return channel, hash_address(self._key, channel, value)
 
     def names(
